@@ -81,9 +81,7 @@ impl TenantName {
         if name.len() > TENANT_BYTES_MAX {
             return Err(NameError::TooLong(TENANT_BYTES_MAX));
         }
-        let bad = name
-            .chars()
-            .find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-'));
+        let bad = name.chars().find(|c| !(c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-'));
         if let Some(c) = bad {
             return Err(NameError::Character(c));
         }
@@ -176,10 +174,7 @@ mod tests {
             ("Bank", NameError::Character('B')),
             ("-a", NameError::Character('-')),
             ("a-", NameError::Character('-')),
-            (
-                &"x".repeat(TENANT_BYTES_MAX + 1),
-                NameError::TooLong(TENANT_BYTES_MAX),
-            ),
+            (&"x".repeat(TENANT_BYTES_MAX + 1), NameError::TooLong(TENANT_BYTES_MAX)),
         ] {
             assert_eq!(TenantName::new(bad).unwrap_err(), error);
         }

@@ -27,8 +27,9 @@ pub enum Value<'a> {
     Array(Vec<Value<'a>>),
     /// An object.
     Object(Object<'a>),
-    /// A place whose value stands in a person's part, or has been erased with it; never read from outside.
-    Withheld,
+    /// A place whose value stands in the person's part with this index (1 to 7), or was erased with it; never read from
+    /// outside.
+    Withheld(u8),
 }
 
 /// A decimal number: `significand × 10^exponent`, with the digits as written.
@@ -61,10 +62,7 @@ impl<'a> Object<'a> {
     /// [`DuplicateName`] with the first name that comes twice.
     pub fn from_members(mut members: Vec<(Cow<'a, str>, Value<'a>)>) -> Result<Self, DuplicateName> {
         members.sort_unstable_by(|(a, _), (b, _)| name_order(a, b));
-        let twice = members
-            .iter()
-            .zip(members.iter().skip(1))
-            .find(|((a, _), (b, _))| a == b);
+        let twice = members.iter().zip(members.iter().skip(1)).find(|((a, _), (b, _))| a == b);
         if let Some(((name, _), _)) = twice {
             return Err(DuplicateName(name.as_ref().to_owned()));
         }
@@ -80,30 +78,19 @@ impl<'a> Object<'a> {
     /// The value of the member called `name`.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&Value<'a>> {
-        let index = self
-            .0
-            .binary_search_by(|(member, _)| name_order(member, name))
-            .ok()?;
+        let index = self.0.binary_search_by(|(member, _)| name_order(member, name)).ok()?;
         self.0.get(index).map(|(_, value)| value)
     }
 
     /// A copy that borrows nothing.
     #[must_use]
     pub fn into_owned(self) -> Object<'static> {
-        Object(
-            self.0
-                .into_iter()
-                .map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned()))
-                .collect(),
-        )
+        Object(self.0.into_iter().map(|(k, v)| (Cow::Owned(k.into_owned()), v.into_owned())).collect())
     }
 
     /// The value of the member called `name`, to change in place; its name stays.
     pub fn get_mut(&mut self, name: &str) -> Option<&mut Value<'a>> {
-        let index = self
-            .0
-            .binary_search_by(|(member, _)| name_order(member, name))
-            .ok()?;
+        let index = self.0.binary_search_by(|(member, _)| name_order(member, name)).ok()?;
         self.0.get_mut(index).map(|(_, value)| value)
     }
 }
@@ -120,7 +107,7 @@ impl<'a> Value<'a> {
             | Self::Decimal(_)
             | Self::Array(_)
             | Self::Object(_)
-            | Self::Withheld => None,
+            | Self::Withheld(_) => None,
         }
     }
 
@@ -135,7 +122,7 @@ impl<'a> Value<'a> {
             | Self::Integer(_)
             | Self::Decimal(_)
             | Self::Text(_)
-            | Self::Withheld => None,
+            | Self::Withheld(_) => None,
         }
     }
 
@@ -149,7 +136,7 @@ impl<'a> Value<'a> {
             | Self::Integer(_)
             | Self::Decimal(_)
             | Self::Text(_)
-            | Self::Withheld => None,
+            | Self::Withheld(_) => None,
         }
     }
 
@@ -164,7 +151,7 @@ impl<'a> Value<'a> {
             Self::Text(text) => Value::Text(Cow::Owned(text.into_owned())),
             Self::Array(items) => Value::Array(items.into_iter().map(Value::into_owned).collect()),
             Self::Object(object) => Value::Object(object.into_owned()),
-            Self::Withheld => Value::Withheld,
+            Self::Withheld(part) => Value::Withheld(part),
         }
     }
 }
@@ -187,13 +174,9 @@ mod tests {
 
     #[test]
     fn an_object_sorts_its_members_in_cbor_order_and_refuses_repeats() {
-        let object = Object::from_members(vec![
-            member("bb", 1),
-            member("a", 2),
-            member("c", 3),
-            member("ab", 4),
-        ])
-        .unwrap();
+        let object =
+            Object::from_members(vec![member("bb", 1), member("a", 2), member("c", 3), member("ab", 4)])
+                .unwrap();
         let names: Vec<_> = object.members().iter().map(|(name, _)| name.as_ref()).collect();
         assert_eq!(names, ["a", "c", "ab", "bb"]);
         assert_eq!(object.get("ab"), Some(&Value::Integer(4)));

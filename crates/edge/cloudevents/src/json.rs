@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use jiter::{Jiter, JiterError, JiterErrorType, JsonErrorType, Peek};
 use waag_model::limits::{DEPTH_MAX, EVENT_BYTES_MAX, VALUES_MAX};
-use waag_model::value::{Object, Value};
+use waag_model::value::{DuplicateName, Object, Value};
 
 use crate::number::read_number;
 use crate::refusal::{Reason, Refusal, quoted};
@@ -83,26 +83,28 @@ impl<'a> JsonReader<'a> {
 
     /// The value that `peek` saw, whole; counts towards `VALUES_MAX`.
     pub(crate) fn value(&mut self, peek: Peek, depth: usize) -> Result<Value<'a>, Fault> {
+        let mut value = Value::Null;
+        self.fill(&mut value, peek, depth)?;
+        Ok(value)
+    }
+
+    /// Reads into the place where the value stays: handing values up through returns costs as much as scanning.
+    fn fill(&mut self, out: &mut Value<'a>, peek: Peek, depth: usize) -> Result<(), Fault> {
         self.values += 1;
         if self.values > VALUES_MAX {
             return Err(fault(Reason::TooManyValues, self.offset()));
         }
         match peek {
-            Peek::String => Ok(Value::Text(self.string()?)),
-            Peek::Object => self.object(depth + 1),
-            Peek::Array => self.array(depth + 1),
-            Peek::Null => self
-                .jiter
-                .known_null()
-                .map(|()| Value::Null)
-                .map_err(|error| syntax(&error)),
-            Peek::True | Peek::False => self
-                .jiter
-                .known_bool(peek)
-                .map(Value::Bool)
-                .map_err(|error| syntax(&error)),
-            _ => self.number(peek),
+            Peek::String => *out = Value::Text(self.string()?),
+            Peek::Object => *out = Value::Object(self.object(depth + 1)?),
+            Peek::Array => *out = Value::Array(self.array(depth + 1)?),
+            Peek::Null => self.jiter.known_null().map_err(|error| syntax(&error))?,
+            Peek::True | Peek::False => {
+                *out = Value::Bool(self.jiter.known_bool(peek).map_err(|error| syntax(&error))?);
+            }
+            _ => *out = self.number(peek)?,
         }
+        Ok(())
     }
 
     fn number(&mut self, peek: Peek) -> Result<Value<'a>, Fault> {
@@ -120,7 +122,7 @@ impl<'a> JsonReader<'a> {
         read_number(text).ok_or_else(|| fault(Reason::NumberOutOfRange, from))
     }
 
-    fn object(&mut self, depth: usize) -> Result<Value<'a>, Fault> {
+    fn object(&mut self, depth: usize) -> Result<Object<'a>, Fault> {
         let from = self.offset();
         if depth > DEPTH_MAX {
             return Err(fault(Reason::TooDeep, from));
@@ -128,36 +130,33 @@ impl<'a> JsonReader<'a> {
         let mut next = self.first_name()?;
         let mut members = Vec::with_capacity(if next.is_some() { MEMBERS_RESERVED } else { 0 });
         while let Some(name) = next {
-            let value = match self.peek() {
-                Ok(peek) => self.value(peek, depth),
-                Err(refused) => Err(refused),
-            };
-            match value {
-                Ok(value) => members.push((name, value)),
-                Err(refused) => return Err(Box::new(refused.below(&name))),
+            members.push((name, Value::Null));
+            if let Some((name, value)) = members.last_mut() {
+                let read = self.peek().and_then(|peek| self.fill(value, peek, depth));
+                read.map_err(|refused| Box::new(refused.below(name)))?;
             }
             next = self.next_name()?;
         }
-        match Object::from_members(members) {
-            Ok(object) => Ok(Value::Object(object)),
-            Err(twice) => Err(fault(Reason::DuplicateName(quoted(&twice.0)), from)),
-        }
+        let twice = |name: DuplicateName| fault(Reason::DuplicateName(quoted(&name.0)), from);
+        Object::from_members(members).map_err(twice)
     }
 
-    fn array(&mut self, depth: usize) -> Result<Value<'a>, Fault> {
+    fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, Fault> {
         if depth > DEPTH_MAX {
             return Err(fault(Reason::TooDeep, self.offset()));
         }
         let mut next = self.jiter.known_array().map_err(|error| syntax(&error))?;
         let mut items = Vec::with_capacity(if next.is_some() { ELEMENTS_RESERVED } else { 0 });
         while let Some(peek) = next {
-            match self.value(peek, depth) {
-                Ok(value) => items.push(value),
-                Err(refused) => return Err(Box::new(refused.below(&items.len().to_string()))),
+            let index = items.len();
+            items.push(Value::Null);
+            if let Some(value) = items.last_mut() {
+                let read = self.fill(value, peek, depth);
+                read.map_err(|refused| Box::new(refused.below(&index.to_string())))?;
             }
             next = self.jiter.array_step().map_err(|error| syntax(&error))?;
         }
-        Ok(Value::Array(items))
+        Ok(items)
     }
 
     /// Nothing but white space may follow.

@@ -20,17 +20,14 @@ fn time<T>(what: &str, mut run: impl FnMut(u32) -> T) {
     (0..RUNS / 10).for_each(|i| drop(std::hint::black_box(run(i))));
     let start = Instant::now();
     (0..RUNS).for_each(|i| drop(std::hint::black_box(run(i))));
-    println!(
-        "{what:<40} {:>7.0} ns",
-        start.elapsed().as_secs_f64() * 1e9 / f64::from(RUNS)
-    );
+    println!("{what:<40} {:>7.0} ns", start.elapsed().as_secs_f64() * 1e9 / f64::from(RUNS));
 }
 
 fn plain(i: u32) -> Vec<u8> {
     let noise: String = (0..60u32)
         .map(|k| {
             char::from(
-                b'a' + u8::try_from((i.wrapping_mul(2_654_435_761).rotate_left(k) ^ k * 7) % 26).unwrap(),
+                b'a' + u8::try_from((i.wrapping_mul(2_654_435_761).rotate_left(k) ^ (k * 7)) % 26).unwrap(),
             )
         })
         .collect();
@@ -54,29 +51,14 @@ fn main() {
         blobs: vec![],
     };
     let mut bytes = Vec::new();
-    write_header(&mut bytes, &header);
+    write_header(&mut bytes, &header).unwrap();
     let tags = TagKey::new(&key);
     let mut scratch = Scratch::default();
     let mut out = Vec::with_capacity(4_096);
     let mut seal = |dictionary: Option<&Dictionary>, i: u32, out: &mut Vec<u8>| {
-        let seal = Seal {
-            role: Role::Common,
-            key_id: KeyId([5; 16]),
-            key: &key,
-            salt,
-            dictionary,
-        };
+        let seal = Seal { role: Role::Common, key_id: KeyId([5; 16]), key: &key, salt, dictionary };
         out.clear();
-        seal_part(
-            &mut scratch,
-            &ledger,
-            &bytes,
-            0,
-            &seal,
-            &samples[i as usize % samples.len()],
-            out,
-        )
-        .unwrap();
+        seal_part(&mut scratch, &ledger, &bytes, 0, seal, &samples[i as usize % samples.len()], out).unwrap();
         out.len()
     };
     println!(
@@ -84,12 +66,8 @@ fn main() {
         samples[7].len(),
         seal(Some(&dictionary), 7, &mut out)
     );
-    time("identity tag", |_| {
-        tags.identity(&ledger, "/erp/eu-west-1/ledger", "evt-000000001")
-    });
-    time("part secret (extract + expand)", |_| {
-        part_secret(&ledger, &key, &salt).unwrap()
-    });
+    time("identity tag", |_| tags.identity(&ledger, "/erp/eu-west-1/ledger", "evt-000000001"));
+    time("part secret (extract + expand)", |_| part_secret(&ledger, &key, &salt).unwrap());
     time("seal raw (secret, key, commit, GCM)", |i| seal(None, i, &mut out));
     time("seal codec 1", |i| seal(Some(&dictionary), i, &mut out));
 }

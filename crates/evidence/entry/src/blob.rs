@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::cbor::Reader;
 use crate::codec::Dictionary;
 use crate::error::EntryError;
-use crate::form::{Part, read_part};
+use crate::form::{Part, Role, read_part};
 use crate::part::{PartSecret, Scratch, Seal, Use, open_as, seal_as, secret};
 
 /// A sealed blob.
@@ -40,15 +40,12 @@ pub fn blob_hash(bytes: &[u8]) -> [u8; 32] {
 pub fn seal_blob(
     scratch: &mut Scratch,
     ledger: &LedgerId,
-    seal: &Seal<'_>,
+    seal: Seal<'_>,
     plain: &[u8],
 ) -> Result<Blob, EntryError> {
     let mut bytes = Vec::with_capacity(plain.len() + 256);
-    seal_as(scratch, Use::Blob, ledger, &[], 0, seal, plain, &mut bytes)?;
-    Ok(Blob {
-        hash: blob_hash(&bytes),
-        bytes,
-    })
+    seal_as(scratch, Use::Blob, (ledger, &[]), 0, seal, plain, &mut bytes)?;
+    Ok(Blob { hash: blob_hash(&bytes), bytes })
 }
 
 /// The secret that opens a blob, from the data key it names.
@@ -59,12 +56,12 @@ pub fn blob_secret(ledger: &LedgerId, key: &[u8; 32], bytes: &[u8]) -> Result<Pa
     secret(ledger, key, &read(bytes)?.salt, Use::Blob)
 }
 
-/// Which data key a blob is sealed under.
+/// Whose a blob is and which data key it is sealed under: both must be those of the part that refers to it.
 ///
 /// # Errors
 /// [`EntryError::Form`] where the bytes are no blob.
-pub fn blob_key_id(bytes: &[u8]) -> Result<KeyId, EntryError> {
-    read(bytes).map(|part| part.key_id)
+pub fn blob_owner(bytes: &[u8]) -> Result<(Role, KeyId), EntryError> {
+    read(bytes).map(|part| (part.role, part.key_id))
 }
 
 /// Opens a blob after holding its bytes against the hash that names it.
@@ -72,6 +69,7 @@ pub fn blob_key_id(bytes: &[u8]) -> Result<KeyId, EntryError> {
 /// # Errors
 /// [`EntryError::BlobHash`], else as [`crate::part::open_part`].
 pub fn open_blob(
+    ledger: &LedgerId,
     hash: &[u8; 32],
     bytes: &[u8],
     secret: &[u8; 32],
@@ -80,7 +78,7 @@ pub fn open_blob(
     if blob_hash(bytes) != *hash {
         return Err(EntryError::BlobHash);
     }
-    open_as(&read(bytes)?, &[], 0, secret, dictionary)
+    open_as(&read(bytes)?, (ledger, &[]), 0, secret, dictionary)
 }
 
 fn read(bytes: &[u8]) -> Result<Part<'_>, EntryError> {

@@ -1,7 +1,7 @@
 //! Deterministic CBOR (RFC 8949 §4.2.1): one value, one encoding; the reader refuses every other (`ENTRY-1`).
 //!
 //! Only what the stored form uses: integers, byte and text strings, arrays, maps with text or small integer keys,
-//! `false`, `true`, `null`, `undefined`, bignums (tags 2, 3) and decimal fractions (tag 4). No floats, no indefinite
+//! `false`, `true`, `null`, the simple values 1 to 7 for what a person's part withholds, bignums (tags 2, 3) and decimal fractions (tag 4). No floats, no indefinite
 //! lengths, shortest heads only.
 //!
 //! Not here: what the items mean (`form`, `plain`).
@@ -24,16 +24,20 @@ const TAG: u8 = 0xc0;
 const FALSE: u8 = 0xf4;
 const TRUE: u8 = 0xf5;
 const NULL: u8 = 0xf6;
-const UNDEFINED: u8 = 0xf7;
+/// Simple value 0; simple value `i` (1 to 7) stands for a value that is in part `i`.
+const SIMPLE: u8 = 0xe0;
 const POSITIVE_BIGNUM: u64 = 2;
 const NEGATIVE_BIGNUM: u64 = 3;
 const DECIMAL_FRACTION: u64 = 4;
+
+/// Most values read from one plaintext: an event's data, its attributes, and one path for each value at the most.
+pub const READER_VALUES_MAX: usize = 2 * waag_model::limits::VALUES_MAX + 256;
 
 /// Appends items to a buffer.
 pub mod write {
     use super::{
         ARRAY, BYTES, DECIMAL_FRACTION, Decimal, FALSE, MAP, NEGATIVE, NEGATIVE_BIGNUM, NULL,
-        POSITIVE_BIGNUM, TAG, TEXT, TRUE, UNDEFINED, UNSIGNED, Value,
+        POSITIVE_BIGNUM, SIMPLE, TAG, TEXT, TRUE, UNSIGNED, Value,
     };
 
     /// A head: major type and argument, as short as can be.
@@ -150,7 +154,7 @@ pub mod write {
                     self::value(out, member);
                 }
             }
-            Value::Withheld => out.push(UNDEFINED),
+            Value::Withheld(part) => out.push(SIMPLE | (part & 0x07)),
         }
     }
 }
@@ -160,6 +164,8 @@ pub mod write {
 pub struct Reader<'a> {
     bytes: &'a [u8],
     at: usize,
+    values_left: usize,
+    no_placeholders: bool,
 }
 
 type Read<T> = Result<T, EntryError>;
@@ -168,7 +174,12 @@ impl<'a> Reader<'a> {
     /// Reads `bytes` from their beginning.
     #[must_use]
     pub fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self { bytes, at: 0, values_left: READER_VALUES_MAX, no_placeholders: false }
+    }
+
+    /// From here on no value may be a placeholder for what another part holds.
+    pub fn refuse_placeholders(&mut self) {
+        self.no_placeholders = true;
     }
 
     /// How many bytes have been read.
@@ -182,33 +193,20 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// [`EntryError::Form`] where bytes are left.
     pub fn end(&self) -> Read<()> {
-        if self.at == self.bytes.len() {
-            Ok(())
-        } else {
-            Err(self.expected("the end"))
-        }
+        if self.at == self.bytes.len() { Ok(()) } else { Err(self.expected("the end")) }
     }
 
     fn expected(&self, expected: &'static str) -> EntryError {
-        EntryError::Form {
-            offset: self.at,
-            expected,
-        }
+        EntryError::Form { offset: self.at, expected }
     }
 
     fn peek(&self, expected: &'static str) -> Read<u8> {
-        self.bytes
-            .get(self.at)
-            .copied()
-            .ok_or_else(|| self.expected(expected))
+        self.bytes.get(self.at).copied().ok_or_else(|| self.expected(expected))
     }
 
     fn take(&mut self, len: usize, expected: &'static str) -> Read<&'a [u8]> {
         let end = self.at.checked_add(len).ok_or_else(|| self.expected(expected))?;
-        let taken = self
-            .bytes
-            .get(self.at..end)
-            .ok_or_else(|| self.expected(expected))?;
+        let taken = self.bytes.get(self.at..end).ok_or_else(|| self.expected(expected))?;
         self.at = end;
         Ok(taken)
     }
@@ -238,20 +236,14 @@ impl<'a> Reader<'a> {
     }
 
     fn big_endian(&mut self, len: usize, expected: &'static str) -> Read<u64> {
-        Ok(self
-            .take(len, expected)?
-            .iter()
-            .fold(0, |value, byte| value << 8 | u64::from(*byte)))
+        Ok(self.take(len, expected)?.iter().fold(0, |value, byte| value << 8 | u64::from(*byte)))
     }
 
     fn length(&mut self, major: u8, expected: &'static str) -> Read<usize> {
         let length = self.head(major, expected)?;
         // An item needs at least one byte, so no honest count is larger than what is left: nothing is reserved for lies.
         let left = self.bytes.len().saturating_sub(self.at);
-        usize::try_from(length)
-            .ok()
-            .filter(|length| *length <= left)
-            .ok_or_else(|| self.expected(expected))
+        usize::try_from(length).ok().filter(|length| *length <= left).ok_or_else(|| self.expected(expected))
     }
 
     /// An unsigned integer.
@@ -289,10 +281,7 @@ impl<'a> Reader<'a> {
     pub fn fixed<const N: usize>(&mut self, expected: &'static str) -> Read<[u8; N]> {
         let start = self.at;
         let bytes = self.bytes(expected)?;
-        <[u8; N]>::try_from(bytes).map_err(|_| EntryError::Form {
-            offset: start,
-            expected,
-        })
+        <[u8; N]>::try_from(bytes).map_err(|_| EntryError::Form { offset: start, expected })
     }
 
     /// A text string.
@@ -303,10 +292,7 @@ impl<'a> Reader<'a> {
         let start = self.at;
         let len = self.length(TEXT, expected)?;
         let bytes = self.take(len, expected)?;
-        std::str::from_utf8(bytes).map_err(|_| EntryError::Form {
-            offset: start,
-            expected,
-        })
+        std::str::from_utf8(bytes).map_err(|_| EntryError::Form { offset: start, expected })
     }
 
     /// The head of an array; its items follow.
@@ -323,14 +309,7 @@ impl<'a> Reader<'a> {
     /// [`EntryError::Form`].
     pub fn array_of(&mut self, len: usize, expected: &'static str) -> Read<()> {
         let start = self.at;
-        if self.array(expected)? == len {
-            Ok(())
-        } else {
-            Err(EntryError::Form {
-                offset: start,
-                expected,
-            })
-        }
+        if self.array(expected)? == len { Ok(()) } else { Err(EntryError::Form { offset: start, expected }) }
     }
 
     /// The head of a map; its pairs follow.
@@ -357,9 +336,7 @@ impl<'a> Reader<'a> {
     /// Whether an unsigned integer stands next.
     #[must_use]
     pub fn uint_next(&self) -> bool {
-        self.bytes
-            .get(self.at)
-            .is_some_and(|first| first & 0xe0 == UNSIGNED)
+        self.bytes.get(self.at).is_some_and(|first| first & 0xe0 == UNSIGNED)
     }
 
     /// A value of an event's data.
@@ -373,24 +350,18 @@ impl<'a> Reader<'a> {
 
     fn nested(&mut self, depth_left: usize) -> Read<Value<'a>> {
         let first = self.peek("a value")?;
+        self.values_left = self.values_left.checked_sub(1).ok_or_else(|| self.expected("fewer values"))?;
         match first & 0xe0 {
             UNSIGNED => Ok(Value::Integer(i128::from(self.head(UNSIGNED, "an integer")?))),
             NEGATIVE => Ok(Value::Integer(!i128::from(self.head(NEGATIVE, "an integer")?))),
             TEXT => Ok(Value::Text(Cow::Borrowed(self.text("a text")?))),
             ARRAY => {
-                let deeper = depth_left
-                    .checked_sub(1)
-                    .ok_or_else(|| self.expected("less nesting"))?;
+                let deeper = depth_left.checked_sub(1).ok_or_else(|| self.expected("less nesting"))?;
                 let len = self.array("an array")?;
-                (0..len)
-                    .map(|_| self.nested(deeper))
-                    .collect::<Read<_>>()
-                    .map(Value::Array)
+                (0..len).map(|_| self.nested(deeper)).collect::<Read<_>>().map(Value::Array)
             }
             MAP => {
-                let deeper = depth_left
-                    .checked_sub(1)
-                    .ok_or_else(|| self.expected("less nesting"))?;
+                let deeper = depth_left.checked_sub(1).ok_or_else(|| self.expected("less nesting"))?;
                 self.object(deeper).map(Value::Object)
             }
             TAG => self.tagged(),
@@ -399,7 +370,7 @@ impl<'a> Reader<'a> {
                     FALSE => Value::Bool(false),
                     TRUE => Value::Bool(true),
                     NULL => Value::Null,
-                    UNDEFINED => Value::Withheld,
+                    0xe1..=0xe7 if !self.no_placeholders => Value::Withheld(first & 0x07),
                     _ => return Err(self.expected("a value")),
                 };
                 self.at += 1;
@@ -430,23 +401,17 @@ impl<'a> Reader<'a> {
 
     fn tagged(&mut self) -> Read<Value<'a>> {
         let start = self.at;
-        let wrong = |expected| EntryError::Form {
-            offset: start,
-            expected,
-        };
+        let wrong = |expected| EntryError::Form { offset: start, expected };
         match self.head(TAG, "a tag")? {
             tag @ (POSITIVE_BIGNUM | NEGATIVE_BIGNUM) => self.bignum(tag, start).map(Value::Integer),
             DECIMAL_FRACTION => {
                 self.array_of(2, "exponent and significand")?;
                 let exponent = i32::try_from(self.int("an exponent")?)
                     .ok()
-                    .filter(|exponent| exponent.abs() <= NUMBER_EXPONENT_MAX)
+                    .filter(|exponent| exponent.unsigned_abs() <= NUMBER_EXPONENT_MAX.unsigned_abs())
                     .ok_or_else(|| wrong("an exponent within its limit"))?;
                 let significand = self.significand(start)?;
-                Ok(Value::Decimal(Decimal {
-                    significand,
-                    exponent,
-                }))
+                Ok(Value::Decimal(Decimal { significand, exponent }))
             }
             _ => Err(wrong("a bignum or a decimal fraction")),
         }
@@ -465,18 +430,13 @@ impl<'a> Reader<'a> {
     }
 
     fn bignum(&mut self, tag: u64, start: usize) -> Read<i128> {
-        let wrong = |expected| EntryError::Form {
-            offset: start,
-            expected,
-        };
+        let wrong = |expected| EntryError::Form { offset: start, expected };
         let digits = self.bytes("a bignum")?;
         let shortest = digits.len() > 8 && digits.len() <= 16 && digits.first() != Some(&0);
         if !shortest {
             return Err(wrong("a bignum in its shortest form"));
         }
-        let magnitude = digits
-            .iter()
-            .fold(0, |value, byte| value << 8 | u128::from(*byte));
+        let magnitude = digits.iter().fold(0, |value, byte| value << 8 | u128::from(*byte));
         let value = i128::try_from(magnitude).map_err(|_| wrong("a number of at most 128 bits"))?;
         match tag {
             POSITIVE_BIGNUM => Ok(value),
@@ -509,32 +469,17 @@ mod tests {
             (Value::Integer(24), "1818"),
             (Value::Integer(1_000_000), "1a000f4240"),
             (Value::Integer(18_446_744_073_709_551_615), "1bffffffffffffffff"),
-            (
-                Value::Integer(18_446_744_073_709_551_616),
-                "c249010000000000000000",
-            ),
+            (Value::Integer(18_446_744_073_709_551_616), "c249010000000000000000"),
             (Value::Integer(-18_446_744_073_709_551_616), "3bffffffffffffffff"),
-            (
-                Value::Integer(-18_446_744_073_709_551_617),
-                "c349010000000000000000",
-            ),
+            (Value::Integer(-18_446_744_073_709_551_617), "c349010000000000000000"),
             (Value::Integer(-1), "20"),
             (Value::Integer(-1000), "3903e7"),
-            (
-                Value::Decimal(Decimal {
-                    significand: 27_315,
-                    exponent: -2,
-                }),
-                "c48221196ab3",
-            ),
+            (Value::Decimal(Decimal { significand: 27_315, exponent: -2 }), "c48221196ab3"),
             (Value::Text("IETF".into()), "6449455446"),
             (Value::Bool(true), "f5"),
             (Value::Null, "f6"),
-            (Value::Withheld, "f7"),
-            (
-                Value::Array(vec![Value::Integer(1), Value::Array(vec![Value::Integer(2)])]),
-                "82018102",
-            ),
+            (Value::Withheld(1), "e1"),
+            (Value::Array(vec![Value::Integer(1), Value::Array(vec![Value::Integer(2)])]), "82018102"),
         ] {
             assert_eq!(hex(&encoded(&value)), expected);
             let bytes = encoded(&value);
@@ -555,25 +500,17 @@ mod tests {
             (&[0xf9, 0x3c, 0x00], "a float"),
             (&[0xf8, 0x20], "an unassigned simple value"),
             (&[0xc2, 0x41, 0x01], "a bignum that fits a head"),
-            (
-                &[0xc2, 0x49, 0x00, 1, 0, 0, 0, 0, 0, 0, 0],
-                "a bignum with a leading zero",
-            ),
+            (&[0xc2, 0x49, 0x00, 1, 0, 0, 0, 0, 0, 0, 0], "a bignum with a leading zero"),
             (&[0xa2, 0x61, b'b', 0x01, 0x61, b'a', 0x02], "names out of order"),
             (&[0xa2, 0x61, b'a', 0x01, 0x61, b'a', 0x02], "a name twice"),
             (&[0x61, 0xff], "no UTF-8"),
-            (
-                &[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
-                "a count beyond the bytes",
-            ),
-            (
-                &[0xc4, 0x82, 0x19, 0x01, 0x91, 0x01],
-                "an exponent beyond its limit",
-            ),
-            (
-                &[0xc4, 0x82, 0x00, 0xc4, 0x82, 0x00, 0x01],
-                "a decimal fraction in a decimal fraction",
-            ),
+            (&[0x9b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff], "a count beyond the bytes"),
+            (&[0xc4, 0x82, 0x19, 0x01, 0x91, 0x01], "an exponent beyond its limit"),
+            (&[0xc4, 0x82, 0x00, 0xc4, 0x82, 0x00, 0x01], "a decimal fraction in a decimal fraction"),
+            (&[0xc4, 0x82, 0x3a, 0x7f, 0xff, 0xff, 0xff, 0x01], "the least exponent of all"),
+            (&[0xf7], "undefined"),
+            (&[0xe0], "simple value 0"),
+            (&[0xe8], "simple value 8"),
             (&[0x82, 0x01], "an item short"),
             (&[], "nothing"),
         ] {
@@ -591,6 +528,18 @@ mod tests {
         assert!(Reader::new(&nested(DEPTH_MAX + 1)).value().is_ok());
         assert!(Reader::new(&nested(DEPTH_MAX + 2)).value().is_err());
         assert!(Reader::new(&nested(1_000_000)).value().is_err());
+    }
+
+    #[test]
+    fn the_number_of_values_is_bounded_at_the_limit() {
+        let list = |len: usize| {
+            let mut bytes = Vec::new();
+            write::array(&mut bytes, len);
+            bytes.resize(bytes.len() + len, 0x00);
+            bytes
+        };
+        assert!(Reader::new(&list(READER_VALUES_MAX - 1)).value().is_ok());
+        assert!(Reader::new(&list(READER_VALUES_MAX)).value().is_err());
     }
 
     #[test]

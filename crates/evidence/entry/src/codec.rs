@@ -18,6 +18,8 @@ use crate::error::EntryError;
 pub const DICTIONARY_BYTES_MAX: usize = 131_072;
 /// Largest plaintext of one part or blob, in bytes: an event's limit and room for its own form.
 pub const PLAINTEXT_BYTES_MAX: usize = 4 * waag_model::limits::EVENT_BYTES_MAX;
+/// The magic number of a zstd frame (RFC 8878 §3.1.1).
+const FRAME_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 /// zstd's level: the fastest that still uses the dictionary's entropy tables; see docs/benchmarks.md.
 const LEVEL: i32 = 1;
 
@@ -28,15 +30,14 @@ pub struct Dictionary(Arc<Prepared>);
 struct Prepared {
     bytes: Vec<u8>,
     hash: [u8; 32],
+    id: Option<std::num::NonZeroU32>,
     compress: CDict<'static>,
     expand: DDict<'static>,
 }
 
 impl fmt::Debug for Dictionary {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Dictionary")
-            .field("name", &self.name())
-            .finish_non_exhaustive()
+        f.debug_struct("Dictionary").field("name", &self.name()).finish_non_exhaustive()
     }
 }
 
@@ -52,7 +53,8 @@ impl Dictionary {
                 bytes.len()
             )));
         }
-        if zstd::zstd_safe::get_dict_id_from_dict(bytes).is_none() {
+        let id = zstd::zstd_safe::get_dict_id_from_dict(bytes);
+        if id.is_none() {
             return Err(EntryError::Dictionary("not a trained zstd dictionary".to_owned()));
         }
         let wrong = || EntryError::Dictionary("zstd refuses it".to_owned());
@@ -60,12 +62,7 @@ impl Dictionary {
         let expand = DDict::try_create(bytes).ok_or_else(wrong)?;
         let mut hash = [0; 32];
         hash.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
-        Ok(Self(Arc::new(Prepared {
-            bytes: bytes.to_owned(),
-            hash,
-            compress,
-            expand,
-        })))
+        Ok(Self(Arc::new(Prepared { bytes: bytes.to_owned(), hash, id, compress, expand })))
     }
 
     /// Its whole SHA-256, which a part's commitment covers.
@@ -115,6 +112,13 @@ pub(crate) fn compress(dictionary: &Dictionary, plain: &[u8], out: &mut Vec<u8>)
 /// # Errors
 /// [`EntryError::Compression`].
 pub(crate) fn expand(dictionary: &Dictionary, packed: &[u8]) -> Result<Vec<u8>, EntryError> {
+    // One frame and nothing behind it: other decoders might go on to a second frame, or skip one, and read another text.
+    let alone = packed.starts_with(&FRAME_MAGIC)
+        && zstd::zstd_safe::find_frame_compressed_size(packed).is_ok_and(|len| len == packed.len())
+        && zstd::zstd_safe::get_dict_id_from_frame(packed) == dictionary.0.id;
+    if !alone {
+        return Err(EntryError::Compression("not exactly one frame of this dictionary".to_owned()));
+    }
     let len = get_frame_content_size(packed)
         .ok()
         .flatten()
@@ -127,9 +131,5 @@ pub(crate) fn expand(dictionary: &Dictionary, packed: &[u8]) -> Result<Vec<u8>, 
             context.decompress_using_ddict(plain.as_mut_slice(), packed, &dictionary.0.expand)
         })
         .map_err(|code| EntryError::Compression(zstd::zstd_safe::get_error_name(code).to_owned()))?;
-    if written == len {
-        Ok(plain)
-    } else {
-        Err(EntryError::Compression("fewer bytes than told".to_owned()))
-    }
+    if written == len { Ok(plain) } else { Err(EntryError::Compression("fewer bytes than told".to_owned())) }
 }

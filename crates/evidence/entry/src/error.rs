@@ -14,6 +14,12 @@ pub enum EntryError {
     },
     /// The entry's version is not one this program knows.
     Version(u64),
+    /// The header breaks a limit; what it needs.
+    Header(&'static str),
+    /// A part's or blob's plaintext is longer than the limit, in bytes.
+    PlaintextTooLong(usize),
+    /// A reference to a blob breaks the rules: nesting, another role or key, not exactly one reference to each.
+    BlobReference,
     /// The sealed entry would be longer than 65,535 bytes.
     TooLong(usize),
     /// The part's commitment does not belong to this secret (or to this dictionary).
@@ -53,6 +59,9 @@ impl EntryError {
             Self::Merge(_) => "E0210",
             Self::BlobHash => "E0211",
             Self::Crypto(_) => "E0212",
+            Self::Header(_) => "E0213",
+            Self::PlaintextTooLong(_) => "E0214",
+            Self::BlobReference => "E0215",
         }
     }
 }
@@ -75,6 +84,11 @@ impl fmt::Display for EntryError {
             Self::NoPart(index) => write!(f, "the entry has no part {index}"),
             Self::Merge(why) => write!(f, "the parts do not fit together: {why}"),
             Self::BlobHash => write!(f, "the blob's bytes do not have the hash that names it"),
+            Self::Header(what) => write!(f, "the header needs {what}"),
+            Self::PlaintextTooLong(bytes) => {
+                write!(f, "a part's plaintext has {bytes} bytes, more than allowed")
+            }
+            Self::BlobReference => write!(f, "the reference to a blob does not belong to this part"),
             Self::Crypto(what) => write!(f, "the cryptographic library failed to {what}"),
         }
     }

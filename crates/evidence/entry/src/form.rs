@@ -100,7 +100,20 @@ pub struct Entry<'a> {
 }
 
 /// Appends a header's bytes.
-pub fn write_header(out: &mut Vec<u8>, header: &Header<'_>) {
+///
+/// # Errors
+/// [`EntryError::Header`] for a header the reader would refuse.
+pub fn write_header(out: &mut Vec<u8>, header: &Header<'_>) -> Result<(), EntryError> {
+    let fits = |text: &str, bytes_max: usize| !text.is_empty() && text.len() <= bytes_max;
+    if !fits(header.kind, TYPE_BYTES_MAX) {
+        return Err(EntryError::Header("a type of 1 to 255 bytes"));
+    }
+    if !fits(header.retention, RETENTION_BYTES_MAX) {
+        return Err(EntryError::Header("a retention class of 1 to 32 bytes"));
+    }
+    if header.blobs.len() > BLOBS_MAX || header.cause.is_some_and(|cause| cause.depth == 0) {
+        return Err(EntryError::Header("at most 8 blobs and a cause's depth above 0"));
+    }
     write::array(out, 10);
     write::uint(out, VERSION);
     write::text(out, header.kind);
@@ -123,6 +136,7 @@ pub fn write_header(out: &mut Vec<u8>, header: &Header<'_>) {
     }
     write::array(out, header.blobs.len());
     header.blobs.iter().for_each(|hash| write::bytes(out, hash));
+    Ok(())
 }
 
 /// Appends everything of a part that stands before its ciphertext's bytes.
@@ -176,10 +190,7 @@ impl<'a> Entry<'a> {
         let offset = reader.offset();
         let count = reader.array("the parts")?;
         if count == 0 || count > PARTS_MAX {
-            return Err(EntryError::Form {
-                offset,
-                expected: "1 to 8 parts",
-            });
+            return Err(EntryError::Form { offset, expected: "1 to 8 parts" });
         }
         let mut parts = Vec::with_capacity(count);
         for index in 0..count {
@@ -195,11 +206,7 @@ impl<'a> Entry<'a> {
             parts.push(part);
         }
         reader.end()?;
-        Ok(Self {
-            header,
-            header_bytes,
-            parts,
-        })
+        Ok(Self { header, header_bytes, parts })
     }
 }
 
@@ -233,51 +240,24 @@ fn read_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, EntryError> {
     let retention = bounded_text(reader, RETENTION_BYTES_MAX, "a retention class of 1 to 32 bytes")?;
     let tag_epoch = small(reader, "a tag epoch")?;
     let identity = Tag(reader.fixed("an identity tag of 16 bytes")?);
-    let ordering = if reader.null() {
-        None
-    } else {
-        Some(Tag(reader.fixed("an ordering tag of 16 bytes, or null")?))
-    };
-    let cause = if reader.null() {
-        None
-    } else {
-        Some(read_cause(reader)?)
-    };
+    let ordering =
+        if reader.null() { None } else { Some(Tag(reader.fixed("an ordering tag of 16 bytes, or null")?)) };
+    let cause = if reader.null() { None } else { Some(read_cause(reader)?) };
     let offset = reader.offset();
     let count = reader.array("the blobs' hashes")?;
     if count > BLOBS_MAX {
-        return Err(EntryError::Form {
-            offset,
-            expected: "at most 8 blobs",
-        });
+        return Err(EntryError::Form { offset, expected: "at most 8 blobs" });
     }
-    let blobs = (0..count)
-        .map(|_| reader.fixed("a blob's hash"))
-        .collect::<Result<_, _>>()?;
-    Ok(Header {
-        kind,
-        schema,
-        accepted,
-        retention,
-        tag_epoch,
-        identity,
-        ordering,
-        cause,
-        blobs,
-    })
+    let blobs = (0..count).map(|_| reader.fixed("a blob's hash")).collect::<Result<_, _>>()?;
+    Ok(Header { kind, schema, accepted, retention, tag_epoch, identity, ordering, cause, blobs })
 }
 
 fn read_cause(reader: &mut Reader<'_>) -> Result<Cause, EntryError> {
     reader.array_of(2, "a cause, or null")?;
     let leaf = reader.fixed("the cause's leaf hash")?;
     let offset = reader.offset();
-    let depth = u8::try_from(reader.uint("the cause's depth")?)
-        .ok()
-        .filter(|depth| *depth > 0);
-    let depth = depth.ok_or(EntryError::Form {
-        offset,
-        expected: "a depth of 1 to 255",
-    })?;
+    let depth = u8::try_from(reader.uint("the cause's depth")?).ok().filter(|depth| *depth > 0);
+    let depth = depth.ok_or(EntryError::Form { offset, expected: "a depth of 1 to 255" })?;
     Ok(Cause { leaf, depth })
 }
 
@@ -292,10 +272,7 @@ pub(crate) fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Part<'a>, EntryEr
         0 => Role::Common,
         1 => Role::Person,
         _ => {
-            return Err(EntryError::Form {
-                offset,
-                expected: "a role: 0 or 1",
-            });
+            return Err(EntryError::Form { offset, expected: "a role: 0 or 1" });
         }
     };
     let key_id = KeyId(reader.fixed("a key id of 16 bytes")?);
@@ -305,19 +282,9 @@ pub(crate) fn read_part<'a>(reader: &mut Reader<'a>) -> Result<Part<'a>, EntryEr
     let offset = reader.offset();
     let ciphertext = reader.bytes("a ciphertext")?;
     if ciphertext.len() < 16 {
-        return Err(EntryError::Form {
-            offset,
-            expected: "a ciphertext with its 16-byte tag",
-        });
+        return Err(EntryError::Form { offset, expected: "a ciphertext with its 16-byte tag" });
     }
-    Ok(Part {
-        role,
-        key_id,
-        salt,
-        codec,
-        commitment,
-        ciphertext,
-    })
+    Ok(Part { role, key_id, salt, codec, commitment, ciphertext })
 }
 
 fn read_codec(reader: &mut Reader<'_>) -> Result<Codec, EntryError> {
@@ -325,19 +292,13 @@ fn read_codec(reader: &mut Reader<'_>) -> Result<Codec, EntryError> {
     if reader.uint_next() {
         return match reader.uint("a codec")? {
             0 => Ok(Codec::Raw),
-            _ => Err(EntryError::Form {
-                offset,
-                expected: "codec 0, or codec 1 with a dictionary's name",
-            }),
+            _ => Err(EntryError::Form { offset, expected: "codec 0, or codec 1 with a dictionary's name" }),
         };
     }
     reader.array_of(2, "codec 1 with a dictionary's name")?;
     match reader.uint("codec 1")? {
         1 => Ok(Codec::Zstd(reader.fixed("a dictionary's name of 8 bytes")?)),
-        _ => Err(EntryError::Form {
-            offset,
-            expected: "codec 1",
-        }),
+        _ => Err(EntryError::Form { offset, expected: "codec 1" }),
     }
 }
 
@@ -372,30 +333,20 @@ mod tests {
             tag_epoch: 0,
             identity: Tag([1; 16]),
             ordering: Some(Tag([2; 16])),
-            cause: Some(Cause {
-                leaf: [3; 32],
-                depth: 1,
-            }),
+            cause: Some(Cause { leaf: [3; 32], depth: 1 }),
             blobs: vec![[4; 32], [5; 32]],
         }
     }
 
     fn part(role: Role, codec: Codec) -> Part<'static> {
         let ciphertext = &[9; 20];
-        Part {
-            role,
-            key_id: KeyId([6; 16]),
-            salt: [7; 32],
-            codec,
-            commitment: [8; 32],
-            ciphertext,
-        }
+        Part { role, key_id: KeyId([6; 16]), salt: [7; 32], codec, commitment: [8; 32], ciphertext }
     }
 
     fn bytes_of(header: &Header<'_>, parts: &[Part<'_>]) -> Vec<u8> {
         let mut out = Vec::new();
         write::array(&mut out, 2);
-        write_header(&mut out, header);
+        write_header(&mut out, header).unwrap();
         write::array(&mut out, parts.len());
         parts.iter().for_each(|part| write_part(&mut out, part));
         out
@@ -403,21 +354,13 @@ mod tests {
 
     #[test]
     fn reads_what_it_writes() {
-        let parts = [
-            part(Role::Common, Codec::Zstd([1; 8])),
-            part(Role::Person, Codec::Raw),
-        ];
+        let parts = [part(Role::Common, Codec::Zstd([1; 8])), part(Role::Person, Codec::Raw)];
         let bytes = bytes_of(&header(), &parts);
         let entry = Entry::read(&bytes).unwrap();
         assert_eq!(entry.header, header());
         assert_eq!(entry.parts, parts);
         assert_eq!(read_clear(&bytes).unwrap(), header());
-        let bare = Header {
-            ordering: None,
-            cause: None,
-            blobs: vec![],
-            ..header()
-        };
+        let bare = Header { ordering: None, cause: None, blobs: vec![], ..header() };
         assert_eq!(Entry::read(&bytes_of(&bare, &parts)).unwrap().header, bare);
     }
 

@@ -14,12 +14,16 @@
 //!   before anything is decrypted.
 //! - `ENTRY-4`: no name, subject or source of an event stands in clear, only its type and keyed tags.
 //! - `ENTRY-5`: splitting an event into parts and merging them gives the event back, value for value.
+//! - `ENTRY-6`: a place whose value is withheld names the part that fills it, and that part fills nothing else.
+//! - `ENTRY-7`: each blob is referred to by exactly one part, of the same role and under the same key, and refers to none.
 
 pub mod blob;
 pub mod cbor;
 pub mod codec;
 pub mod error;
 pub mod form;
+pub mod merge;
+pub mod open;
 pub mod part;
 pub mod plain;
 pub mod split;

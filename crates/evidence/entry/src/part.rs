@@ -4,8 +4,11 @@
 //! data key ──HKDF-Extract(salt)──► ──Expand(ledger id ‖ "waag part v1")──► part secret   (what disclosure hands out)
 //! part secret ──Expand("key")──► AES-256-GCM key, used once with a zero nonce
 //! part secret ──Expand("commit" ‖ SHA-256(dictionary) for codec 1)──► commitment, stored beside the ciphertext
-//! associated data = header ‖ part index ‖ role ‖ key id ‖ codec, each as its CBOR item
+//! associated data = ledger id ‖ header ‖ part index ‖ role ‖ key id ‖ codec, all but the ledger id as CBOR items
 //! ```
+//!
+//! The ledger's id is authenticated besides being derived from, so that who holds a part's secret and no data key can
+//! tell that the part was sealed for this ledger.
 //!
 //! AES-GCM alone can be made to open under two keys. The one to protect is the outsider who is handed a secret, so the
 //! commitment is compared before anything is decrypted (`ENTRY-3`). The dictionary is part of the commitment because
@@ -19,7 +22,7 @@ use waag_model::ids::{KeyId, LedgerId};
 use zeroize::Zeroizing;
 
 use crate::cbor::write;
-use crate::codec::{self, Dictionary};
+use crate::codec::{self, Dictionary, PLAINTEXT_BYTES_MAX};
 use crate::error::EntryError;
 use crate::form::{Codec, Entry, Part, Role, write_codec, write_part_head, write_role};
 
@@ -32,8 +35,7 @@ const TAG_BYTES: usize = 16;
 /// What opens one part and nothing else: 32 bytes.
 pub type PartSecret = Zeroizing<[u8; 32]>;
 
-/// What a part is sealed with.
-#[derive(Clone, Copy)]
+/// What a part is sealed with; used up by sealing, since a salt used twice would use a key and nonce twice.
 pub struct Seal<'a> {
     /// Whose part it is.
     pub role: Role,
@@ -111,8 +113,16 @@ fn zero_nonce() -> Nonce {
 }
 
 /// Writes what a part authenticates beside its ciphertext.
-fn associated_data(out: &mut Vec<u8>, header: &[u8], index: usize, role: Role, key_id: KeyId, codec: Codec) {
+fn associated_data(
+    out: &mut Vec<u8>,
+    (ledger, header): (&LedgerId, &[u8]),
+    index: usize,
+    role: Role,
+    key_id: KeyId,
+    codec: Codec,
+) {
     out.clear();
+    out.extend_from_slice(&ledger.0);
     out.extend_from_slice(header);
     write::uint(out, index as u64);
     write_role(out, role);
@@ -136,27 +146,25 @@ pub fn seal_part(
     ledger: &LedgerId,
     header: &[u8],
     index: usize,
-    seal: &Seal<'_>,
+    seal: Seal<'_>,
     plain: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), EntryError> {
-    seal_as(scratch, Use::Part, ledger, header, index, seal, plain, out)
+    seal_as(scratch, Use::Part, (ledger, header), index, seal, plain, out)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the one place where all that a ciphertext is bound to meets"
-)]
 pub(crate) fn seal_as(
     scratch: &mut Scratch,
     usage: Use,
-    ledger: &LedgerId,
-    header: &[u8],
+    (ledger, header): (&LedgerId, &[u8]),
     index: usize,
-    seal: &Seal<'_>,
+    seal: Seal<'_>,
     plain: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), EntryError> {
+    if plain.len() > PLAINTEXT_BYTES_MAX {
+        return Err(EntryError::PlaintextTooLong(plain.len()));
+    }
     let secret = secret(ledger, seal.key, &seal.salt, usage)?;
     let prk = Prk::new_less_safe(HKDF_SHA256, secret.as_slice());
     scratch.packed.clear();
@@ -171,25 +179,13 @@ pub(crate) fn seal_as(
         }
     };
     let commitment = commitment(&prk, seal.dictionary)?;
-    let Seal {
-        role, key_id, salt, ..
-    } = *seal;
-    associated_data(&mut scratch.aad, header, index, role, key_id, codec);
+    let Seal { role, key_id, salt, .. } = seal;
+    associated_data(&mut scratch.aad, (ledger, header), index, role, key_id, codec);
     let tag = cipher(&prk)?
         .seal_in_place_separate_tag(zero_nonce(), Aad::from(&scratch.aad), &mut scratch.packed)
         .map_err(|_| EntryError::Crypto("encrypt a part"))?;
     scratch.packed.extend_from_slice(tag.as_ref());
-    write_part_head(
-        out,
-        &Part {
-            role,
-            key_id,
-            salt,
-            codec,
-            commitment,
-            ciphertext: &[],
-        },
-    );
+    write_part_head(out, &Part { role, key_id, salt, codec, commitment, ciphertext: &[] });
     write::bytes(out, &scratch.packed);
     Ok(())
 }
@@ -200,36 +196,38 @@ pub(crate) fn seal_as(
 /// [`EntryError::NoPart`], [`EntryError::DictionaryMissing`], [`EntryError::Commitment`] for a secret or dictionary that
 /// is not this part's, [`EntryError::Ciphertext`] where the stored bytes were changed.
 pub fn open_part(
+    ledger: &LedgerId,
     entry: &Entry<'_>,
     index: usize,
     secret: &[u8; 32],
     dictionary: Option<&Dictionary>,
 ) -> Result<Zeroizing<Vec<u8>>, EntryError> {
     let part = entry.parts.get(index).ok_or(EntryError::NoPart(index))?;
-    open_as(part, entry.header_bytes, index, secret, dictionary)
+    open_as(part, (ledger, entry.header_bytes), index, secret, dictionary)
 }
 
 pub(crate) fn open_as(
     part: &Part<'_>,
-    header: &[u8],
+    (ledger, header): (&LedgerId, &[u8]),
     index: usize,
     secret: &[u8; 32],
     dictionary: Option<&Dictionary>,
 ) -> Result<Zeroizing<Vec<u8>>, EntryError> {
+    if part.ciphertext.len() > PLAINTEXT_BYTES_MAX + TAG_BYTES {
+        return Err(EntryError::PlaintextTooLong(part.ciphertext.len()));
+    }
     let dictionary = match part.codec {
         Codec::Raw => None,
-        Codec::Zstd(name) => Some(
-            dictionary
-                .filter(|given| given.name() == name)
-                .ok_or(EntryError::DictionaryMissing(name))?,
-        ),
+        Codec::Zstd(name) => {
+            Some(dictionary.filter(|given| given.name() == name).ok_or(EntryError::DictionaryMissing(name))?)
+        }
     };
     let prk = Prk::new_less_safe(HKDF_SHA256, secret);
     if commitment(&prk, dictionary)? != part.commitment {
         return Err(EntryError::Commitment);
     }
     let mut aad = Vec::new();
-    associated_data(&mut aad, header, index, part.role, part.key_id, part.codec);
+    associated_data(&mut aad, (ledger, header), index, part.role, part.key_id, part.codec);
     let mut plain = Zeroizing::new(part.ciphertext.to_vec());
     let opened = cipher(&prk)?
         .open_in_place(zero_nonce(), Aad::from(&aad), &mut plain)

@@ -1,13 +1,13 @@
 //! What is inside an opened part: an event's attributes and data, as deterministic CBOR.
 //!
 //! ```text
-//! common  = { 0: id, 1: source, ? 2: subject, 3: attributes, ? 4: data, ? 5: binary, 6: actor }   ; values may be undefined
-//! person  = { * path => value }                    ; paths are JSON Pointers into the event, "" the whole event
-//! either may be instead: [index]                   ; the plaintext is the blob with that index in the header
+//! common  = { 0: id, 1: source, ? 2: subject, 3: attributes, ? 4: data / ? 5: binary, 6: actor }
+//! person  = { + path => value } or { "" => a whole event }      ; paths are JSON Pointers into the event
+//! either may be instead: [index]                                ; the plaintext is the blob at that place in the header
 //! ```
 //!
-//! A place whose value stands in a person's part holds `undefined` in the common part; merging puts the value back
-//! (`ENTRY-5`), and an erased person leaves `undefined` behind.
+//! A place whose value stands in the part with index `i` (1 to 7) holds the simple value `i` in the common part; merging
+//! puts the value back (`ENTRY-5`), and an erased person leaves the placeholder behind. A person's part has none.
 //!
 //! Not here: what goes into which part (`split`), encryption (`part`).
 
@@ -41,8 +41,8 @@ pub struct Common<'a> {
     pub attributes: Value<'a>,
     /// The body.
     pub body: Body<'a>,
-    /// Who gave the event to Waag; never withheld.
-    pub actor: Cow<'a, str>,
+    /// Who gave the event to Waag; withheld only where that is one of the event's persons.
+    pub actor: Value<'a>,
 }
 
 /// A body as the common part tells it.
@@ -103,7 +103,7 @@ pub fn write_common(out: &mut Vec<u8>, common: &Common<'_>) {
         }
     }
     write::uint(out, ACTOR);
-    write::text(out, &common.actor);
+    write::value(out, &common.actor);
 }
 
 /// Appends a person part's plaintext.
@@ -147,7 +147,12 @@ pub fn read_fields(bytes: &[u8]) -> Result<Inline<Fields<'_>>, EntryError> {
     if let Some(index) = blob_reference(&mut reader)? {
         return Ok(Inline::Blob(index));
     }
+    reader.refuse_placeholders();
+    let offset = reader.offset();
     let count = reader.map("a person's fields")?;
+    if count == 0 {
+        return Err(EntryError::Form { offset, expected: "at least one field" });
+    }
     let mut fields: Fields<'_> = Vec::new();
     for _ in 0..count {
         let offset = reader.offset();
@@ -156,12 +161,9 @@ pub fn read_fields(bytes: &[u8]) -> Result<Inline<Fields<'_>>, EntryError> {
             waag_model::value::name_order(before, path) == std::cmp::Ordering::Less
         });
         if !after {
-            return Err(EntryError::Form {
-                offset,
-                expected: "a path after the one before it",
-            });
+            return Err(EntryError::Form { offset, expected: "a path after the one before it" });
         }
-        let field = if path.is_empty() {
+        let field = if path.is_empty() && count == 1 {
             Field::Event(Box::new(common(&mut reader)?))
         } else {
             Field::Value(reader.value()?)
@@ -180,18 +182,12 @@ fn blob_reference(reader: &mut Reader<'_>) -> Result<Option<usize>, EntryError> 
     let offset = reader.offset();
     let index = usize::try_from(reader.uint("a blob's place")?).ok();
     reader.end()?;
-    index.map(Some).ok_or(EntryError::Form {
-        offset,
-        expected: "a blob's place",
-    })
+    index.map(Some).ok_or(EntryError::Form { offset, expected: "a blob's place" })
 }
 
 fn common<'a>(reader: &mut Reader<'a>) -> Result<Common<'a>, EntryError> {
     let start = reader.offset();
-    let wrong = |expected| EntryError::Form {
-        offset: start,
-        expected,
-    };
+    let wrong = |expected| EntryError::Form { offset: start, expected };
     let pairs = reader.map("an event")?;
     let (mut id, mut source, mut subject, mut attributes, mut actor) = (None, None, None, None, None);
     let mut body = Body::None;
@@ -199,11 +195,8 @@ fn common<'a>(reader: &mut Reader<'a>) -> Result<Common<'a>, EntryError> {
     for _ in 0..pairs {
         let offset = reader.offset();
         let key = reader.uint("an event's key")?;
-        if key < least {
-            return Err(EntryError::Form {
-                offset,
-                expected: "a key after the one before it",
-            });
+        if key < least || key > ACTOR {
+            return Err(EntryError::Form { offset, expected: "a key after the one before it" });
         }
         least = key + 1;
         match key {
@@ -213,17 +206,14 @@ fn common<'a>(reader: &mut Reader<'a>) -> Result<Common<'a>, EntryError> {
             ATTRIBUTES => attributes = Some(reader.value()?),
             DATA => body = Body::Json(reader.value()?),
             BINARY if body == Body::None => body = Body::Binary(Cow::Borrowed(reader.bytes("a body")?)),
-            ACTOR => actor = Some(Cow::Borrowed(reader.text("an actor")?)),
+            ACTOR => actor = Some(text_or_withheld(reader)?),
             _ => {
-                return Err(EntryError::Form {
-                    offset,
-                    expected: "a known key of an event",
-                });
+                return Err(EntryError::Form { offset, expected: "a known key of an event" });
             }
         }
     }
     let attributes = attributes.ok_or_else(|| wrong("an event with attributes"))?;
-    if !matches!(&attributes, Value::Object(_) | Value::Withheld) {
+    if !matches!(&attributes, Value::Object(_) | Value::Withheld(_)) {
         return Err(wrong("attributes as a map"));
     }
     Ok(Common {
@@ -239,13 +229,10 @@ fn common<'a>(reader: &mut Reader<'a>) -> Result<Common<'a>, EntryError> {
 fn text_or_withheld<'a>(reader: &mut Reader<'a>) -> Result<Value<'a>, EntryError> {
     let offset = reader.offset();
     let value = reader.value()?;
-    if matches!(value, Value::Text(_) | Value::Withheld) {
+    if matches!(value, Value::Text(_) | Value::Withheld(_)) {
         Ok(value)
     } else {
-        Err(EntryError::Form {
-            offset,
-            expected: "a text, or undefined",
-        })
+        Err(EntryError::Form { offset, expected: "a text, or a placeholder" })
     }
 }
 
@@ -264,7 +251,7 @@ impl<'a> Common<'a> {
             subject: event.subject.map(Value::Text),
             attributes: Value::Object(event.attributes),
             body,
-            actor: Cow::Borrowed(actor.as_str()),
+            actor: Value::Text(Cow::Borrowed(actor.as_str())),
         }
     }
 
@@ -272,11 +259,7 @@ impl<'a> Common<'a> {
     #[must_use]
     pub fn into_event(self, kind: &'a str) -> Option<Event<'a>> {
         let text = |value: Value<'a>| {
-            if let Value::Text(text) = value {
-                Some(text)
-            } else {
-                None
-            }
+            if let Value::Text(text) = value { Some(text) } else { None }
         };
         let Value::Object(attributes) = self.attributes else {
             return None;

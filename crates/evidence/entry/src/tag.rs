@@ -31,15 +31,7 @@ impl TagKey {
     /// The tag of an event's identity.
     #[must_use]
     pub fn identity(&self, ledger: &LedgerId, source: &str, id: &str) -> Tag {
-        self.tag(
-            IDENTITY,
-            ledger,
-            &[
-                &(source.len() as u64).to_be_bytes(),
-                source.as_bytes(),
-                id.as_bytes(),
-            ],
-        )
+        self.tag(IDENTITY, ledger, &[&(source.len() as u64).to_be_bytes(), source.as_bytes(), id.as_bytes()])
     }
 
     /// The tag of an ordering key, by default the event's subject.
@@ -54,9 +46,7 @@ impl TagKey {
         context.update(&ledger.0);
         pieces.iter().for_each(|piece| context.update(piece));
         let mut tag = [0; 16];
-        tag.iter_mut()
-            .zip(context.sign().as_ref())
-            .for_each(|(to, from)| *to = *from);
+        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
         Tag(tag)
     }
 }

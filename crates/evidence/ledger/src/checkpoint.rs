@@ -91,26 +91,12 @@ impl SignedCheckpoint {
         signers: &[&NoteSigner],
     ) -> Result<SignedCheckpoint, CheckpointError> {
         checkpoint.check()?;
-        if !signers
-            .iter()
-            .any(|signer| signer.verifier_key().name() == checkpoint.origin)
-        {
-            return Err(CheckpointError::NotByOrigin {
-                origin: checkpoint.origin,
-            });
+        if !signers.iter().any(|signer| signer.verifier_key().name() == checkpoint.origin) {
+            return Err(CheckpointError::NotByOrigin { origin: checkpoint.origin });
         }
-        let note = Note::sign(&checkpoint.body(), signers)
-            .map_err(CheckpointError::Note)?
-            .to_string();
-        let signers = signers
-            .iter()
-            .map(|signer| signer.verifier_key().clone())
-            .collect();
-        Ok(SignedCheckpoint {
-            checkpoint,
-            note,
-            signers,
-        })
+        let note = Note::sign(&checkpoint.body(), signers).map_err(CheckpointError::Note)?.to_string();
+        let signers = signers.iter().map(|signer| signer.verifier_key().clone()).collect();
+        Ok(SignedCheckpoint { checkpoint, note, signers })
     }
 
     /// Reads a signed note and believes it when `keys` say so: one of them, named for the origin, signed it, and no
@@ -123,16 +109,10 @@ impl SignedCheckpoint {
         let signers = parsed.verify(keys).map_err(CheckpointError::Note)?;
         let checkpoint = Checkpoint::parse(parsed.text())?;
         if !signers.iter().any(|key| key.name() == checkpoint.origin) {
-            return Err(CheckpointError::NotByOrigin {
-                origin: checkpoint.origin,
-            });
+            return Err(CheckpointError::NotByOrigin { origin: checkpoint.origin });
         }
         let signers = signers.into_iter().cloned().collect();
-        Ok(SignedCheckpoint {
-            checkpoint,
-            note: parsed.to_string(),
-            signers,
-        })
+        Ok(SignedCheckpoint { checkpoint, note: parsed.to_string(), signers })
     }
 
     /// What was signed.
@@ -196,25 +176,16 @@ impl fmt::Display for CheckpointError {
                 f.write_str("a checkpoint has three lines or more, none empty, each ended by a newline")
             }
             CheckpointError::Origin => {
-                write!(
-                    f,
-                    "an origin has 1 to `{ORIGIN_BYTES_MAX}` bytes without control characters"
-                )
+                write!(f, "an origin has 1 to `{ORIGIN_BYTES_MAX}` bytes without control characters")
             }
             CheckpointError::Size => {
-                write!(
-                    f,
-                    "the checkpoint's size is no plain decimal up to `{TREE_SIZE_MAX}`"
-                )
+                write!(f, "the checkpoint's size is no plain decimal up to `{TREE_SIZE_MAX}`")
             }
             CheckpointError::Root => {
                 f.write_str("the checkpoint's root is not the root of a tree of its size")
             }
             CheckpointError::NotByOrigin { origin } => {
-                write!(
-                    f,
-                    "no given key named `{origin}` signed the checkpoint of that origin"
-                )
+                write!(f, "no given key named `{origin}` signed the checkpoint of that origin")
             }
             CheckpointError::Note(inner) => inner.fmt(f),
         }

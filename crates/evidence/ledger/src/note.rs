@@ -64,11 +64,7 @@ impl VerifierKey {
         if !clean || name.len() > KEY_NAME_BYTES_MAX {
             return Err(NoteError::KeyName);
         }
-        Ok(VerifierKey {
-            name: name.to_owned(),
-            id: key_id(name, &public_key),
-            public_key,
-        })
+        Ok(VerifierKey { name: name.to_owned(), id: key_id(name, &public_key), public_key })
     }
 
     /// The name the key signs under.
@@ -90,9 +86,7 @@ impl VerifierKey {
     }
 
     fn signed(&self, text: &str, signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.public_key)
-            .verify(text.as_bytes(), signature)
-            .is_ok()
+        UnparsedPublicKey::new(&ED25519, &self.public_key).verify(text.as_bytes(), signature).is_ok()
     }
 
     fn made(&self, line: &NoteSignature) -> bool {
@@ -102,13 +96,7 @@ impl VerifierKey {
 
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}+{}+{}",
-            self.name,
-            self.id,
-            text::base64_encode(&typed_key(&self.public_key))
-        )
+        write!(f, "{}+{}+{}", self.name, self.id, text::base64_encode(&typed_key(&self.public_key)))
     }
 }
 
@@ -132,14 +120,7 @@ impl FromStr for VerifierKey {
         }
         let public_key = <[u8; KEY_BYTES]>::try_from(key).map_err(|_| NoteError::VerifierKey)?;
         let key = VerifierKey::new(name, public_key)?;
-        if key.id == claimed {
-            Ok(key)
-        } else {
-            Err(NoteError::KeyIdDiffers {
-                claimed,
-                computed: key.id,
-            })
-        }
+        if key.id == claimed { Ok(key) } else { Err(NoteError::KeyIdDiffers { claimed, computed: key.id }) }
     }
 }
 
@@ -160,10 +141,7 @@ impl NoteSigner {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed).map_err(|_| NoteError::Seed)?;
         let public_key =
             <[u8; KEY_BYTES]>::try_from(pair.public_key().as_ref()).map_err(|_| NoteError::Seed)?;
-        Ok(NoteSigner {
-            key: VerifierKey::new(name, public_key)?,
-            pair,
-        })
+        Ok(NoteSigner { key: VerifierKey::new(name, public_key)?, pair })
     }
 
     /// The public half, to be handed to verifiers.
@@ -173,10 +151,7 @@ impl NoteSigner {
     }
 
     fn sign(&self, text: &str) -> Result<NoteSignature, NoteError> {
-        let signature = self
-            .pair
-            .try_sign(text.as_bytes())
-            .map_err(|_| NoteError::Signing)?;
+        let signature = self.pair.try_sign(text.as_bytes()).map_err(|_| NoteError::Signing)?;
         Ok(NoteSignature {
             name: self.key.name.clone(),
             key_id: self.key.id,
@@ -206,12 +181,7 @@ impl fmt::Display for NoteSignature {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut bytes = self.key_id.0.to_vec();
         bytes.extend_from_slice(&self.signature);
-        writeln!(
-            f,
-            "{SIGNATURE_LINE_START}{} {}",
-            self.name,
-            text::base64_encode(&bytes)
-        )
+        writeln!(f, "{SIGNATURE_LINE_START}{} {}", self.name, text::base64_encode(&bytes))
     }
 }
 
@@ -243,16 +213,9 @@ impl Note {
             }
             signatures.push(signer.sign(text)?);
         }
-        let note = Note {
-            text: text.to_owned(),
-            signatures,
-        };
+        let note = Note { text: text.to_owned(), signatures };
         let length = note.to_string().len();
-        if length > NOTE_BYTES_MAX {
-            Err(NoteError::TooLong { got: length })
-        } else {
-            Ok(note)
-        }
+        if length > NOTE_BYTES_MAX { Err(NoteError::TooLong { got: length }) } else { Ok(note) }
     }
 
     /// Reads a note without believing it.
@@ -269,23 +232,14 @@ impl Note {
         }
         // The last empty line parts the text, which may hold empty lines itself, from the signatures.
         let (body, lines) = note.rsplit_once("\n\n").ok_or(NoteError::Text)?;
-        let lines = lines
-            .strip_suffix('\n')
-            .ok_or(NoteError::SignatureLine { line: 1 })?;
+        let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine { line: 1 })?;
         let count = lines.split('\n').count();
         if count > SIGNATURES_MAX {
             return Err(NoteError::SignatureCount { got: count });
         }
         let parse = |(at, line)| parse_signature(line).ok_or(NoteError::SignatureLine { line: at + 1 });
-        let signatures = lines
-            .split('\n')
-            .enumerate()
-            .map(parse)
-            .collect::<Result<_, _>>()?;
-        Ok(Note {
-            text: format!("{body}\n"),
-            signatures,
-        })
+        let signatures = lines.split('\n').enumerate().map(parse).collect::<Result<_, _>>()?;
+        Ok(Note { text: format!("{body}\n"), signatures })
     }
 
     /// The text, with its final newline. Not to be believed before [`Note::verify`].
@@ -316,20 +270,13 @@ impl Note {
                 return Err(NoteError::AmbiguousKeys);
             }
             if !key.signed(&self.text, &line.signature) {
-                return Err(NoteError::FalseSignature {
-                    name: line.name.clone(),
-                    key_id: line.key_id,
-                });
+                return Err(NoteError::FalseSignature { name: line.name.clone(), key_id: line.key_id });
             }
             if !signers.contains(&key) {
                 signers.push(key);
             }
         }
-        if signers.is_empty() {
-            Err(NoteError::NoKnownSignature)
-        } else {
-            Ok(signers)
-        }
+        if signers.is_empty() { Err(NoteError::NoKnownSignature) } else { Ok(signers) }
     }
 }
 
@@ -347,11 +294,7 @@ fn parse_signature(line: &str) -> Option<NoteSignature> {
     if !is_name(name) || signature.is_empty() {
         return None;
     }
-    Some(NoteSignature {
-        name: name.to_owned(),
-        key_id: KeyId(*key_id),
-        signature: signature.to_vec(),
-    })
+    Some(NoteSignature { name: name.to_owned(), key_id: KeyId(*key_id), signature: signature.to_vec() })
 }
 
 /// The specification's rule for key names: not empty, no Unicode space, no plus sign.
@@ -375,9 +318,7 @@ fn key_id(name: &str, public_key: &[u8; KEY_BYTES]) -> KeyId {
     input.push(b'\n');
     input.extend(typed_key(public_key));
     let mut id = KeyId([0; 4]);
-    id.0.iter_mut()
-        .zip(digest(&SHA256, &input).as_ref())
-        .for_each(|(to, from)| *to = *from);
+    id.0.iter_mut().zip(digest(&SHA256, &input).as_ref()).for_each(|(to, from)| *to = *from);
     id
 }
 
@@ -460,10 +401,7 @@ impl fmt::Display for NoteError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             NoteError::TooLong { got } => {
-                write!(
-                    f,
-                    "a note of `{got}` bytes is above the limit of `{NOTE_BYTES_MAX}`"
-                )
+                write!(f, "a note of `{got}` bytes is above the limit of `{NOTE_BYTES_MAX}`")
             }
             NoteError::Text => f.write_str("the note is not a text, an empty line and signature lines"),
             NoteError::SignatureLine { line } => {
@@ -474,10 +412,7 @@ impl fmt::Display for NoteError {
             }
             NoteError::NoKnownSignature => f.write_str("none of the given keys signed the note"),
             NoteError::FalseSignature { name, key_id } => {
-                write!(
-                    f,
-                    "the signature under the name `{name}` and key id `{key_id}` is false"
-                )
+                write!(f, "the signature under the name `{name}` and key id `{key_id}` is false")
             }
             NoteError::AmbiguousKeys => f.write_str("two keys share one name and key id"),
             NoteError::KeyName => write!(
@@ -486,16 +421,10 @@ impl fmt::Display for NoteError {
             ),
             NoteError::VerifierKey => f.write_str("the text is no verifier key of the form `name+id+base64`"),
             NoteError::KeyType { kind } => {
-                write!(
-                    f,
-                    "signature type `0x{kind:02x}` is not supported, only Ed25519 (`0x01`)"
-                )
+                write!(f, "signature type `0x{kind:02x}` is not supported, only Ed25519 (`0x01`)")
             }
             NoteError::KeyIdDiffers { claimed, computed } => {
-                write!(
-                    f,
-                    "the verifier key says id `{claimed}`, its name and key give `{computed}`"
-                )
+                write!(f, "the verifier key says id `{claimed}`, its name and key give `{computed}`")
             }
             NoteError::Seed => f.write_str("the seed of the signing key was refused"),
             NoteError::Signing => f.write_str("signing failed"),

@@ -70,11 +70,7 @@ pub fn prove_inclusion<R: HashReader + ?Sized>(
 ) -> Result<InclusionProof, ProofError> {
     check_index(index, tree_size)?;
     let path = read_ranges(reader, &inclusion_ranges(index, tree_size)).map_err(ProofError::Read)?;
-    Ok(InclusionProof {
-        index,
-        tree_size,
-        path,
-    })
+    Ok(InclusionProof { index, tree_size, path })
 }
 
 /// Makes the consistency proof from the first `old_size` to the first `new_size` leaves.
@@ -89,11 +85,7 @@ pub fn prove_consistency<R: HashReader + ?Sized>(
 ) -> Result<ConsistencyProof, ProofError> {
     check_sizes(old_size, new_size)?;
     let path = read_ranges(reader, &consistency_ranges(old_size, new_size)).map_err(ProofError::Read)?;
-    Ok(ConsistencyProof {
-        old_size,
-        new_size,
-        path,
-    })
+    Ok(ConsistencyProof { old_size, new_size, path })
 }
 
 /// Checks that `leaf` is at `index` in the tree of `tree_size` leaves under `root` (RFC 9162 §2.1.3.2).
@@ -109,22 +101,15 @@ pub fn verify_inclusion(
 ) -> Result<(), ProofError> {
     check_index(index, tree_size)?;
     check_nodes(path.len(), inclusion_nodes(index, tree_size))?;
-    let mut walk = Walk {
-        position: index,
-        last: tree_size - 1,
-    };
-    let computed = path.iter().fold(*leaf, |below, node| {
-        if walk.step() {
-            node_hash(node, &below)
-        } else {
-            node_hash(&below, node)
-        }
-    });
-    if computed == *root {
-        Ok(())
-    } else {
-        Err(ProofError::RootDiffers { tree_size })
-    }
+    let mut walk = Walk { position: index, last: tree_size - 1 };
+    let computed =
+        path.iter().fold(
+            *leaf,
+            |below, node| {
+                if walk.step() { node_hash(node, &below) } else { node_hash(&below, node) }
+            },
+        );
+    if computed == *root { Ok(()) } else { Err(ProofError::RootDiffers { tree_size }) }
 }
 
 /// Checks that the tree under `new_root` begins with the tree under `old_root` (RFC 9162 §2.1.4.2).
@@ -150,16 +135,11 @@ pub fn verify_consistency(
     // The walk starts at the largest complete subtree that the old tree ends with. Where that is the whole old
     // tree its hash is the old root, which the proof leaves out.
     let levels = old_size.trailing_zeros();
-    let mut walk = Walk {
-        position: (old_size - 1) >> levels,
-        last: (new_size - 1) >> levels,
-    };
+    let mut walk = Walk { position: (old_size - 1) >> levels, last: (new_size - 1) >> levels };
     let (start, rest) = if old_size.is_power_of_two() {
         (*old_root, path)
     } else {
-        let (first, rest) = path
-            .split_first()
-            .ok_or(ProofError::NodeCount { expected: 1, got: 0 })?;
+        let (first, rest) = path.split_first().ok_or(ProofError::NodeCount { expected: 1, got: 0 })?;
         (*first, rest)
     };
     let (mut old, mut new) = (start, start);
@@ -242,11 +222,7 @@ fn check_sizes(old_size: u64, new_size: u64) -> Result<(), ProofError> {
 
 fn check_nodes(got: usize, expected: u32) -> Result<(), ProofError> {
     let (expected, got) = (u64::from(expected), got as u64);
-    if expected == got {
-        Ok(())
-    } else {
-        Err(ProofError::NodeCount { expected, got })
-    }
+    if expected == got { Ok(()) } else { Err(ProofError::NodeCount { expected, got }) }
 }
 
 /// Why a proof could not be made, or does not prove what it should.
@@ -318,26 +294,17 @@ impl fmt::Display for ProofError {
                 write!(f, "leaf `{index}` is not in a tree of `{tree_size}` leaves")
             }
             ProofError::TreeTooLarge { tree_size } => {
-                write!(
-                    f,
-                    "tree size `{tree_size}` is above the limit of `{TREE_SIZE_MAX}` leaves"
-                )
+                write!(f, "tree size `{tree_size}` is above the limit of `{TREE_SIZE_MAX}` leaves")
             }
             ProofError::NodeCount { expected, got } => {
                 write!(f, "the proof must have `{expected}` nodes, got `{got}`")
             }
             ProofError::RootDiffers { tree_size } => {
-                write!(
-                    f,
-                    "the proof does not lead to the root of the tree of `{tree_size}` leaves"
-                )
+                write!(f, "the proof does not lead to the root of the tree of `{tree_size}` leaves")
             }
             ProofError::EmptyOldTree => f.write_str("consistency with an empty tree proves nothing"),
             ProofError::SizesReversed { old_size, new_size } => {
-                write!(
-                    f,
-                    "the earlier tree has `{old_size}` leaves, the later one only `{new_size}`"
-                )
+                write!(f, "the earlier tree has `{old_size}` leaves, the later one only `{new_size}`")
             }
             ProofError::EmptyRange => f.write_str("a range of no leaves proves nothing"),
             ProofError::Read(inner) => inner.fmt(f),

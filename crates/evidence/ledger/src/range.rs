@@ -38,20 +38,12 @@ impl RangeProof {
     /// [`ProofError`] when it is not proven.
     pub fn verify(&self, leaves: &[Hash], root: &Hash) -> Result<RangeTree, ProofError> {
         let tree = self.rebuild(leaves)?;
-        if tree.root == *root {
-            Ok(tree)
-        } else {
-            Err(ProofError::RootDiffers {
-                tree_size: self.tree_size,
-            })
-        }
+        if tree.root == *root { Ok(tree) } else { Err(ProofError::RootDiffers { tree_size: self.tree_size }) }
     }
 
     fn rebuild(&self, leaves: &[Hash]) -> Result<RangeTree, ProofError> {
         if self.tree_size > TREE_SIZE_MAX {
-            return Err(ProofError::TreeTooLarge {
-                tree_size: self.tree_size,
-            });
+            return Err(ProofError::TreeTooLarge { tree_size: self.tree_size });
         }
         let last = leaves.len().checked_sub(1).ok_or(ProofError::EmptyRange)? as u64;
         let last = self.first.saturating_add(last);
@@ -68,13 +60,7 @@ impl RangeProof {
         let mut tree = RangeTree::append(&mut frontier, leaves);
         for (subtree, hash) in behind.iter().zip(&self.right) {
             frontier.append_subtree(subtree.level, *hash, |level, hash| {
-                tree.right.push((
-                    Subtree {
-                        level,
-                        index: (subtree.end() >> level) - 1,
-                    },
-                    hash,
-                ));
+                tree.right.push((Subtree { level, index: (subtree.end() >> level) - 1 }, hash));
             });
         }
         tree.tree_size = frontier.size();
@@ -138,15 +124,7 @@ impl RangeTree {
             frontier.append(*leaf, &mut stored);
         }
         let end = frontier.size();
-        RangeTree {
-            first,
-            end,
-            tree_size: end,
-            root: frontier.root(),
-            left,
-            stored,
-            right: Vec::new(),
-        }
+        RangeTree { first, end, tree_size: end, root: frontier.root(), left, stored, right: Vec::new() }
     }
 
     /// The position of the first leaf held.
@@ -190,22 +168,12 @@ impl RangeTree {
     /// # Errors
     /// [`ProofError::EmptyRange`], or [`ProofError::IndexOutside`] when a leaf of the range is not held.
     pub fn range_proof(&self, first: u64, end: u64) -> Result<RangeProof, ProofError> {
-        let last = end
-            .checked_sub(1)
-            .filter(|last| *last >= first)
-            .ok_or(ProofError::EmptyRange)?;
+        let last = end.checked_sub(1).filter(|last| *last >= first).ok_or(ProofError::EmptyRange)?;
         self.check_held(first)?;
         self.check_held(last)?;
         let left = self.nodes(0..first).ok_or_else(|| self.outside(first))?;
-        let right = self
-            .nodes(end..self.tree_size)
-            .ok_or_else(|| self.outside(last))?;
-        Ok(RangeProof {
-            first,
-            tree_size: self.tree_size,
-            left,
-            right,
-        })
+        let right = self.nodes(end..self.tree_size).ok_or_else(|| self.outside(last))?;
+        Ok(RangeProof { first, tree_size: self.tree_size, left, right })
     }
 
     /// The inclusion proof for one of the leaves held.
@@ -215,17 +183,9 @@ impl RangeTree {
     pub fn inclusion_proof(&self, index: u64) -> Result<InclusionProof, ProofError> {
         self.check_held(index)?;
         let ranges = inclusion_ranges(index, self.tree_size);
-        let path = ranges
-            .into_iter()
-            .map(|range| self.nodes(range).map(|nodes| fold(&nodes)));
-        let path = path
-            .collect::<Option<Vec<Hash>>>()
-            .ok_or_else(|| self.outside(index))?;
-        Ok(InclusionProof {
-            index,
-            tree_size: self.tree_size,
-            path,
-        })
+        let path = ranges.into_iter().map(|range| self.nodes(range).map(|nodes| fold(&nodes)));
+        let path = path.collect::<Option<Vec<Hash>>>().ok_or_else(|| self.outside(index))?;
+        Ok(InclusionProof { index, tree_size: self.tree_size, path })
     }
 
     /// The hashes of the complete subtrees of a range, where all of them are known.
@@ -245,24 +205,55 @@ impl RangeTree {
             let at = subtree.stored_index().checked_sub(self.stored_first())?;
             return self.stored.get(usize::try_from(at).ok()?).copied();
         }
-        self.right
-            .iter()
-            .find(|(known, _)| *known == subtree)
-            .map(|(_, hash)| *hash)
+        self.right.iter().find(|(known, _)| *known == subtree).map(|(_, hash)| *hash)
     }
 
     fn check_held(&self, index: u64) -> Result<(), ProofError> {
-        if (self.first..self.end).contains(&index) {
-            Ok(())
-        } else {
-            Err(self.outside(index))
-        }
+        if (self.first..self.end).contains(&index) { Ok(()) } else { Err(self.outside(index)) }
     }
 
     fn outside(&self, index: u64) -> ProofError {
-        ProofError::IndexOutside {
-            index,
-            tree_size: self.tree_size,
+        ProofError::IndexOutside { index, tree_size: self.tree_size }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::leaf_hash;
+
+    /// Each subtree of a grown tree is known with its right hash or not at all.
+    #[test]
+    fn a_node_is_never_taken_for_another() {
+        let leaves: Vec<Hash> = (0..64u8).map(|n| leaf_hash(&[n])).collect();
+        let hash_of = |subtree: Subtree| {
+            let end = usize::try_from(subtree.end()).unwrap();
+            let mut frontier = Frontier::new();
+            leaves[end - (1 << subtree.level)..end]
+                .iter()
+                .for_each(|leaf| frontier.append(*leaf, &mut Vec::new()));
+            frontier.root()
+        };
+        for first in 0..60 {
+            let mut frontier = Frontier::new();
+            let _ = RangeTree::append(&mut frontier, &leaves[..first]);
+            let frame = RangeTree::append(&mut frontier, &leaves[first..]);
+            let proof = frame.range_proof(first as u64, first as u64 + 3).unwrap();
+            let batch = proof.verify(&leaves[first..first + 3], &frame.root()).unwrap();
+            let mut known = 0;
+            for level in 0..=6u32 {
+                for index in 0..64u64 >> level {
+                    let subtree = Subtree { level, index };
+                    for tree in [&frame, &batch] {
+                        if let Some(hash) = tree.node(subtree) {
+                            assert_eq!(hash, hash_of(subtree), "{subtree:?} behind {first}");
+                            known += 1;
+                        }
+                    }
+                }
+            }
+            assert!(known > 64 - first);
+            assert_eq!(frame.node(Subtree { level: 7, index: 0 }), None);
         }
     }
 }

@@ -70,9 +70,7 @@ impl HashReader for [Hash] {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, HashReadError> {
         let read = |index: &u64| {
             let at = usize::try_from(*index).ok();
-            at.and_then(|at| self.get(at))
-                .copied()
-                .ok_or(HashReadError::Missing { index: *index })
+            at.and_then(|at| self.get(at)).copied().ok_or(HashReadError::Missing { index: *index })
         };
         indexes.iter().map(read).collect()
     }
@@ -114,10 +112,7 @@ pub(crate) fn read_ranges<R: HashReader + ?Sized>(
     let mut folded = Vec::with_capacity(ranges.len());
     for count in counts {
         let Some((range_hashes, others)) = rest.split_at_checked(count) else {
-            return Err(HashReadError::WrongCount {
-                asked: indexes.len(),
-                got: hashes.len(),
-            });
+            return Err(HashReadError::WrongCount { asked: indexes.len(), got: hashes.len() });
         };
         folded.push(fold(range_hashes));
         rest = others;
@@ -132,10 +127,7 @@ pub(crate) fn read_exact<R: HashReader + ?Sized>(
 ) -> Result<Vec<Hash>, HashReadError> {
     let hashes = reader.read_hashes(indexes)?;
     if hashes.len() != indexes.len() {
-        return Err(HashReadError::WrongCount {
-            asked: indexes.len(),
-            got: hashes.len(),
-        });
+        return Err(HashReadError::WrongCount { asked: indexes.len(), got: hashes.len() });
     }
     Ok(hashes)
 }
@@ -247,10 +239,7 @@ mod tests {
             assert_eq!(frontier_at(&hashes, size).unwrap(), stored(size).0, "size {size}");
         }
         assert_eq!(frontier_at(&hashes, 201).unwrap_err().code(), "E0304");
-        assert_eq!(
-            frontier_at(&hashes, TREE_SIZE_MAX + 1).unwrap_err().code(),
-            "E0302"
-        );
+        assert_eq!(frontier_at(&hashes, TREE_SIZE_MAX + 1).unwrap_err().code(), "E0302");
     }
 
     #[test]
@@ -261,9 +250,6 @@ mod tests {
                 Ok(vec![leaf_hash(b"x"); indexes.len() - 1])
             }
         }
-        assert_eq!(
-            frontier_at(&Short, 7).unwrap_err(),
-            HashReadError::WrongCount { asked: 3, got: 2 }
-        );
+        assert_eq!(frontier_at(&Short, 7).unwrap_err(), HashReadError::WrongCount { asked: 3, got: 2 });
     }
 }

@@ -33,10 +33,7 @@ pub(crate) fn decompose(range: Range<u64>) -> impl Iterator<Item = Subtree> {
     std::iter::from_fn(move || {
         let length = range.end.checked_sub(start)?;
         let level = length.checked_ilog2()?.min(start.trailing_zeros());
-        let subtree = Subtree {
-            level,
-            index: start >> level,
-        };
+        let subtree = Subtree { level, index: start >> level };
         start = subtree.end();
         Some(subtree)
     })
@@ -92,10 +89,7 @@ pub(crate) fn fold(hashes: &[Hash]) -> Hash {
     let Some((last, larger)) = hashes.split_last() else {
         return EMPTY_ROOT;
     };
-    larger
-        .iter()
-        .rev()
-        .fold(*last, |right, left| node_hash(left, &right))
+    larger.iter().rev().fold(*last, |right, left| node_hash(left, &right))
 }
 
 #[cfg(test)]

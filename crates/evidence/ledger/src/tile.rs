@@ -71,10 +71,7 @@ impl Tile {
         let TileKind::Hashes(_) = self.kind else {
             return Err(TileError::Entries);
         };
-        let outside = TileError::NotInTree {
-            tile: *self,
-            tree_size,
-        };
+        let outside = TileError::NotInTree { tile: *self, tree_size };
         let there = Tile::width_in(self.kind, self.index, tree_size);
         if self.width == 0 || self.width > there || tree_size > TREE_SIZE_MAX {
             return Err(outside);
@@ -83,9 +80,7 @@ impl Tile {
         let first = self.index.saturating_mul(u64::from(TILE_WIDTH));
         let level = self.kind.tree_level();
         let numbers = first..first.saturating_add(u64::from(self.width));
-        let indexes = numbers
-            .map(|n| stored_hash_index(level, n))
-            .collect::<Option<Vec<u64>>>();
+        let indexes = numbers.map(|n| stored_hash_index(level, n)).collect::<Option<Vec<u64>>>();
         read_exact(reader, &indexes.ok_or(outside)?).map_err(TileError::Read)
     }
 }
@@ -116,11 +111,7 @@ impl fmt::Display for Tile {
             divisor /= 1_000;
         }
         write!(f, "{:03}", self.index % 1_000)?;
-        if self.width == TILE_WIDTH {
-            Ok(())
-        } else {
-            write!(f, ".p/{}", self.width)
-        }
+        if self.width == TILE_WIDTH { Ok(()) } else { write!(f, ".p/{}", self.width) }
     }
 }
 
@@ -133,11 +124,7 @@ impl FromStr for Tile {
         }
         let tile = parse_path(path).ok_or(TileError::Path)?;
         // Printing has one form; this refuses every other grouping or padding at once.
-        if tile.to_string() == path {
-            Ok(tile)
-        } else {
-            Err(TileError::Path)
-        }
+        if tile.to_string() == path { Ok(tile) } else { Err(TileError::Path) }
     }
 }
 
@@ -179,11 +166,7 @@ pub fn write_entry_bundle<'e>(entries: impl IntoIterator<Item = &'e [u8]>) -> Re
         bundle.extend_from_slice(&length.to_be_bytes());
         bundle.extend_from_slice(entry);
     }
-    if count == 0 {
-        Err(TileError::EntryCount)
-    } else {
-        Ok(bundle)
-    }
+    if count == 0 { Err(TileError::EntryCount) } else { Ok(bundle) }
 }
 
 /// Takes a bundle apart again; nothing may be left over.
@@ -203,11 +186,7 @@ pub fn read_entry_bundle(bundle: &[u8]) -> Result<Vec<&[u8]>, TileError> {
         entries.push(entry);
         rest = behind;
     }
-    if entries.is_empty() {
-        Err(TileError::EntryCount)
-    } else {
-        Ok(entries)
-    }
+    if entries.is_empty() { Err(TileError::EntryCount) } else { Ok(entries) }
 }
 
 /// Why a tile was refused.
@@ -262,10 +241,7 @@ impl fmt::Display for TileError {
             }
             TileError::Entries => f.write_str("a bundle of entries is not made of hashes"),
             TileError::EntryLength { got } => {
-                write!(
-                    f,
-                    "an entry of `{got}` bytes is above the limit of `{ENTRY_BYTES_MAX}`"
-                )
+                write!(f, "an entry of `{got}` bytes is above the limit of `{ENTRY_BYTES_MAX}`")
             }
             TileError::EntryCount => write!(f, "a bundle has 1 to `{TILE_WIDTH}` entries"),
             TileError::Bundle => f.write_str("the bundle ends in the middle of an entry"),

@@ -71,24 +71,14 @@ impl TlogProof {
     pub fn new(proof: InclusionProof, checkpoint: &SignedCheckpoint) -> Result<TlogProof, TlogProofError> {
         let size = checkpoint.checkpoint().size;
         if proof.tree_size != size {
-            return Err(TlogProofError::OtherSize {
-                proof: proof.tree_size,
-                checkpoint: size,
-            });
+            return Err(TlogProofError::OtherSize { proof: proof.tree_size, checkpoint: size });
         }
         if proof.path.len() > PATH_NODES_MAX {
-            return Err(TlogProofError::PathLength {
-                got: proof.path.len(),
-            });
+            return Err(TlogProofError::PathLength { got: proof.path.len() });
         }
         let checkpoint = Note::parse(checkpoint.note().as_bytes())
             .map_err(|error| TlogProofError::Checkpoint(CheckpointError::Note(error)))?;
-        Ok(TlogProof {
-            extra: Vec::new(),
-            index: proof.index,
-            path: proof.path,
-            checkpoint,
-        })
+        Ok(TlogProof { extra: Vec::new(), index: proof.index, path: proof.path, checkpoint })
     }
 
     /// Adds opaque data that no signature covers; empty data leaves the line out.
@@ -121,9 +111,7 @@ impl TlogProof {
             }
             None => (Vec::new(), line, rest),
         };
-        let index = line
-            .strip_prefix("index ")
-            .and_then(|index| text::decimal(index, TREE_SIZE_MAX));
+        let index = line.strip_prefix("index ").and_then(|index| text::decimal(index, TREE_SIZE_MAX));
         let index = index.ok_or(TlogProofError::Index)?;
         let mut path = Vec::new();
         loop {
@@ -133,20 +121,13 @@ impl TlogProof {
                 break;
             }
             if path.len() == PATH_NODES_MAX {
-                return Err(TlogProofError::PathLength {
-                    got: PATH_NODES_MAX + 1,
-                });
+                return Err(TlogProofError::PathLength { got: PATH_NODES_MAX + 1 });
             }
             path.push(Hash::from_base64(line).map_err(|_| TlogProofError::PathNode { node: path.len() })?);
         }
         let checkpoint = Note::parse(rest.as_bytes())
             .map_err(|error| TlogProofError::Checkpoint(CheckpointError::Note(error)))?;
-        Ok(TlogProof {
-            extra,
-            index,
-            path,
-            checkpoint,
-        })
+        Ok(TlogProof { extra, index, path, checkpoint })
     }
 
     /// Checks that `entry`, byte for byte, is in a ledger that one of `keys` speaks for.
@@ -168,11 +149,7 @@ impl TlogProof {
         let checkpoint = signed.checkpoint();
         verify_inclusion(&leaf, self.index, checkpoint.size, &self.path, &checkpoint.root)
             .map_err(TlogProofError::Proof)?;
-        Ok(ProvenEntry {
-            index: self.index,
-            leaf,
-            checkpoint: signed,
-        })
+        Ok(ProvenEntry { index: self.index, leaf, checkpoint: signed })
     }
 
     /// The entry's position, as the file claims it.
@@ -207,9 +184,7 @@ impl fmt::Display for TlogProof {
             writeln!(f, "extra {}", text::base64_encode(&self.extra))?;
         }
         writeln!(f, "index {}", self.index)?;
-        self.path
-            .iter()
-            .try_for_each(|node| writeln!(f, "{}", node.to_base64()))?;
+        self.path.iter().try_for_each(|node| writeln!(f, "{}", node.to_base64()))?;
         write!(f, "\n{}", self.checkpoint)
     }
 }
@@ -222,11 +197,7 @@ fn next_line(rest: &str) -> (&str, &str) {
 fn parse_extra(base64: &str) -> Result<Vec<u8>, TlogProofError> {
     let extra = text::base64_decode(base64).ok_or(TlogProofError::Extra)?;
     // Without extra data the line is left out, so an empty one would be a second spelling.
-    if extra.is_empty() || extra.len() > EXTRA_BYTES_MAX {
-        Err(TlogProofError::Extra)
-    } else {
-        Ok(extra)
-    }
+    if extra.is_empty() || extra.len() > EXTRA_BYTES_MAX { Err(TlogProofError::Extra) } else { Ok(extra) }
 }
 
 /// Why a proof file was refused.
@@ -288,31 +259,19 @@ impl fmt::Display for TlogProofError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             TlogProofError::TooLong { got } => {
-                write!(
-                    f,
-                    "a proof of `{got}` bytes is above the limit of `{TLOG_PROOF_BYTES_MAX}`"
-                )
+                write!(f, "a proof of `{got}` bytes is above the limit of `{TLOG_PROOF_BYTES_MAX}`")
             }
             TlogProofError::Header => write!(f, "the proof does not begin with the line `{HEADER}`"),
             TlogProofError::Extra => {
-                write!(
-                    f,
-                    "the `extra` line is no base 64 of 1 to `{EXTRA_BYTES_MAX}` bytes"
-                )
+                write!(f, "the `extra` line is no base 64 of 1 to `{EXTRA_BYTES_MAX}` bytes")
             }
             TlogProofError::Index => f.write_str("the `index` line is missing or no plain decimal"),
             TlogProofError::PathNode { node } => write!(f, "node `{node}` of the path is no tree hash"),
             TlogProofError::PathLength { got } => {
-                write!(
-                    f,
-                    "a path of `{got}` nodes is above the limit of `{PATH_NODES_MAX}`"
-                )
+                write!(f, "a path of `{got}` nodes is above the limit of `{PATH_NODES_MAX}`")
             }
             TlogProofError::OtherSize { proof, checkpoint } => {
-                write!(
-                    f,
-                    "the proof is for `{proof}` leaves, the checkpoint for `{checkpoint}`"
-                )
+                write!(f, "the proof is for `{proof}` leaves, the checkpoint for `{checkpoint}`")
             }
             TlogProofError::Checkpoint(inner) => inner.fmt(f),
             TlogProofError::Proof(inner) => inner.fmt(f),

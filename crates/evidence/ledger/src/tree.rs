@@ -127,16 +127,10 @@ impl fmt::Display for FrontierError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FrontierError::TooLarge { size } => {
-                write!(
-                    f,
-                    "tree size `{size}` is above the limit of `{TREE_SIZE_MAX}` leaves"
-                )
+                write!(f, "tree size `{size}` is above the limit of `{TREE_SIZE_MAX}` leaves")
             }
             FrontierError::HashCount { size, expected, got } => {
-                write!(
-                    f,
-                    "a tree of `{size}` leaves has `{expected}` subtree hashes, got `{got}`"
-                )
+                write!(f, "a tree of `{size}` leaves has `{expected}` subtree hashes, got `{got}`")
             }
         }
     }
@@ -204,26 +198,11 @@ mod tests {
     fn refuses_what_is_no_frontier() {
         let hash = leaf_hash(b"x");
         let error = Frontier::from_hashes(2, vec![hash, hash]).unwrap_err();
-        assert_eq!(
-            error,
-            FrontierError::HashCount {
-                size: 2,
-                expected: 1,
-                got: 2
-            }
-        );
+        assert_eq!(error, FrontierError::HashCount { size: 2, expected: 1, got: 2 });
         assert_eq!(Frontier::from_hashes(1, vec![]).unwrap_err().code(), "E0303");
         assert_eq!(Frontier::from_hashes(0, vec![hash]).unwrap_err().code(), "E0303");
         // At the limit and one above it.
-        assert_eq!(
-            Frontier::from_hashes(TREE_SIZE_MAX, vec![hash]).unwrap().size(),
-            TREE_SIZE_MAX
-        );
-        assert_eq!(
-            Frontier::from_hashes(TREE_SIZE_MAX + 1, vec![hash; 2])
-                .unwrap_err()
-                .code(),
-            "E0302"
-        );
+        assert_eq!(Frontier::from_hashes(TREE_SIZE_MAX, vec![hash]).unwrap().size(), TREE_SIZE_MAX);
+        assert_eq!(Frontier::from_hashes(TREE_SIZE_MAX + 1, vec![hash; 2]).unwrap_err().code(), "E0302");
     }
 }

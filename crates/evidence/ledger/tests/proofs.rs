@@ -2,12 +2,7 @@
 //! almost a proof.
 //!
 //! Place: `LEDGER-1`, `LEDGER-2`, `LEDGER-5`. Not here: other people's vectors (`vectors.rs`).
-#![expect(
-    clippy::indexing_slicing,
-    clippy::cast_possible_truncation,
-    reason = "test helpers on small trees"
-)]
-#![expect(clippy::unwrap_used, reason = "a helper that fails fails its test")]
+#![expect(clippy::indexing_slicing, clippy::cast_possible_truncation, reason = "test helpers on small trees")]
 
 use proptest::prelude::*;
 use std::cell::Cell;
@@ -51,11 +46,7 @@ fn naive_path(index: usize, leaves: &[Hash]) -> Vec<Hash> {
 /// SUBPROOF of RFC 6962 §2.1.2.
 fn naive_subproof(old: usize, leaves: &[Hash], whole: bool) -> Vec<Hash> {
     if old == leaves.len() {
-        return if whole {
-            Vec::new()
-        } else {
-            vec![naive_root(leaves)]
-        };
+        return if whole { Vec::new() } else { vec![naive_root(leaves)] };
     }
     let k = naive_split(leaves.len());
     let (left, right) = leaves.split_at(k);
@@ -101,10 +92,10 @@ fn roots_and_paths_equal_the_definition_at_every_size() {
         let tree = &all[..size];
         let root = naive_root(tree);
         assert_eq!(frontier_at(&stored, size as u64).unwrap().root(), root);
-        for index in 0..size {
+        for (index, leaf) in tree.iter().enumerate() {
             let proof = prove_inclusion(&stored, index as u64, size as u64).unwrap();
             assert_eq!(proof.path, naive_path(index, tree), "leaf {index} of {size}");
-            assert_eq!(proof.verify(&all[index], &root), Ok(()));
+            assert_eq!(proof.verify(leaf, &root), Ok(()));
         }
         for old in 1..=size {
             let proof = prove_consistency(&stored, old as u64, size as u64).unwrap();
@@ -144,30 +135,15 @@ fn what_cannot_be_proven_is_refused() {
     assert_eq!(code(prove_consistency(&stored, 10, 9)), "E0315");
     assert_eq!(code(prove_consistency(&stored, 1, u64::MAX)), "E0311");
     // Sizes from a hostile file must neither overflow nor loop.
-    for size in [
-        0,
-        1,
-        TREE_SIZE_MAX - 1,
-        TREE_SIZE_MAX,
-        TREE_SIZE_MAX + 1,
-        u64::MAX - 1,
-        u64::MAX,
-    ] {
+    for size in [0, 1, TREE_SIZE_MAX - 1, TREE_SIZE_MAX, TREE_SIZE_MAX + 1, u64::MAX - 1, u64::MAX] {
         for index in [0, 1, size.wrapping_sub(1), size, u64::MAX] {
             if size != 1 || index != 0 {
-                assert!(
-                    verify_inclusion(&hash, index, size, &[], &hash).is_err(),
-                    "{index} of {size}"
-                );
+                assert!(verify_inclusion(&hash, index, size, &[], &hash).is_err(), "{index} of {size}");
             }
             assert!(verify_inclusion(&hash, index, size, &[hash; 64], &hash).is_err());
             assert!(verify_consistency(index, size, &[hash; 64], &hash, &hash).is_err());
-            let proof = RangeProof {
-                first: index,
-                tree_size: size,
-                left: vec![hash; 62],
-                right: vec![hash; 62],
-            };
+            let proof =
+                RangeProof { first: index, tree_size: size, left: vec![hash; 62], right: vec![hash; 62] };
             assert!(verify_range(&proof, &[hash], &hash).is_err());
         }
     }
@@ -190,11 +166,7 @@ fn one_leaf_of_another_position_or_size_is_refused_everywhere() {
             for other in 0..30u64 {
                 let leaf = &all[index as usize];
                 let elsewhere = verify_inclusion(leaf, other, size, &proof.path, &root);
-                assert_eq!(
-                    elsewhere.is_ok(),
-                    other == index,
-                    "leaf {index} as {other} of {size}"
-                );
+                assert_eq!(elsewhere.is_ok(), other == index, "leaf {index} as {other} of {size}");
             }
         }
         for old in 1..=size {
@@ -217,18 +189,12 @@ fn range_proofs_hold_for_every_batch_of_every_frame() {
         for frame in 0..size {
             let mut frontier = Frontier::new();
             let mut earlier = Vec::new();
-            all[..frame]
-                .iter()
-                .for_each(|leaf| frontier.append(*leaf, &mut earlier));
+            all[..frame].iter().for_each(|leaf| frontier.append(*leaf, &mut earlier));
             let tree = RangeTree::append(&mut frontier, &all[frame..size]);
             assert_eq!((tree.root(), frontier.root()), (root, root));
             assert_eq!(tree.stored_first(), earlier.len() as u64);
             earlier.extend_from_slice(tree.stored_hashes());
-            assert_eq!(
-                earlier,
-                stored(&all[..size]),
-                "the stored hashes of frames concatenate"
-            );
+            assert_eq!(earlier, stored(&all[..size]), "the stored hashes of frames concatenate");
             for first in frame..size {
                 for end in first + 1..=size {
                     let proof = tree.range_proof(first as u64, end as u64).unwrap();
@@ -254,11 +220,7 @@ fn single_proofs_follow_from_a_range() {
                 assert_eq!((tree.tree_size(), tree.root()), (size as u64, root));
                 for index in [first, (first + end) / 2, end - 1] {
                     let single = tree.inclusion_proof(index as u64).unwrap();
-                    assert_eq!(
-                        single.path,
-                        naive_path(index, &all[..size]),
-                        "{index} of {first}..{end}"
-                    );
+                    assert_eq!(single.path, naive_path(index, &all[..size]), "{index} of {first}..{end}");
                     assert_eq!(inclusion_from_range(&proof, batch, index as u64), Ok(single));
                 }
                 // A verified range can be narrowed without asking the ledger again.
@@ -288,9 +250,7 @@ fn ranges_that_are_not_held_are_refused() {
     assert_eq!((empty.first(), empty.end(), empty.root()), (20, 20, tree.root()));
     assert_eq!(empty.range_proof(20, 20).unwrap_err().code(), "E0316");
     assert_eq!(
-        verify_range(&tree.range_proof(7, 8).unwrap(), &[], &tree.root())
-            .unwrap_err()
-            .code(),
+        verify_range(&tree.range_proof(7, 8).unwrap(), &[], &tree.root()).unwrap_err().code(),
         "E0316"
     );
 }

@@ -1,0 +1,95 @@
+//! The identity index's limits, and the memory that follows from them.
+
+use super::filter::{LINE_BYTES, lines_for};
+use super::block::BLOCK_RECORDS_MAX;
+use super::run::INDEX_ENTRY_BYTES;
+use super::table::table_bytes;
+
+/// How long an identity is remembered, in nanoseconds of commit time: 24 hours.
+pub const IDENTITY_WINDOW_NS: i64 = 24 * 3_600 * 1_000_000_000;
+/// Most identities remembered.
+pub const IDENTITY_ENTRIES_MAX: u64 = 100_000_000;
+/// Most entries of the table in memory: what 262,144 buckets take.
+pub const TABLE_ENTRIES_MAX: usize = 229_376;
+/// How many runs of one level are merged into one of the next.
+pub const MERGE_FAN_IN: usize = 4;
+/// Most runs; a writer that is so far ahead of its background work must wait.
+pub const RUNS_MAX: usize = 64;
+/// The level whose runs are not merged further: 64 tables, 14,680,064 entries.
+const LEVEL_MAX: u32 = 3;
+/// Most entries that one step of a merge takes.
+const MERGE_STEP_ENTRIES: usize = 1_048_576;
+
+/// The limits of one index; smaller ones are for tests and small machines.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdentityLimits {
+    /// How long an identity is remembered at least, in nanoseconds of commit time, while `entries_max` allows.
+    pub window_ns: i64,
+    /// Most identities remembered; at least four tables.
+    pub entries_max: u64,
+    /// Most entries of a table in memory.
+    pub table_entries_max: usize,
+    /// Runs of this level are not merged further.
+    pub level_max: u32,
+    /// Most entries that one step of a merge takes.
+    pub merge_step_entries: usize,
+}
+
+impl Default for IdentityLimits {
+    fn default() -> Self {
+        Self {
+            window_ns: IDENTITY_WINDOW_NS,
+            entries_max: IDENTITY_ENTRIES_MAX,
+            table_entries_max: TABLE_ENTRIES_MAX,
+            level_max: LEVEL_MAX,
+            merge_step_entries: MERGE_STEP_ENTRIES,
+        }
+    }
+}
+
+impl IdentityLimits {
+    /// The most memory an index within these limits takes for filters and block indexes, in bytes, the largest run that
+    /// a merge is making included.
+    #[must_use]
+    pub fn run_bytes_max(&self) -> u64 {
+        let fan_in = MERGE_FAN_IN as u64;
+        let largest = (self.table_entries_max as u64).saturating_mul(fan_in.saturating_pow(self.level_max));
+        // Per run, line and block are rounded up.
+        let rounding = (RUNS_MAX * (LINE_BYTES + INDEX_ENTRY_BYTES)) as u64;
+        run_bytes(self.entries_max) + run_bytes(largest.min(self.entries_max)) + rounding
+    }
+
+    /// The most memory of the tables: the one that fills, the frozen one, and the latter's sorted copy while it is
+    /// written, in bytes.
+    #[must_use]
+    pub fn table_bytes_max(&self) -> u64 {
+        let sorted = self.table_entries_max * super::block::RECORD_BYTES;
+        (2 * table_bytes(self.table_entries_max) + sorted) as u64
+    }
+
+    /// The most memory of the whole index, in bytes.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> u64 {
+        self.run_bytes_max() + self.table_bytes_max()
+    }
+}
+
+/// Memory of filter and block index for `entries`, in bytes.
+fn run_bytes(entries: u64) -> u64 {
+    let blocks = entries.div_ceil(BLOCK_RECORDS_MAX as u64);
+    lines_for(entries) * LINE_BYTES as u64 + blocks * INDEX_ENTRY_BYTES as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_million_identities_fit_in_the_memory_that_is_promised() {
+        let limits = IdentityLimits::default();
+        assert_eq!(limits.entries_max, 100_000_000);
+        assert_eq!(limits.run_bytes_max(), 148_754_560, "{}", limits.run_bytes_max());
+        assert!(limits.run_bytes_max() <= 150 << 20);
+        assert!(limits.table_bytes_max() <= 24 << 20, "{}", limits.table_bytes_max());
+    }
+}
