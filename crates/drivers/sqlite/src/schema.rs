@@ -104,7 +104,9 @@ pub(crate) fn recognise(connection: &Connection) -> Result<(), StateError> {
     }
     let version = pragma(connection, "user_version")?;
     if version != USER_VERSION {
-        return Err(StateError::Foreign(format!("its version is {version}, this program knows {USER_VERSION}")));
+        return Err(StateError::Foreign(format!(
+            "its version is {version}, this program knows {USER_VERSION}"
+        )));
     }
     let found = tables(connection)?;
     let is_exact = found.len() == TABLES.len()
@@ -118,9 +120,10 @@ fn pragma(connection: &Connection, name: &str) -> Result<i32, StateError> {
 
 fn tables(connection: &Connection) -> Result<Vec<(String, String)>, StateError> {
     let read = || {
-        let mut statement = connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")?;
+        let mut statement =
+            connection.prepare("SELECT name, coalesce(sql, '') FROM sqlite_schema ORDER BY name")?;
         let rows = statement.query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?;
-        rows.collect()
+        rows.collect::<rusqlite::Result<Vec<_>>>()
     };
     read().map_err(failed("read the state's tables"))
 }

@@ -14,8 +14,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, Row, TransactionBehavior};
 use waag_keys::state::{
-    Change, Check, Extent, Generation, Head, Place, Record, SCAN_BYTES_MAX, SCAN_RECORDS_MAX, SetDigest, State,
-    StateError, Sum, Table, check_expectation, check_key, check_limits,
+    Change, Check, Extent, Generation, Head, Place, Record, SCAN_BYTES_MAX, SCAN_RECORDS_MAX, SetDigest,
+    State, StateError, Sum, Table, check_expectation, check_key, check_limits,
 };
 use waag_stdx::files::{DiskFiles, Files, Lock, Open};
 
@@ -30,9 +30,10 @@ pub const LOCK_FILE: &str = "lock";
 /// A state in a folder of its own.
 #[derive(Debug)]
 pub struct SqliteState {
-    // Closed before the lock is let go: fields drop in the order they stand.
-    writer: Option<Mutex<Connection>>,
+    // Fields drop in the order they stand: the writer is the last to close, so that SQLite folds the log into the file,
+    // and it does so before the lock is let go.
     reader: Mutex<Connection>,
+    writer: Option<Mutex<Connection>>,
     _lock: Option<Box<dyn Lock>>,
     path: PathBuf,
     poisoned: AtomicBool,
@@ -70,7 +71,13 @@ impl SqliteState {
         let path = existing(folder)?;
         let reader = connect(&path, false)?;
         recognise(&reader)?;
-        Ok(Self { writer: None, reader: Mutex::new(reader), _lock: None, path, poisoned: AtomicBool::new(false) })
+        Ok(Self {
+            writer: None,
+            reader: Mutex::new(reader),
+            _lock: None,
+            path,
+            poisoned: AtomicBool::new(false),
+        })
     }
 
     fn open_writer(folder: &Path, may_initialise: bool) -> Result<Self, StateError> {
@@ -140,7 +147,7 @@ impl State for SqliteState {
     fn scan(&self, table: Table, after: Option<&[u8]>, limit: usize) -> Result<Vec<Record>, StateError> {
         let reader = self.reader()?;
         let limit = limit.min(SCAN_RECORDS_MAX);
-        let mut read = || {
+        let read = || {
             // No key is empty, so that every key comes after the empty one.
             let mut statement = reader.prepare_cached(
                 "SELECT r.key, coalesce(r.value, s.value), r.slot, r.sum FROM record r \
@@ -276,7 +283,9 @@ fn commit(writer: &mut Connection, changes: &[Change<'_>]) -> Result<Generation,
     head.generation.0 = head.generation.0.saturating_add(1);
     let write = || {
         transaction
-            .prepare_cached("UPDATE head SET generation = ?1, count = ?2, digest = ?3, sum = ?4 WHERE one = 1")?
+            .prepare_cached(
+                "UPDATE head SET generation = ?1, count = ?2, digest = ?3, sum = ?4 WHERE one = 1",
+            )?
             .execute((signed(head.generation.0), signed(head.count), head.digest.0, head.sum().0))
     };
     write().map_err(failed("write the head"))?;
@@ -403,7 +412,8 @@ mod tests {
             let state = SqliteState::create(&at).unwrap();
             state.writer().unwrap().pragma_update(None, pragma, value).unwrap();
             drop(state);
-            for opened in [SqliteState::open(&at), SqliteState::create(&at), SqliteState::open_read_only(&at)] {
+            for opened in [SqliteState::open(&at), SqliteState::create(&at), SqliteState::open_read_only(&at)]
+            {
                 assert!(matches!(opened, Err(StateError::Foreign(_))), "{pragma} {value}");
             }
         }
@@ -414,7 +424,8 @@ mod tests {
         assert!(matches!(SqliteState::open(&at), Err(StateError::Foreign(_))));
         let at = folder.path().join("text");
         std::fs::create_dir(&at).unwrap();
-        std::fs::write(at.join(STATE_FILE), "no database at all, but long enough to have a header".repeat(9)).unwrap();
+        std::fs::write(at.join(STATE_FILE), "no database at all, but long enough to have a header".repeat(9))
+            .unwrap();
         assert!(matches!(SqliteState::open_read_only(&at), Err(StateError::Foreign(_))));
     }
 }

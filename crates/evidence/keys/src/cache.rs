@@ -200,9 +200,10 @@ impl Shard {
             steps -= 1;
             let at = if self.hand < self.slots.len() { self.hand } else { 0 };
             self.hand = at + 1;
-            let goes = self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| {
-                slot.key.serial <= durable && !slot.used.swap(false, Ordering::Relaxed)
-            });
+            let goes =
+                self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| {
+                    slot.key.serial <= durable && !slot.used.swap(false, Ordering::Relaxed)
+                });
             if goes {
                 self.take(at);
             }

@@ -100,8 +100,7 @@ impl Keyring {
         let ledger = LedgerRecord { id, origin, created, identity, ordering }.encode();
         let new = |table, key, value| Change { table, key, expect: Expect::Absent, value: Some(value) };
         let place = signer_key(id, 0);
-        let changes =
-            [new(Table::Ledger, name.as_bytes(), &ledger), new(Table::Signing, &place, &signer)];
+        let changes = [new(Table::Ledger, name.as_bytes(), &ledger), new(Table::Signing, &place, &signer)];
         self.commit_changes(&changes, &commit)?;
         Ok((self.ledger(name)?, Made::Now))
     }
@@ -111,12 +110,23 @@ impl Keyring {
     }
 
     /// A fresh signing key, wrapped for its place.
-    pub(crate) fn new_signer(&self, ledger: LedgerId, number: u32, name: &str) -> Result<SignerRecord, KeysError> {
+    pub(crate) fn new_signer(
+        &self,
+        ledger: LedgerId,
+        number: u32,
+        name: &str,
+    ) -> Result<SignerRecord, KeysError> {
         let entropy = self.means.entropy.as_ref();
         let seed = Secret::draw(entropy)?;
         let public = public_of(&seed)?;
         let detail = signer_detail(ledger, number, &public);
         let seed = self.tenant_keys().wrap(entropy, &signer_slot(&detail), seed.bytes())?;
-        Ok(SignerRecord { name: name.to_owned(), public, created: self.means.clock.now(), retired: None, seed })
+        Ok(SignerRecord {
+            name: name.to_owned(),
+            public,
+            created: self.means.clock.now(),
+            retired: None,
+            seed,
+        })
     }
 }

@@ -74,7 +74,8 @@ impl Keyring {
             .into_iter()
             .partition(|entry| entry.keys.iter().any(|(key, _)| key.facts.purpose == Purpose::Tags));
         for entry in data {
-            let infos: Vec<KeyInfo> = entry.keys.iter().map(|(key, _)| key.facts.info(&key.wrapped)).collect();
+            let infos: Vec<KeyInfo> =
+                entry.keys.iter().map(|(key, _)| key.facts.info(&key.wrapped)).collect();
             if infos.first().is_some_and(may) {
                 self.bury(entry, Reason::Erased, &mut rows, &mut done.destroyed);
             } else {
@@ -132,7 +133,8 @@ impl Keyring {
         let id = record.facts.id;
         let (table, key) = record.facts.index();
         if let Some(index) = self.means.state.get(table, &key)? {
-            let rest: Vec<KeyId> = decode_index(&index.value)?.into_iter().filter(|other| *other != id).collect();
+            let rest: Vec<KeyId> =
+                decode_index(&index.value)?.into_iter().filter(|other| *other != id).collect();
             let value = (!rest.is_empty()).then(|| encode_index(&rest));
             rows.push(Row { table, key, expect: Expect::Equals(index.sum), value });
         }
@@ -149,9 +151,8 @@ impl Keyring {
         destroyed: &mut Vec<Tombstone>,
     ) -> Result<(), KeysError> {
         let entries = self.entries_of(person)?;
-        let is_other = |(key, _): &(DataKeyRecord, Sum)| {
-            key.facts.purpose == Purpose::Data && key.facts.id != last
-        };
+        let is_other =
+            |(key, _): &(DataKeyRecord, Sum)| key.facts.purpose == Purpose::Data && key.facts.id != last;
         if entries.iter().any(|entry| entry.keys.iter().any(is_other)) {
             return Ok(());
         }
@@ -226,7 +227,12 @@ impl Keyring {
         for part in rows.chunks(CHANGES_MAX) {
             let changes: Vec<Change<'_>> = part
                 .iter()
-                .map(|row| Change { table: row.table, key: &row.key, expect: row.expect, value: row.value.as_deref() })
+                .map(|row| Change {
+                    table: row.table,
+                    key: &row.key,
+                    expect: row.expect,
+                    value: row.value.as_deref(),
+                })
                 .collect();
             done.generation = Some(self.commit_changes(&changes, &commit)?);
         }

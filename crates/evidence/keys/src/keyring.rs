@@ -241,9 +241,9 @@ impl Keyring {
             .ok_or(KeysError::Refused("the lookup key"))?;
         let mut seeds = [0; 16];
         means.entropy.fill(&mut seeds)?;
-        let (low, high) = (u128::from_le_bytes(seeds), u128::from_le_bytes(seeds) >> 64);
+        let seeds = u128::from_le_bytes(seeds);
         let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
-        let hash_keys = (half(low), half(high));
+        let hash_keys = (half(seeds), half(seeds >> 64));
         Ok(Self {
             means,
             tenant: tenant.clone(),
@@ -283,8 +283,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::data_key`].
     pub fn person_tag_key(&self, person: &str) -> Result<KeyHandle, KeysError> {
-        let name =
-            Name { purpose: Purpose::Tags, class: "", period: Period::Life, person: Some(person) };
+        let name = Name { purpose: Purpose::Tags, class: "", period: Period::Life, person: Some(person) };
         self.named_key(&name)
     }
 
@@ -309,7 +308,8 @@ impl Keyring {
         let (table, place) = index_key(person, name.purpose, name.class, name.period);
         let key = match self.means.state.get(table, &place)? {
             Some(index) => {
-                let id = *decode_index(&index.value)?.first().ok_or(KeysError::Unreadable("the index of keys"))?;
+                let id =
+                    *decode_index(&index.value)?.first().ok_or(KeysError::Unreadable("the index of keys"))?;
                 self.load(id)?.ok_or(KeysError::Dangling(id))?
             }
             // Not in the state and not in the cache, where every pending key is: there is none.
@@ -445,8 +445,12 @@ impl Keyring {
             return Ok(Found::Key(self.handle(key)));
         }
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        // The state is asked again after the pending keys: one may have become durable in between.
-        if let Some(key) = self.load(id)?.or_else(|| self.pending_key(id)).map_or_else(|| self.load(id), |key| Ok(Some(key)))? {
+        let mut found = self.load(id)?.or_else(|| self.pending_key(id));
+        if found.is_none() {
+            // Once more: it may have become durable between the two looks.
+            found = self.load(id)?;
+        }
+        if let Some(key) = found {
             self.opened.put(hash, &name, Arc::clone(&key), u64::MAX);
             return Ok(Found::Key(self.handle(key)));
         }
@@ -481,7 +485,9 @@ impl Keyring {
 
     pub(crate) fn unwrap_record(&self, record: &DataKeyRecord) -> Result<Zeroizing<Vec<u8>>, KeysError> {
         let detail = record.facts.detail();
-        self.tenant_keys().unwrap(&data_slot(&detail), &record.wrapped).ok_or(KeysError::Refused("a data key"))
+        self.tenant_keys()
+            .unwrap(&data_slot(&detail), &record.wrapped)
+            .ok_or(KeysError::Refused("a data key"))
     }
 
     /// The tag under which a person's keys are found: truncated HMAC-SHA-256 under the tenant's lookup key.

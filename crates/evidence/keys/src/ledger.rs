@@ -78,7 +78,8 @@ pub struct LedgerKeys {
 
 /// The public key of a seed.
 pub(crate) fn public_of(seed: &Secret) -> Result<[u8; 32], KeysError> {
-    let pair = Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(|_| KeysError::Refused("a signing key"))?;
+    let pair =
+        Ed25519KeyPair::from_seed_unchecked(seed.bytes()).map_err(|_| KeysError::Refused("a signing key"))?;
     pair.public_key().as_ref().try_into().map_err(|_| KeysError::Refused("a signing key"))
 }
 
@@ -110,7 +111,8 @@ impl Keyring {
     /// The state's.
     pub fn ledgers(&self) -> Result<Vec<String>, KeysError> {
         let records = self.means.state.scan(Table::Ledger, None, LEDGERS_MAX)?;
-        let name = |record: Record| String::from_utf8(record.key).map_err(|_| KeysError::Unreadable("a ledger"));
+        let name =
+            |record: Record| String::from_utf8(record.key).map_err(|_| KeysError::Unreadable("a ledger"));
         records.into_iter().map(name).collect()
     }
 
@@ -169,5 +171,21 @@ impl Keyring {
             found.push((number, SignerRecord::decode(&stored.value)?, stored));
         }
         Ok(found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_note_key_id_is_that_of_signed_notes() {
+        // The verifier key of the examples of Go's golang.org/x/mod/sumdb/note, from which C2SP signed-note stems:
+        // PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW, of which the first byte is the algorithm.
+        let public = [
+            0x1a, 0x5c, 0xd9, 0x07, 0x14, 0x3c, 0x38, 0x4c, 0x41, 0xe8, 0x30, 0xc5, 0xbc, 0xe1, 0x2a, 0xa8,
+            0x81, 0x7e, 0xc5, 0x64, 0x9a, 0xaa, 0xbf, 0x2c, 0x31, 0x38, 0x8b, 0x35, 0xb2, 0xd7, 0x44, 0xd6,
+        ];
+        assert_eq!(note_key_id("PeterNeumann", &public), [0xc7, 0x4f, 0x20, 0xa3]);
     }
 }

@@ -56,27 +56,31 @@ impl fmt::Debug for MemoryState {
 }
 
 impl Model {
-    /// The state after a commit, or why there is none.
+    /// Makes all changes, or none.
     ///
     /// # Errors
-    /// As [`State::commit`].
-    pub fn committed(&self, changes: &[Change<'_>]) -> Result<Self, StateError> {
+    /// As [`State::commit`]; nothing is changed then.
+    pub fn apply(&mut self, changes: &[Change<'_>]) -> Result<Generation, StateError> {
         check_limits(changes)?;
-        let mut next = self.clone();
+        // No place comes twice, so that all expectations can be looked at before anything changes.
         for change in changes {
             let place = (change.table.code(), change.key.to_vec());
-            let old = next.records.get(&place).map(|(_, sum)| *sum);
-            check_expectation(change, old)?;
-            let new = change.value.map(|value| Sum::of(change.table.code(), change.key, value));
-            next.head = next.head.after(old, new);
-            match change.value.zip(new) {
-                Some((value, sum)) => next.records.insert(place, (value.to_vec(), sum)),
-                None => next.records.remove(&place),
-            };
+            check_expectation(change, self.records.get(&place).map(|(_, sum)| *sum))?;
         }
-        next.head.generation.0 = next.head.generation.0.saturating_add(1);
-        next.head_sum = Some(next.head.sum());
-        Ok(next)
+        for change in changes {
+            let place = (change.table.code(), change.key.to_vec());
+            let new =
+                change.value.map(|value| (value.to_vec(), Sum::of(change.table.code(), change.key, value)));
+            let new_sum = new.as_ref().map(|(_, sum)| *sum);
+            let old = match new {
+                Some(record) => self.records.insert(place, record),
+                None => self.records.remove(&place),
+            };
+            self.head = self.head.after(old.map(|(_, sum)| sum), new_sum);
+        }
+        self.head.generation.0 = self.head.generation.0.saturating_add(1);
+        self.head_sum = Some(self.head.sum());
+        Ok(self.head.generation)
     }
 
     fn record(table: u8, key: &[u8], value: &[u8], sum: Sum) -> Result<Record, StateError> {
@@ -105,7 +109,8 @@ impl State for MemoryState {
         let mut found = Vec::new();
         let mut bytes = 0;
         for ((code, key), (value, sum)) in model.records.range(first..) {
-            if *code != table.code() || found.len() >= limit.min(SCAN_RECORDS_MAX) || bytes >= SCAN_BYTES_MAX {
+            if *code != table.code() || found.len() >= limit.min(SCAN_RECORDS_MAX) || bytes >= SCAN_BYTES_MAX
+            {
                 break;
             }
             if Some(key.as_slice()) == after {
@@ -118,9 +123,7 @@ impl State for MemoryState {
     }
 
     fn commit(&self, changes: &[Change<'_>]) -> Result<Generation, StateError> {
-        let mut model = self.model();
-        *model = model.committed(changes)?;
-        Ok(model.head.generation)
+        self.model().apply(changes)
     }
 
     fn check(&self, extent: Extent) -> Result<Check, StateError> {

@@ -383,9 +383,7 @@ pub(crate) fn index_key(
     period: Period,
 ) -> (Table, Vec<u8>) {
     match person {
-        Some(tag) => {
-            (Table::Person, kind(Writer::default().fixed(&tag.0), purpose, class, period).finish())
-        }
+        Some(tag) => (Table::Person, kind(Writer::default().fixed(&tag.0), purpose, class, period).finish()),
         None => (Table::Common, kind(Writer::default(), purpose, class, period).finish()),
     }
 }

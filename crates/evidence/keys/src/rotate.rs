@@ -13,9 +13,9 @@ use crate::error::KeysError;
 use crate::keyring::{Keyring, Whom, check_name};
 use crate::ledger::{SIGNERS_MAX, SignerInfo, signer_info};
 use crate::records::{
-    DataKeyRecord, INDEX_KEYS_MAX, LOOKUP_KEY, LOOKUP_SLOT, LedgerRecord, SignerRecord, TENANT_KEY, TenantRecord,
-    WrappedRecord, data_slot, decode_index, encode_index, identity_slot, index_key, ordering_slot, signer_detail,
-    signer_key, signer_of_key, signer_slot, vault_context, version_key,
+    DataKeyRecord, INDEX_KEYS_MAX, LOOKUP_KEY, LOOKUP_SLOT, LedgerRecord, SignerRecord, TENANT_KEY,
+    TenantRecord, WrappedRecord, data_slot, decode_index, encode_index, identity_slot, index_key,
+    ordering_slot, signer_detail, signer_key, signer_of_key, signer_slot, vault_context, version_key,
 };
 use crate::secret::Secret;
 use crate::state::{Change, Expect, Record, Table};
@@ -46,7 +46,11 @@ impl Keyring {
         let mut rows = Vec::new();
         for (version, secret) in &keys.keys {
             let place = version_key(*version);
-            let stored = self.means.state.get(Table::Tenant, &place)?.ok_or(KeysError::Unreadable("the tenant key"))?;
+            let stored = self
+                .means
+                .state
+                .get(Table::Tenant, &place)?
+                .ok_or(KeysError::Unreadable("the tenant key"))?;
             let mut record = WrappedRecord::decode(&stored.value)?;
             record.wrapped = self.means.vault.wrap(&vault_context(&keys.tenant, *version), secret.bytes())?;
             rows.push((place, stored.sum, record.encode()));
@@ -154,7 +158,12 @@ impl Keyring {
     }
 
     /// A record's value under the current version; none where it is so already, or wraps nothing.
-    fn rewrapped(&self, keys: &TenantKeys, table: Table, record: &Record) -> Result<Option<Vec<u8>>, KeysError> {
+    fn rewrapped(
+        &self,
+        keys: &TenantKeys,
+        table: Table,
+        record: &Record,
+    ) -> Result<Option<Vec<u8>>, KeysError> {
         let entropy = self.means.entropy.as_ref();
         let again = |slot: &Slot<'_>, wrapped: &mut Vec<u8>| -> Result<bool, KeysError> {
             if version_of(wrapped) == Some(keys.current) {
@@ -202,8 +211,12 @@ impl Keyring {
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let commit = self.committing();
         let mut keys = (*self.tenant_keys()).clone();
-        let old: Vec<Vec<u8>> =
-            keys.keys.keys().filter(|version| **version != keys.current).map(|version| version_key(*version)).collect();
+        let old: Vec<Vec<u8>> = keys
+            .keys
+            .keys()
+            .filter(|version| **version != keys.current)
+            .map(|version| version_key(*version))
+            .collect();
         if old.is_empty() {
             return Ok(0);
         }
@@ -241,7 +254,8 @@ impl Keyring {
         }
         ids.insert(0, facts.id);
         let index = encode_index(&ids);
-        let key = Change { table: Table::DataKey, key: &facts.id.0, expect: Expect::Absent, value: Some(&record) };
+        let key =
+            Change { table: Table::DataKey, key: &facts.id.0, expect: Expect::Absent, value: Some(&record) };
         self.commit_changes(&[key, Change { table, key: &place, expect, value: Some(&index) }], &commit)?;
         let hash = self.cache.hash(&name);
         let opened = Arc::new(OpenedKey { secret, id: facts.id, serial: 0 });
@@ -256,7 +270,8 @@ impl Keyring {
     pub fn add_signer(&self, ledger: &str) -> Result<SignerInfo, KeysError> {
         let keys = self.ledger(ledger)?;
         let commit = self.committing();
-        let numbers: Vec<u32> = self.signer_records(keys.id)?.into_iter().map(|(number, ..)| number).collect();
+        let numbers: Vec<u32> =
+            self.signer_records(keys.id)?.into_iter().map(|(number, ..)| number).collect();
         if numbers.len() >= SIGNERS_MAX {
             return Err(KeysError::SignersFull);
         }
@@ -279,7 +294,8 @@ impl Keyring {
         let records = self.signer_records(keys.id)?;
         let is_other_active =
             records.iter().any(|(other, record, _)| *other != number && record.retired.is_none());
-        let found = records.into_iter().find(|(other, record, _)| *other == number && record.retired.is_none());
+        let found =
+            records.into_iter().find(|(other, record, _)| *other == number && record.retired.is_none());
         let (_, mut record, stored) = found.ok_or(KeysError::NoSigner(number))?;
         if !is_other_active {
             return Err(KeysError::LastSigner);

@@ -243,7 +243,13 @@ pub struct Record {
 
 impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Record {{ key: {}, value: {} bytes, sum: {:?} }}", hex(&self.key), self.value.len(), self.sum)
+        write!(
+            f,
+            "Record {{ key: {}, value: {} bytes, sum: {:?} }}",
+            hex(&self.key),
+            self.value.len(),
+            self.sum
+        )
     }
 }
 
@@ -563,7 +569,12 @@ mod tests {
 
     #[test]
     fn a_checksum_tells_table_key_and_value_apart() {
-        let sums = [Sum::of(1, b"ab", b"c"), Sum::of(1, b"a", b"bc"), Sum::of(2, b"ab", b"c"), Sum::of(1, b"abc", b"")];
+        let sums = [
+            Sum::of(1, b"ab", b"c"),
+            Sum::of(1, b"a", b"bc"),
+            Sum::of(2, b"ab", b"c"),
+            Sum::of(1, b"abc", b""),
+        ];
         for (at, sum) in sums.iter().enumerate() {
             assert!(!sums[at + 1..].contains(sum));
         }

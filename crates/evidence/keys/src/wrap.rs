@@ -35,7 +35,11 @@ pub fn seal(
     let mut sealed = Zeroizing::new(Vec::with_capacity(secret.len() + WRAP_BYTES));
     sealed.extend_from_slice(secret);
     let tag = key
-        .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::from(context), sealed.as_mut_slice())
+        .seal_in_place_separate_tag(
+            Nonce::assume_unique_for_key(nonce),
+            Aad::from(context),
+            sealed.as_mut_slice(),
+        )
         .map_err(|_| NoEntropy)?;
     let mut wrapped = Vec::with_capacity(secret.len() + WRAP_BYTES);
     wrapped.extend_from_slice(&nonce);
@@ -84,7 +88,12 @@ impl TenantKeys {
     }
 
     /// Wraps under the current version.
-    pub(crate) fn wrap(&self, entropy: &dyn Entropy, slot: &Slot<'_>, secret: &[u8]) -> Result<Vec<u8>, NoEntropy> {
+    pub(crate) fn wrap(
+        &self,
+        entropy: &dyn Entropy,
+        slot: &Slot<'_>,
+        secret: &[u8],
+    ) -> Result<Vec<u8>, NoEntropy> {
         let key = self.keys.get(&self.current).ok_or(NoEntropy)?;
         let sealed = seal(key.bytes(), entropy, &self.context(self.current, slot), secret)?;
         Ok(Writer::default().u32(self.current).fixed(&sealed).finish())

@@ -25,5 +25,7 @@ pub mod contract;
 pub mod fault;
 pub mod frame;
 pub mod guard;
+pub mod hashes;
+pub mod objects;
 pub mod verify;
 pub mod wire;

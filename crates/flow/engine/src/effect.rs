@@ -24,12 +24,14 @@ pub enum Input {
     Submit(Ticket, SealedBatch),
     /// New keys are durable.
     KeysDurable(Result<Durable, Halt>),
-    /// The frame that was appending is durable.
-    Appended(Result<(), Halt>),
+    /// The frame that was appending is durable; its buffer comes back.
+    Appended(Result<Frame, Halt>),
     /// The guard record that was being swapped in is durable.
     Guarded(Result<(), Halt>),
     /// How a batch's retries compare with what was recorded first: (place in the batch, verdict).
     Compared(Ticket, Vec<(usize, Verdict)>),
+    /// The comparison could not be made: the log or the keys cannot be read.
+    CompareFailed(Ticket, Halt),
     /// Someone wants to destroy keys: the engine says when.
     Destroy(Ticket),
     /// The keys are destroyed; how many destructions the keyring has now seen.
@@ -38,7 +40,7 @@ pub enum Input {
         keys_epoch: u64,
     },
     /// A piece of the identity index's background work is done.
-    Maintained(Done),
+    Maintained(Result<Done, IdentityError>),
 }
 
 /// What the engine wants done.
@@ -113,6 +115,8 @@ pub struct Committed {
 pub enum Rejection {
     /// Too much is waiting; try again later.
     Busy,
+    /// A retry could not be compared with what was recorded first; the batch's new events may have been recorded.
+    Compare(Halt),
     /// Keys were destroyed since the batch was sealed: seal it again.
     Reseal,
     /// The engine has stopped. Whether the batch was recorded is known after the store has been opened again; a retry
@@ -155,6 +159,7 @@ impl Rejection {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Busy => "E0601",
+            Self::Compare(halt) => halt.code,
             Self::Reseal => "E0602",
             Self::Halted(_) => "E0603",
         }
@@ -165,6 +170,7 @@ impl fmt::Display for Rejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Busy => write!(f, "too much is waiting to be written"),
+            Self::Compare(halt) => write!(f, "a retry could not be compared with the first event: {halt}"),
             Self::Reseal => write!(f, "keys were destroyed while the batch was on its way"),
             Self::Halted(halt) => write!(f, "the writer has stopped: {halt}"),
         }

@@ -36,7 +36,7 @@ use waag_model::time::UtcNanos;
 
 use crate::batch::{BatchReceipt, Outcome, Recorded, SealedBatch, Ticket};
 use crate::effect::{Comparison, Committed, Effect, Halt, Input, Rejection, Verdict};
-use crate::identity::Identity;
+use crate::identity::IdentityIndex;
 
 /// Most batches that wait for their turn; one more is answered with `Busy`.
 pub const BATCHES_QUEUED_MAX: usize = 64;
@@ -57,7 +57,7 @@ pub struct Start {
     /// The tree of everything in the log.
     pub frontier: Frontier,
     /// The identities of what is in the log.
-    pub identity: Identity,
+    pub identity: IdentityIndex,
     /// The writer's epoch.
     pub epoch: Epoch,
     /// The next frame's number.
@@ -129,6 +129,8 @@ pub struct Engine {
     waiting: BTreeMap<Ticket, Waiting>,
     barrier: Option<Barrier>,
     halted: Option<Halt>,
+    /// A durable frame's buffer, to build the next one in.
+    spare: Vec<u8>,
 }
 
 /// A destruction of keys that is to happen between two frames.
@@ -157,6 +159,7 @@ impl Engine {
             waiting: BTreeMap::new(),
             barrier: None,
             halted: None,
+            spare: Vec::new(),
         }
     }
 
@@ -168,7 +171,7 @@ impl Engine {
 
     /// The identity index, for its statistics.
     #[must_use]
-    pub fn identity(&self) -> &Identity {
+    pub fn identity(&self) -> &IdentityIndex {
         &self.start.identity
     }
 
@@ -203,9 +206,17 @@ impl Engine {
                 self.keys_durable = self.keys_durable.max(durable.serial());
                 self.keys_generation = self.keys_generation.max(durable.generation().0);
             }
-            Input::Appended(Ok(())) => self.appended(effects),
+            Input::Appended(Ok(frame)) => {
+                self.spare = frame.into_buffer();
+                self.appended(effects);
+            }
             Input::Guarded(Ok(())) => self.guarded(effects),
             Input::Compared(ticket, verdicts) => self.compared(ticket, verdicts, effects),
+            Input::CompareFailed(ticket, halt) => {
+                if self.waiting.remove(&ticket).is_some() {
+                    effects.push(Effect::Reply(ticket, Err(Rejection::Compare(halt))));
+                }
+            }
             Input::Destroy(ticket) => match self.barrier {
                 None => self.barrier = Some(Barrier { ticket, sent: false }),
                 Some(_) => effects.push(Effect::Reply(ticket, Err(Rejection::Busy))),
@@ -261,7 +272,11 @@ impl Engine {
         }
         self.swap_guard(effects);
         self.pass_barrier(effects);
-        if let Some(job) = self.start.identity.maintenance() {
+        // A run on disk must not know entries that a crash can still take back.
+        let guarded = Position(self.start.guard.size);
+        if self.start.identity.frozen_end().is_none_or(|end| end <= guarded)
+            && let Some(job) = self.start.identity.next_job()
+        {
             effects.push(Effect::Maintain(job));
         }
     }
@@ -272,7 +287,9 @@ impl Engine {
             let Some((_, batch)) = self.queue.front() else { break };
             let bytes = self.forming.body.len() + batch.body.len() + FRAME_OVERHEAD_BYTES;
             let entries = self.forming.leaves.len() + batch.len();
-            if bytes > FRAME_BYTES_MAX || entries > FRAME_ENTRIES_MAX {
+            // Without room in the identity index a retry could not be told from a new event: wait for its job.
+            let room = self.start.identity.room() >= batch.len();
+            if bytes > FRAME_BYTES_MAX || entries > FRAME_ENTRIES_MAX || !room {
                 break;
             }
             let Some((ticket, batch)) = self.queue.pop_front() else { break };
@@ -308,7 +325,8 @@ impl Engine {
                 }
                 None => {
                     let position = Position(next);
-                    self.start.identity.insert(entry.identity, position, now);
+                    let inserted = self.start.identity.insert(entry.identity, position, now);
+                    inserted.map_err(|error| Halt::identity(&error))?;
                     self.forming.leaves.push(entry.leaf);
                     items.push(Item::Known(Outcome::Recorded(Recorded { position, leaf: entry.leaf })));
                     next += 1;
@@ -353,12 +371,10 @@ impl Engine {
             number,
             commit_time,
             first: Position(first),
-            count: u32::try_from(leaves.len()).unwrap_or(u32::MAX),
             previous: self.start.previous,
-            tree_size: tree.tree_size(),
             root: tree.root(),
         };
-        let frame = match Frame::build(&fields, &[&body]) {
+        let frame = match Frame::build(&fields, &[&body], std::mem::take(&mut self.spare)) {
             Ok(frame) => frame,
             Err(error) => return self.halt(Halt::ours(error.code(), &error), effects),
         };
@@ -398,6 +414,7 @@ impl Engine {
         };
         let record = GuardRecord {
             sequence: self.start.guard.sequence + 1,
+            ledger: self.start.ledger,
             epoch: self.start.epoch,
             frame: newest.number,
             size: newest.tree.tree_size(),
@@ -514,6 +531,7 @@ impl Engine {
             | Input::Appended(_)
             | Input::Guarded(_)
             | Input::Compared(..)
+            | Input::CompareFailed(..)
             | Input::Destroyed { .. }
             | Input::Maintained(_) => {}
         }

@@ -65,6 +65,8 @@ struct Store {
     files: Arc<dyn Files>,
     folder: String,
     ledger: LedgerId,
+    /// Runs of this level are the largest.
+    level_max: u32,
 }
 
 impl Store {
@@ -144,7 +146,7 @@ impl IdentityIndex {
         log_end: Position,
         limits: IdentityLimits,
     ) -> Result<Opened, IdentityError> {
-        let store = Arc::new(Store { files, folder: folder.to_owned(), ledger });
+        let store = Arc::new(Store { files, folder: folder.to_owned(), ledger, level_max: limits.level_max });
         let (kept, empty) = match manifest::read(&store) {
             Ok(Some((layout, _))) if layout.covered > log_end => (None, Some(Empty::AheadOfLog)),
             Ok(Some(kept)) => (Some(kept), None),
@@ -193,7 +195,7 @@ impl IdentityIndex {
     pub fn reset(&mut self) -> Result<(), IdentityError> {
         manifest::remove_all(&self.store)?;
         // Numbers are not used again: a handle may still be open to a file of the old number.
-        *self = Self::of(self.store.clone(), self.limits.clone(), Layout::default(), self.next_run + 1);
+        *self = Self::of(self.store.clone(), self.limits.clone(), Layout::default(), self.next_run);
         Ok(())
     }
 
@@ -241,7 +243,12 @@ impl IdentityIndex {
     ///
     /// # Errors
     /// [`IdentityError::Behind`] where there is no [room](Self::room); nothing has been added then.
-    pub fn insert(&mut self, tag: Tag, position: Position, commit_time: UtcNanos) -> Result<(), IdentityError> {
+    pub fn insert(
+        &mut self,
+        tag: Tag,
+        position: Position,
+        commit_time: UtcNanos,
+    ) -> Result<(), IdentityError> {
         if position < self.next_position {
             return Ok(());
         }
@@ -252,6 +259,14 @@ impl IdentityIndex {
         self.next_position = after(position);
         self.newest = self.newest.max(commit_time);
         Ok(())
+    }
+
+    /// The position behind the last entry of the table that waits to be written as a run, where one waits.
+    ///
+    /// A run must not cover what may still be lost: its job is to be run when everything before this is durable.
+    #[must_use]
+    pub fn frozen_end(&self) -> Option<Position> {
+        self.frozen.as_ref().and_then(|table| table.span()).map(|span| after(span.last_position))
     }
 
     /// How many entries can be inserted before a job must have been installed.
@@ -281,11 +296,27 @@ impl IdentityIndex {
         if self.outstanding {
             return None;
         }
-        let since = UtcNanos(self.newest.0.saturating_sub(self.limits.window_ns));
+        let since = self.window_start();
         let horizon = self.layout.horizon(since);
-        let merge = if self.frozen.is_some() { None } else { self.merging.take().or_else(|| self.start_merge(horizon)) };
+        let must = self.over_the_bound();
+        let touched = |merge: &Merge| {
+            let going = self.layout.runs.iter().take(must);
+            going
+                .map(|run| run.header.number)
+                .any(|n| merge.inputs.iter().any(|input| input.header.number == n))
+        };
+        // The bound holds whatever a merge costs: one of runs that must go is given up.
+        if self.merging.as_ref().is_some_and(touched) {
+            self.merging = None;
+        }
+        let merge = match &self.frozen {
+            Some(_) => None,
+            None if must > 0 => self.merging.take(),
+            None => self.merging.take().or_else(|| self.start_merge(horizon)),
+        };
         let merged = merge.as_ref().or(self.merging.as_ref());
-        let forget = self.forgettable(since, merged.map(|merge| merge.inputs.as_slice()).unwrap_or_default());
+        let inputs = merged.map(|merge| merge.inputs.as_slice()).unwrap_or_default();
+        let forget = self.out_of_window(since, inputs).max(must);
         let being_written = merged.map(|merge| merge.number);
         let work = match (&self.frozen, merge) {
             (Some(table), _) => Work::Flush(table.clone(), self.take_number()),
@@ -369,30 +400,40 @@ impl IdentityIndex {
         Some(Merge::new(inputs, self.take_number(), horizon))
     }
 
-    /// How many of the oldest runs are out of the window, or must go to make room for the tables; those being merged
-    /// stay until they are merged.
-    fn forgettable(&self, since: UtcNanos, merged: &[Arc<Run>]) -> usize {
-        let room = self.limits.entries_max.saturating_sub(2 * self.limits.table_entries_max as u64);
+    fn window_start(&self) -> UtcNanos {
+        UtcNanos(self.newest.0.saturating_sub(self.limits.window_ns))
+    }
+
+    /// How many of the oldest runs are wholly out of the window; those being merged stay until they are merged.
+    fn out_of_window(&self, since: UtcNanos, merged: &[Arc<Run>]) -> usize {
+        let held = |run: &Run| merged.iter().any(|input| input.header.number == run.header.number);
+        let runs = self.layout.runs.iter();
+        runs.take_while(|run| run.header.span.last_time < since && !held(run)).count()
+    }
+
+    /// How many of the oldest runs must go so that `entries_max` holds until the next flush is installed: by then one
+    /// table is flushed, one frozen and one full.
+    fn over_the_bound(&self) -> usize {
+        let room = self.limits.entries_max.saturating_sub(3 * self.limits.table_entries_max as u64);
         let mut entries = self.layout.entries();
-        let mut count = 0;
-        for run in &self.layout.runs {
-            let held = merged.iter().any(|input| input.header.number == run.header.number);
-            if held || run.header.span.last_time >= since && entries <= room {
-                break;
-            }
-            entries -= run.header.entries;
-            count += 1;
-        }
-        count
+        let over = |run: &&Arc<Run>| {
+            let over = entries > room;
+            entries = entries.saturating_sub(run.header.entries);
+            over
+        };
+        self.layout.runs.iter().take_while(over).count()
     }
 
     /// Counts the runs that a new layout has dropped though they reach into the window.
     fn count_dropped(&mut self, layout: &Layout) {
-        let since = UtcNanos(self.newest.0.saturating_sub(self.limits.window_ns));
+        let since = self.window_start();
         let from = layout.runs.first().map_or(layout.covered, |run| run.header.span.first_position);
-        let dropped = self.layout.runs.iter().map(|run| &run.header).filter(|header| {
-            header.span.last_position < from && header.span.last_time >= since
-        });
+        let dropped = self
+            .layout
+            .runs
+            .iter()
+            .map(|run| &run.header)
+            .filter(|header| header.span.last_position < from && header.span.last_time >= since);
         self.dropped_in_window += dropped.map(|header| header.entries).sum::<u64>();
     }
 }

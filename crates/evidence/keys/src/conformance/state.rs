@@ -68,7 +68,10 @@ fn clean(state: &dyn State, generation: u64, count: u64) -> Result<Check, Violat
         return Err(Violation(format!("a fault in a sound state: {fault}")));
     }
     ensure(check.is_clean(), "a sound state is not clean")?;
-    ensure(check.head.generation == Generation(generation), "the generation is not the number of commits (STATE-3)")?;
+    ensure(
+        check.head.generation == Generation(generation),
+        "the generation is not the number of commits (STATE-3)",
+    )?;
     ensure(check.head.count == count && check.records == count, "the count is not the number of records")?;
     ensure(state.check(Extent::Head)?.head == check.head, "the two checks see two heads")?;
     Ok(check)
@@ -88,8 +91,14 @@ fn commits_and_reopens(harness: &dyn StateHarness) -> Result<(), Violation> {
     ])?;
     ensure(first == Generation(1), "the first commit is not generation 1 (STATE-3)")?;
     ensure(value_at(state.as_ref(), Table::DataKey, b"a")?.as_deref() == Some(b"one"), "a value is lost")?;
-    ensure(value_at(state.as_ref(), Table::DataKey, b"b")?.as_deref() == Some(b""), "an empty value is lost")?;
-    ensure(value_at(state.as_ref(), Table::Cursor, b"a")?.as_deref() == Some(b"two"), "tables are not apart")?;
+    ensure(
+        value_at(state.as_ref(), Table::DataKey, b"b")?.as_deref() == Some(b""),
+        "an empty value is lost",
+    )?;
+    ensure(
+        value_at(state.as_ref(), Table::Cursor, b"a")?.as_deref() == Some(b"two"),
+        "tables are not apart",
+    )?;
     ensure(value_at(state.as_ref(), Table::Cursor, b"b")?.is_none(), "a record from nowhere")?;
     let record = state.get(Table::DataKey, b"a")?;
     let sum = Sum::of(Table::DataKey.code(), b"a", b"one");
@@ -129,19 +138,30 @@ fn expectations(harness: &dyn StateHarness) -> Result<(), Violation> {
     for (change, what) in &fails {
         let answer = state.commit(&[put(Table::Cursor, b"other", b"x"), *change]);
         ensure(matches!(answer, Err(StateError::Conflict(Place::Record { .. }))), what)?;
-        ensure(value_at(state.as_ref(), Table::Cursor, b"other")?.is_none(), "half of a commit stays (STATE-2)")?;
+        ensure(
+            value_at(state.as_ref(), Table::Cursor, b"other")?.is_none(),
+            "half of a commit stays (STATE-2)",
+        )?;
     }
     clean(state.as_ref(), 0, 0)?;
     state.commit(&[change(b"k", Expect::Absent, Some(b"one"))])?;
-    for (expect, value) in [(Expect::Absent, Some(&b"x"[..])), (Expect::Equals(two), Some(b"x")), (Expect::Absent, None)]
+    for (expect, value) in
+        [(Expect::Absent, Some(&b"x"[..])), (Expect::Equals(two), Some(b"x")), (Expect::Absent, None)]
     {
         // The failing change comes last, so that a driver that writes as it goes is found out.
         let answer = state.commit(&[put(Table::Cursor, b"other", b"x"), change(b"k", expect, value)]);
-        ensure(matches!(answer, Err(StateError::Conflict(_))), "an expectation that does not hold goes through")?;
+        ensure(
+            matches!(answer, Err(StateError::Conflict(_))),
+            "an expectation that does not hold goes through",
+        )?;
     }
-    ensure(value_at(state.as_ref(), Table::Lease, b"k")?.as_deref() == Some(b"one"), "a refused commit wrote")?;
+    ensure(
+        value_at(state.as_ref(), Table::Lease, b"k")?.as_deref() == Some(b"one"),
+        "a refused commit wrote",
+    )?;
     clean(state.as_ref(), 1, 1)?;
-    let done = state.commit(&[change(b"k", Expect::Equals(one), Some(b"two")), put(Table::Cursor, b"other", b"y")])?;
+    let done = state
+        .commit(&[change(b"k", Expect::Equals(one), Some(b"two")), put(Table::Cursor, b"other", b"y")])?;
     ensure(done == Generation(2), "a conflict counts as a commit, or poisons (STATE-3)")?;
     state.commit(&[change(b"k", Expect::Equals(two), None)])?;
     clean(state.as_ref(), 3, 1)?;
@@ -152,15 +172,20 @@ fn limits(harness: &dyn StateHarness) -> Result<(), Violation> {
     let state = harness.open()?;
     let (key, value) = (vec![b'k'; RECORD_KEY_BYTES_MAX], vec![b'v'; RECORD_VALUE_BYTES_MAX]);
     state.commit(&[put(Table::Meta, &key, &value)])?;
-    ensure(value_at(state.as_ref(), Table::Meta, &key)?.as_deref() == Some(&value), "the largest record is lost")?;
-    let (long_key, long_value) = (vec![b'k'; RECORD_KEY_BYTES_MAX + 1], vec![b'v'; RECORD_VALUE_BYTES_MAX + 1]);
+    ensure(
+        value_at(state.as_ref(), Table::Meta, &key)?.as_deref() == Some(&value),
+        "the largest record is lost",
+    )?;
+    let (long_key, long_value) =
+        (vec![b'k'; RECORD_KEY_BYTES_MAX + 1], vec![b'v'; RECORD_VALUE_BYTES_MAX + 1]);
     let refused = |changes: &[Change<'_>]| matches!(state.commit(changes), Err(StateError::Limit(_)));
     ensure(refused(&[put(Table::Meta, &long_key, b"v")]), "a key over the limit is taken")?;
     ensure(refused(&[put(Table::Meta, b"", b"v")]), "an empty key is taken")?;
     ensure(refused(&[put(Table::Meta, b"k", &long_value)]), "a value over the limit is taken")?;
     ensure(refused(&[put(Table::Meta, b"k", b"v"), remove(Table::Meta, b"k")]), "one place is taken twice")?;
     ensure(state.get(Table::Meta, &long_key).is_err(), "a key over the limit is read")?;
-    let keys: Vec<[u8; 4]> = (0..=COMMIT_CHANGES_MAX).map(|n| u32::try_from(n).unwrap_or(0).to_be_bytes()).collect();
+    let keys: Vec<[u8; 4]> =
+        (0..=COMMIT_CHANGES_MAX).map(|n| u32::try_from(n).unwrap_or(0).to_be_bytes()).collect();
     let many: Vec<Change<'_>> = keys.iter().map(|key| put(Table::Cursor, key, b"")).collect();
     ensure(refused(&many), "a commit with more changes than the limit is taken")?;
     let full = many.get(..COMMIT_CHANGES_MAX).unwrap_or_default();
@@ -192,7 +217,11 @@ fn scans(harness: &dyn StateHarness) -> Result<(), Violation> {
     ensure(state.scan(Table::Person, None, 0)?.is_empty(), "a scan of nothing returns something")?;
     ensure(state.scan(Table::Meta, None, 10)?.is_empty(), "an empty table has records")?;
     // Keys of which one begins the other.
-    state.commit(&[put(Table::Cursor, b"a", b""), put(Table::Cursor, b"ab", b""), put(Table::Cursor, b"b", b"")])?;
+    state.commit(&[
+        put(Table::Cursor, b"a", b""),
+        put(Table::Cursor, b"ab", b""),
+        put(Table::Cursor, b"b", b""),
+    ])?;
     let after: Vec<Vec<u8>> = state.scan(Table::Cursor, Some(b"a"), 9)?.into_iter().map(|r| r.key).collect();
     ensure(after == [b"ab".to_vec(), b"b".to_vec()], "a scan does not begin after its key")?;
     Ok(())

@@ -29,7 +29,10 @@ pub fn vault(harness: &dyn VaultHarness) -> Result<(), Violation> {
     ensure(!wrapped.windows(8).any(|part| part == [7; 8]), "the secret stands in the wrapped secret")?;
     ensure(wrapped != vault.wrap(b"context", &secret)?, "wrapping twice gives the same (VAULT-3)")?;
     ensure(*vault.unwrap(b"context", &wrapped)? == secret, "unwrapping gives another secret (VAULT-1)")?;
-    ensure(*harness.open()?.unwrap(b"context", &wrapped)? == secret, "a reopened vault does not unwrap (VAULT-1)")?;
+    ensure(
+        *harness.open()?.unwrap(b"context", &wrapped)? == secret,
+        "a reopened vault does not unwrap (VAULT-1)",
+    )?;
     for context in [&b""[..], b"contex", b"contexu", b"context "] {
         ensure(vault.unwrap(context, &wrapped).is_err(), "another context unwraps (VAULT-1)")?;
     }
@@ -48,8 +51,12 @@ pub fn vault(harness: &dyn VaultHarness) -> Result<(), Violation> {
     ensure(vault.unwrap(b"context", &longer).is_err(), "a byte more unwraps (VAULT-2)")?;
     let (context, large) = (vec![1; VAULT_CONTEXT_BYTES_MAX], vec![2; VAULT_SECRET_BYTES_MAX]);
     ensure(*vault.unwrap(&context, &vault.wrap(&context, &large)?)? == large, "the limits are not reached")?;
-    let (context_over, large_over) = (vec![1; VAULT_CONTEXT_BYTES_MAX + 1], vec![2; VAULT_SECRET_BYTES_MAX + 1]);
-    ensure(vault.wrap(&context, &large_over) == Err(VaultError::Limit), "a secret over the limit is wrapped")?;
+    let (context_over, large_over) =
+        (vec![1; VAULT_CONTEXT_BYTES_MAX + 1], vec![2; VAULT_SECRET_BYTES_MAX + 1]);
+    ensure(
+        vault.wrap(&context, &large_over) == Err(VaultError::Limit),
+        "a secret over the limit is wrapped",
+    )?;
     ensure(vault.wrap(&context_over, &large) == Err(VaultError::Limit), "a context over the limit is taken")?;
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The identity index's limits, and the memory that follows from them.
 
-use super::filter::{LINE_BYTES, lines_for};
 use super::block::BLOCK_RECORDS_MAX;
+use super::filter::{BITS_PER_ENTRY, LARGEST_BITS_PER_ENTRY, LINE_BYTES, lines_for};
 use super::run::INDEX_ENTRY_BYTES;
 use super::table::table_bytes;
 
@@ -14,7 +14,7 @@ pub const TABLE_ENTRIES_MAX: usize = 229_376;
 /// How many runs of one level are merged into one of the next.
 pub const MERGE_FAN_IN: usize = 4;
 /// Most runs; a writer that is so far ahead of its background work must wait.
-pub const RUNS_MAX: usize = 64;
+pub const RUNS_MAX: usize = 32;
 /// The level whose runs are not merged further: 64 tables, 14,680,064 entries.
 const LEVEL_MAX: u32 = 3;
 /// Most entries that one step of a merge takes.
@@ -48,15 +48,23 @@ impl Default for IdentityLimits {
 }
 
 impl IdentityLimits {
-    /// The most memory an index within these limits takes for filters and block indexes, in bytes, the largest run that
-    /// a merge is making included.
+    /// The most memory that filters and block indexes take, in bytes, the largest run that a merge is making included.
+    ///
+    /// Below the largest level there are at most a merge's inputs of each level, and a backlog of flushed tables.
     #[must_use]
     pub fn run_bytes_max(&self) -> u64 {
         let fan_in = MERGE_FAN_IN as u64;
-        let largest = (self.table_entries_max as u64).saturating_mul(fan_in.saturating_pow(self.level_max));
+        let table = self.table_entries_max as u64;
+        let size = |level: u32| table.saturating_mul(fan_in.saturating_pow(level));
+        let smaller: u64 = (0..self.level_max).map(|level| fan_in * size(level)).sum();
+        let smaller = (smaller + RUNS_MAX as u64 * table).min(self.entries_max);
+        let made = size(self.level_max).min(self.entries_max);
         // Per run, line and block are rounded up.
         let rounding = (RUNS_MAX * (LINE_BYTES + INDEX_ENTRY_BYTES)) as u64;
-        run_bytes(self.entries_max) + run_bytes(largest.min(self.entries_max)) + rounding
+        run_bytes(smaller, BITS_PER_ENTRY)
+            + run_bytes(self.entries_max - smaller, LARGEST_BITS_PER_ENTRY)
+            + run_bytes(made, LARGEST_BITS_PER_ENTRY)
+            + rounding
     }
 
     /// The most memory of the tables: the one that fills, the frozen one, and the latter's sorted copy while it is
@@ -75,9 +83,9 @@ impl IdentityLimits {
 }
 
 /// Memory of filter and block index for `entries`, in bytes.
-fn run_bytes(entries: u64) -> u64 {
+fn run_bytes(entries: u64, bits_each: u64) -> u64 {
     let blocks = entries.div_ceil(BLOCK_RECORDS_MAX as u64);
-    lines_for(entries) * LINE_BYTES as u64 + blocks * INDEX_ENTRY_BYTES as u64
+    lines_for(entries, bits_each) * LINE_BYTES as u64 + blocks * INDEX_ENTRY_BYTES as u64
 }
 
 #[cfg(test)]
@@ -88,7 +96,7 @@ mod tests {
     fn a_hundred_million_identities_fit_in_the_memory_that_is_promised() {
         let limits = IdentityLimits::default();
         assert_eq!(limits.entries_max, 100_000_000);
-        assert_eq!(limits.run_bytes_max(), 148_754_560, "{}", limits.run_bytes_max());
+        assert_eq!(limits.run_bytes_max(), 155_400_000);
         assert!(limits.run_bytes_max() <= 150 << 20);
         assert!(limits.table_bytes_max() <= 24 << 20, "{}", limits.table_bytes_max());
     }

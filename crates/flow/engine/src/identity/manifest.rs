@@ -153,8 +153,7 @@ fn from_bytes(bytes: &[u8], store: &Store) -> Option<Stored> {
 /// Reads the manifest and opens its runs; `None` where there is no manifest.
 pub(super) fn read(store: &Store) -> Result<Option<(Layout, u64)>, IdentityError> {
     let path = store.path(NAME);
-    let damaged =
-        |offset, what| IdentityError::Damaged { file: path.clone(), offset, what };
+    let damaged = |offset, what| IdentityError::Damaged { file: path.clone(), offset, what };
     let io = |what, source| IdentityError::Io { what, file: path.clone(), source };
     let file = match store.files.open(&path, Open::Read) {
         Ok(file) => file,
@@ -195,8 +194,8 @@ pub(super) fn remove_all(store: &Store) -> Result<(), IdentityError> {
 
 fn remove_where(store: &Store, gone: impl Fn(&str) -> bool) -> Result<(), IdentityError> {
     let listed = store.files.list(&store.folder);
-    let names = listed
-        .map_err(|source| IdentityError::Io { what: "list", file: store.folder.clone(), source })?;
+    let names =
+        listed.map_err(|source| IdentityError::Io { what: "list", file: store.folder.clone(), source })?;
     for name in names.iter().filter(|name| gone(name)) {
         let file = store.path(name);
         match store.files.remove(&file) {

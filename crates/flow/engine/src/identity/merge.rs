@@ -25,7 +25,7 @@ pub(super) struct Merge {
     pub(super) number: u64,
     /// Entries below are dropped.
     horizon: Position,
-    under_way: Option<(Vec<Cursor>, RunWriter)>,
+    under_way: Option<Box<(Vec<Cursor>, RunWriter)>>,
 }
 
 /// How far a merge has come.
@@ -45,7 +45,7 @@ impl Merge {
     /// Merges up to `entries` more.
     pub(super) fn step(mut self, store: &Store, entries: usize) -> Result<Progress, IdentityError> {
         let (mut cursors, mut writer) = match self.under_way.take() {
-            Some(under_way) => under_way,
+            Some(under_way) => *under_way,
             None => self.begin(store)?,
         };
         for _ in 0..entries {
@@ -63,7 +63,7 @@ impl Merge {
             }
         }
         writer.sync()?;
-        self.under_way = Some((cursors, writer));
+        self.under_way = Some(Box::new((cursors, writer)));
         Ok(Progress::Going(self))
     }
 

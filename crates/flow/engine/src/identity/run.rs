@@ -154,8 +154,7 @@ impl Run {
     pub(super) fn open(store: &Store, number: u64) -> Result<Self, IdentityError> {
         let path = store.path(&run_name(number));
         let io = |source| IdentityError::Io { what: "open", file: path.clone(), source };
-        let damaged =
-            |offset, what| IdentityError::Damaged { file: path.clone(), offset, what };
+        let damaged = |offset, what| IdentityError::Damaged { file: path.clone(), offset, what };
         let file = store.files.open(&path, Open::Read).map_err(io)?;
         let mut bytes = vec![0; HEADER_BYTES];
         read_whole(&*file, &path, &mut bytes, 0)?;
@@ -181,7 +180,9 @@ impl Run {
         let mut firsts = Vec::with_capacity(usize::try_from(header.blocks).unwrap_or_default());
         part = (header.index_at(), footer_at);
         let crc = read_part(&*file, &path, part, |chunk| {
-            firsts.extend(chunk.as_chunks::<INDEX_ENTRY_BYTES>().0.iter().map(|first| u64::from_le_bytes(*first)));
+            firsts.extend(
+                chunk.as_chunks::<INDEX_ENTRY_BYTES>().0.iter().map(|first| u64::from_le_bytes(*first)),
+            );
         })?;
         if crc != header.index_crc {
             return Err(damaged(part.0, "the block index"));
@@ -239,9 +240,7 @@ pub(super) fn read_whole(
 ) -> Result<(), IdentityError> {
     match file.read_at(bytes, offset) {
         Ok(read) if read == bytes.len() => Ok(()),
-        Ok(_) => {
-            Err(IdentityError::Damaged { file: path.to_owned(), offset, what: "the end of the file" })
-        }
+        Ok(_) => Err(IdentityError::Damaged { file: path.to_owned(), offset, what: "the end of the file" }),
         Err(source) => Err(IdentityError::Io { what: "read", file: path.to_owned(), source }),
     }
 }

@@ -11,7 +11,7 @@ use waag_stdx::files::{File, Open};
 use super::Store;
 use super::block::{BLOCK_BYTES, BLOCK_RECORDS_MAX, Record, tag_of, write_block};
 use super::error::IdentityError;
-use super::filter::{Filter, LINE_BYTES};
+use super::filter::{BITS_PER_ENTRY, Filter, LARGEST_BITS_PER_ENTRY, LINE_BYTES};
 use super::run::{CHUNK_BYTES, HEADER_BYTES, Header, Run, prefix, run_name};
 use super::table::Span;
 
@@ -33,12 +33,19 @@ pub(super) struct RunWriter {
 
 impl RunWriter {
     /// Creates the file of run `number`, for at most `entries` records.
-    pub(super) fn create(store: &Store, number: u64, level: u32, entries: u64) -> Result<Self, IdentityError> {
+    pub(super) fn create(
+        store: &Store,
+        number: u64,
+        level: u32,
+        entries: u64,
+    ) -> Result<Self, IdentityError> {
         let path = store.path(&run_name(number));
-        let file = store
-            .files
-            .open(&path, Open::Create)
-            .map_err(|source| IdentityError::Io { what: "create", file: path.clone(), source })?;
+        let file = store.files.open(&path, Open::Create).map_err(|source| IdentityError::Io {
+            what: "create",
+            file: path.clone(),
+            source,
+        })?;
+        let bits_each = if level < store.level_max { BITS_PER_ENTRY } else { LARGEST_BITS_PER_ENTRY };
         let blocks = usize::try_from(entries.div_ceil(BLOCK_RECORDS_MAX as u64)).unwrap_or_default();
         Ok(Self {
             file,
@@ -46,7 +53,7 @@ impl RunWriter {
             ledger: store.ledger,
             number,
             level,
-            filter: Filter::for_entries(entries),
+            filter: Filter::for_entries(entries, bits_each),
             firsts: Vec::with_capacity(blocks),
             records: Vec::with_capacity(BLOCK_RECORDS_MAX),
             entries: 0,
@@ -117,7 +124,14 @@ impl RunWriter {
         self.write_chunk()?;
         self.file.write_at(&bytes, 0).map_err(|source| self.failed("write", source))?;
         self.sync()?;
-        Ok(Run { header, header_crc, file: self.file, path: self.path, filter: self.filter, firsts: self.firsts })
+        Ok(Run {
+            header,
+            header_crc,
+            file: self.file,
+            path: self.path,
+            filter: self.filter,
+            firsts: self.firsts,
+        })
     }
 
     /// Writes the filter in chunks; gives its CRC32C.

@@ -53,7 +53,10 @@ pub(super) struct Table {
 impl Table {
     /// An empty table that takes `entries` without growing.
     pub(super) fn with_room(entries: usize) -> Self {
-        Self { positions: HashMap::with_capacity_and_hasher(entries, BuildHasherDefault::default()), span: None }
+        Self {
+            positions: HashMap::with_capacity_and_hasher(entries, BuildHasherDefault::default()),
+            span: None,
+        }
     }
 
     /// How many tags it has.

@@ -1,0 +1,198 @@
+//! The guard as one small file of two slots, of which one always holds the last acknowledged record.
+//!
+//! Place: in the state's folder, not the log's: a rollback of the log alone, or of the state alone, shows. Not here:
+//! the record (`waag_log::guard`).
+//!
+//! Slots are [`SLOT_BYTES`] long; a record of sequence *n* goes to slot *n* mod 2, by one write of the whole slot and
+//! one sync. Reading takes the readable slot with the higher sequence. Why that is right when a slot is damaged:
+//!
+//! - A torn write of *n* leaves *n − 1* in the other slot, and *n* was never acknowledged: *n − 1* is the guard.
+//! - A bit that flips in *n* later makes *n − 1* the guard although *n* was acknowledged. The log then holds a frame
+//!   more than its guard, which opening keeps as residue, so that nothing acknowledged is lost. Only together with
+//!   damage to that very frame could an acknowledged frame be cut; receipts and witnesses still tell.
+//! - A bit that flips in *n − 1* changes nothing.
+//!
+//! The cases cannot be told apart here, so a damaged slot is always reported ([`inspect`]) and never refused on its
+//! own; opening for writing makes both slots good again by swapping once. Where no slot can be read, the guard is
+//! damaged, and nothing is written.
+//!
+//! At opening the newest slot is written again in place and synced: after a failed sync the page cache can show a
+//! record that the disk never got. Writing the same bytes over themselves can tear without harm.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use waag_log::guard::{Guard, GuardError, GuardFault, GuardRecord};
+use waag_stdx::files::{File, Files, Lock, Open};
+
+use crate::log::hold;
+
+/// A slot's length: two blocks, room for the longest record.
+pub const SLOT_BYTES: usize = 8_192;
+/// The guard's file, below its root.
+pub const GUARD_FILE: &str = "guard";
+const LOCK: &str = "guard.lock";
+
+/// The guard, open to read and swap.
+#[derive(Debug)]
+pub struct FileGuard {
+    _lock: Box<dyn Lock>,
+    file: Arc<dyn File>,
+    held: Mutex<Held>,
+}
+
+#[derive(Debug)]
+struct Held {
+    record: Option<GuardRecord>,
+    poisoned: bool,
+}
+
+/// What the two slots hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspection {
+    /// The record to go by; `None` where none can be read.
+    pub record: Option<GuardRecord>,
+    /// Each damaged slot with its offset in [`GUARD_FILE`].
+    pub faults: Vec<(u64, GuardFault)>,
+}
+
+fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> GuardError {
+    move |source| GuardError::Failed { operation, source }
+}
+
+/// The slot of a sequence: its offset.
+fn offset_of(sequence: u64) -> u64 {
+    (sequence % 2) * SLOT_BYTES as u64
+}
+
+/// Reads the guard without holding it, beside a writer; a swap under way can show as a damaged slot, so that a caller
+/// that finds one reads again.
+///
+/// # Errors
+/// [`GuardError::Failed`] where the file is missing or cannot be read.
+pub fn inspect(files: &dyn Files) -> Result<Inspection, GuardError> {
+    let file = files.open(GUARD_FILE, Open::Read).map_err(failed("opening"))?;
+    slots(&*file).map_err(failed("reading"))
+}
+
+fn slots(file: &dyn File) -> io::Result<Inspection> {
+    let mut bytes = vec![0; 2 * SLOT_BYTES + 1];
+    let read = file.read_at(&mut bytes, 0)?;
+    let mut records = Vec::new();
+    let mut faults = Vec::new();
+    for slot in 0..2u64 {
+        let start = usize::try_from(offset_of(slot)).unwrap_or(0);
+        let end = read.min(start + SLOT_BYTES);
+        match bytes.get(start..end).filter(|slot| slot.len() == SLOT_BYTES) {
+            None => faults.push((slot, GuardFault::Cut)),
+            Some(bytes) => match GuardRecord::decode(bytes) {
+                Ok(record) if record.sequence % 2 == slot => records.push(record),
+                Ok(record) => {
+                    faults.push((slot, GuardFault::Stale { found: record.sequence, expected: record.sequence ^ 1 }));
+                }
+                Err(fault) => faults.push((slot, fault)),
+            },
+        }
+    }
+    if read > 2 * SLOT_BYTES {
+        faults.push((2, GuardFault::Padding { at: 2 * SLOT_BYTES }));
+    }
+    records.sort_unstable_by_key(|record| record.sequence);
+    let record = records.pop();
+    if let (Some(newest), Some(older)) = (&record, records.first())
+        && older.sequence + 1 != newest.sequence
+    {
+        let fault = GuardFault::Stale { found: older.sequence, expected: newest.sequence - 1 };
+        faults.push((older.sequence % 2, fault));
+    }
+    // Before the first swap the second slot has never been written.
+    if record.as_ref().is_some_and(|record| record.sequence == 0) {
+        faults.retain(|fault| *fault != (1, GuardFault::Blank));
+    }
+    let faults = faults.into_iter().map(|(slot, fault)| (slot * SLOT_BYTES as u64, fault)).collect();
+    Ok(Inspection { record, faults })
+}
+
+impl FileGuard {
+    /// Opens the guard to swap it, and makes it where there is no file yet.
+    ///
+    /// A file that is there and holds nothing is a creation that was cut short, and reads as no record: only the
+    /// first record can be put there.
+    ///
+    /// # Errors
+    /// [`GuardError::Held`]; [`GuardError::Damaged`] where no slot can be read; [`GuardError::Failed`].
+    pub fn open(files: &dyn Files) -> Result<(Self, Inspection), GuardError> {
+        let lock = files.lock(LOCK).map_err(|source| match source.kind() {
+            io::ErrorKind::WouldBlock => GuardError::Held,
+            _ => failed("locking")(source),
+        })?;
+        let made = match files.open(GUARD_FILE, Open::Create) {
+            Ok(file) => Some(file),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
+            Err(error) => return Err(failed("creation")(error)),
+        };
+        let file = match made {
+            Some(file) => file,
+            None => files.open(GUARD_FILE, Open::Write).map_err(failed("opening"))?,
+        };
+        let mut inspection = slots(&*file).map_err(failed("reading"))?;
+        let blank = inspection.faults.iter().all(|(_, fault)| matches!(fault, GuardFault::Blank | GuardFault::Cut));
+        match (&inspection.record, inspection.faults.first()) {
+            (Some(record), _) => {
+                let slot = encode_slot(record)?;
+                file.write_at(&slot, offset_of(record.sequence)).map_err(failed("write"))?;
+                file.sync().map_err(failed("sync"))?;
+            }
+            (None, _) if blank && waag_blank(&*file).map_err(failed("reading"))? => {
+                file.write_at(&[0; 2 * SLOT_BYTES], 0).map_err(failed("write"))?;
+                file.sync().map_err(failed("sync"))?;
+                inspection.faults.clear();
+            }
+            (None, Some((offset, fault))) => {
+                let (offset, fault) = (*offset, *fault);
+                return Err(GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault });
+            }
+            (None, None) => {}
+        }
+        let held = Mutex::new(Held { record: inspection.record.clone(), poisoned: false });
+        Ok((Self { _lock: lock, file, held }, inspection))
+    }
+}
+
+/// Whether a file has no byte that is not zero.
+fn waag_blank(file: &dyn File) -> io::Result<bool> {
+    let last = crate::scan::last_nonzero(file, &mut crate::segment::Window::default(), 0)?;
+    Ok(last.is_none())
+}
+
+fn encode_slot(record: &GuardRecord) -> Result<Vec<u8>, GuardError> {
+    let mut slot = record.encode().map_err(GuardError::Record)?;
+    slot.resize(SLOT_BYTES, 0);
+    Ok(slot)
+}
+
+impl Guard for FileGuard {
+    fn read(&self) -> Result<Option<GuardRecord>, GuardError> {
+        Ok(hold(&self.held).record.clone())
+    }
+
+    fn swap(&self, expected: Option<u64>, new: &GuardRecord) -> Result<(), GuardError> {
+        let mut held = hold(&self.held);
+        if held.poisoned {
+            return Err(GuardError::Poisoned);
+        }
+        let actual = held.record.as_ref().map(|record| record.sequence);
+        let due = expected.map_or(Some(0), |sequence| sequence.checked_add(1));
+        if actual != expected || due != Some(new.sequence) {
+            return Err(GuardError::Conflict { expected, actual });
+        }
+        let slot = encode_slot(new)?;
+        let written = self.file.write_at(&slot, offset_of(new.sequence)).map_err(failed("write"));
+        let synced = written.and_then(|()| self.file.sync().map_err(failed("sync")));
+        match synced {
+            Ok(()) => held.record = Some(new.clone()),
+            Err(_) => held.poisoned = true,
+        }
+        synced
+    }
+}
