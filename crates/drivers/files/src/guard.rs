@@ -13,8 +13,11 @@
 //! - A bit that flips in *n − 1* changes nothing.
 //!
 //! The cases cannot be told apart here, so a damaged slot is always reported ([`inspect`]) and never refused on its
-//! own; opening for writing makes both slots good again by swapping once. Where no slot can be read, the guard is
-//! damaged, and nothing is written.
+//! own; the next swap goes to that very slot and makes it good. Where no slot can be read, the guard is damaged, and
+//! nothing is written.
+//!
+//! A record in the wrong slot (a misdirected write) counts by its sequence all the same, since it was made only after
+//! its frame was durable; opening puts it where it belongs before anything else is written.
 //!
 //! At opening the newest slot is written again in place and synced: after a failed sync the page cache can show a
 //! record that the disk never got. Writing the same bytes over themselves can tear without harm.
@@ -86,9 +89,13 @@ fn slots(file: &dyn File) -> io::Result<Inspection> {
         match bytes.get(start..end).filter(|slot| slot.len() == SLOT_BYTES) {
             None => faults.push((slot, GuardFault::Cut)),
             Some(bytes) => match GuardRecord::decode(bytes) {
-                Ok(record) if record.sequence % 2 == slot => records.push(record),
                 Ok(record) => {
-                    faults.push((slot, GuardFault::Stale { found: record.sequence, expected: record.sequence ^ 1 }));
+                    let found = record.sequence;
+                    if found % 2 != slot {
+                        // The other slot's record: the one that belongs here is its neighbour.
+                        faults.push((slot, GuardFault::Stale { found, expected: found.saturating_sub(1) }));
+                    }
+                    records.push(record);
                 }
                 Err(fault) => faults.push((slot, fault)),
             },
@@ -101,9 +108,10 @@ fn slots(file: &dyn File) -> io::Result<Inspection> {
     let record = records.pop();
     if let (Some(newest), Some(older)) = (&record, records.first())
         && older.sequence + 1 != newest.sequence
+        && faults.is_empty()
     {
-        let fault = GuardFault::Stale { found: older.sequence, expected: newest.sequence - 1 };
-        faults.push((older.sequence % 2, fault));
+        let expected = newest.sequence.saturating_sub(1);
+        faults.push((expected % 2, GuardFault::Stale { found: older.sequence, expected }));
     }
     // Before the first swap the second slot has never been written.
     if record.as_ref().is_some_and(|record| record.sequence == 0) {
@@ -114,55 +122,54 @@ fn slots(file: &dyn File) -> io::Result<Inspection> {
 }
 
 impl FileGuard {
-    /// Opens the guard to swap it, and makes it where there is no file yet.
-    ///
-    /// A file that is there and holds nothing is a creation that was cut short, and reads as no record: only the
-    /// first record can be put there.
+    /// Makes the guard's file, zero-filled, at a ledger's creation; a creation that was cut short is completed by
+    /// calling this again. The first record is put there by a swap that expects none.
     ///
     /// # Errors
-    /// [`GuardError::Held`]; [`GuardError::Damaged`] where no slot can be read; [`GuardError::Failed`].
-    pub fn open(files: &dyn Files) -> Result<(Self, Inspection), GuardError> {
-        let lock = files.lock(LOCK).map_err(|source| match source.kind() {
-            io::ErrorKind::WouldBlock => GuardError::Held,
-            _ => failed("locking")(source),
-        })?;
-        let made = match files.open(GUARD_FILE, Open::Create) {
-            Ok(file) => Some(file),
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => None,
-            Err(error) => return Err(failed("creation")(error)),
+    /// [`GuardError::Held`]; [`GuardError::Conflict`] where a record is there; [`GuardError::Failed`].
+    pub fn create(files: &dyn Files) -> Result<Self, GuardError> {
+        let lock = take_lock(files)?;
+        let file = match files.open(GUARD_FILE, Open::Create) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => files.open(GUARD_FILE, Open::Write),
+            other => other,
         };
-        let file = match made {
-            Some(file) => file,
-            None => files.open(GUARD_FILE, Open::Write).map_err(failed("opening"))?,
-        };
-        let mut inspection = slots(&*file).map_err(failed("reading"))?;
-        let blank = inspection.faults.iter().all(|(_, fault)| matches!(fault, GuardFault::Blank | GuardFault::Cut));
-        match (&inspection.record, inspection.faults.first()) {
-            (Some(record), _) => {
-                let slot = encode_slot(record)?;
-                file.write_at(&slot, offset_of(record.sequence)).map_err(failed("write"))?;
-                file.sync().map_err(failed("sync"))?;
-            }
-            (None, _) if blank && waag_blank(&*file).map_err(failed("reading"))? => {
-                file.write_at(&[0; 2 * SLOT_BYTES], 0).map_err(failed("write"))?;
-                file.sync().map_err(failed("sync"))?;
-                inspection.faults.clear();
-            }
-            (None, Some((offset, fault))) => {
-                let (offset, fault) = (*offset, *fault);
-                return Err(GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault });
-            }
-            (None, None) => {}
+        let file = file.map_err(failed("creation"))?;
+        let inspection = slots(&*file).map_err(failed("reading"))?;
+        if let Some(record) = inspection.record {
+            return Err(GuardError::Conflict { expected: None, actual: Some(record.sequence) });
         }
-        let held = Mutex::new(Held { record: inspection.record.clone(), poisoned: false });
+        // Of a record that was torn only a part stands there; the ledger it was for was never used.
+        file.write_at(&[0; 2 * SLOT_BYTES], 0).map_err(failed("write"))?;
+        file.sync().map_err(failed("sync"))?;
+        let held = Mutex::new(Held { record: None, poisoned: false });
+        Ok(Self { _lock: lock, file, held })
+    }
+
+    /// Opens the guard to swap it.
+    ///
+    /// # Errors
+    /// [`GuardError::Held`]; [`GuardError::Damaged`] where no slot can be read, which leaves the file as it is;
+    /// [`GuardError::Failed`], also where there is no file.
+    pub fn open(files: &dyn Files) -> Result<(Self, Inspection), GuardError> {
+        let lock = take_lock(files)?;
+        let file = files.open(GUARD_FILE, Open::Write).map_err(failed("opening"))?;
+        let inspection = slots(&*file).map_err(failed("reading"))?;
+        let Some(record) = inspection.record.clone() else {
+            let (offset, fault) = inspection.faults.first().copied().unwrap_or((0, GuardFault::Blank));
+            return Err(GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault });
+        };
+        file.write_at(&encode_slot(&record)?, offset_of(record.sequence)).map_err(failed("write"))?;
+        file.sync().map_err(failed("sync"))?;
+        let held = Mutex::new(Held { record: Some(record), poisoned: false });
         Ok((Self { _lock: lock, file, held }, inspection))
     }
 }
 
-/// Whether a file has no byte that is not zero.
-fn waag_blank(file: &dyn File) -> io::Result<bool> {
-    let last = crate::scan::last_nonzero(file, &mut crate::segment::Window::default(), 0)?;
-    Ok(last.is_none())
+fn take_lock(files: &dyn Files) -> Result<Box<dyn Lock>, GuardError> {
+    files.lock(LOCK).map_err(|source| {
+        let held = source.kind() == io::ErrorKind::WouldBlock;
+        if held { GuardError::Held } else { failed("locking")(source) }
+    })
 }
 
 fn encode_slot(record: &GuardRecord) -> Result<Vec<u8>, GuardError> {

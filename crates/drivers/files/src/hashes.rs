@@ -128,7 +128,8 @@ impl HashFile {
         let offset = index.saturating_mul(HASH_BYTES as u64);
         match self.file.read_at(&mut hash.0, offset) {
             Ok(HASH_BYTES) => Ok(hash),
-            Ok(_) | Err(_) => Err(missing),
+            Ok(_) => Err(missing),
+            Err(error) => Err(HashReadError::Unreadable { index, reason: error.to_string() }),
         }
     }
 }

@@ -24,4 +24,5 @@ pub mod scan;
 pub mod scrub;
 pub mod segment;
 mod space;
+pub mod vault;
 pub mod walk;

@@ -66,9 +66,9 @@ pub(crate) fn hold<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 fn take_lock(files: &dyn Files) -> Result<Box<dyn Lock>, OpenError> {
-    files.lock(LOCK).map_err(|source| match source.kind() {
-        std::io::ErrorKind::WouldBlock => OpenError::Held,
-        _ => failed("lock", LOCK)(source),
+    files.lock(LOCK).map_err(|source| {
+        let held = source.kind() == std::io::ErrorKind::WouldBlock;
+        if held { OpenError::Held } else { failed("lock", LOCK)(source) }
     })
 }
 

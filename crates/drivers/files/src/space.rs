@@ -58,9 +58,10 @@ pub(crate) struct Target {
 
 /// A full disk refuses; any other failure leaves the outcome open.
 pub(crate) fn append_error(operation: &'static str, source: io::Error) -> AppendError {
-    match source.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::NoSpace(source),
-        _ => AppendError::Failed { operation, source },
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        AppendError::NoSpace(source)
+    } else {
+        AppendError::Failed { operation, source }
     }
 }
 

@@ -18,7 +18,7 @@ use waag_log::wire::first_nonzero;
 use waag_model::ids::{FrameNumber, LedgerId};
 use waag_stdx::files::{File, Files, Open};
 
-use crate::segment::{self, FOLDER, READ_STEP_BYTES, SPARE_NAME, Window, parse_name};
+use crate::segment::{FOLDER, READ_STEP_BYTES, SPARE_NAME, Window, parse_name};
 
 /// A log's files, unopened.
 #[derive(Debug)]
@@ -44,29 +44,34 @@ impl RawFiles {
     }
 
     fn walk_all(&self, visit: &mut dyn FnMut(Found<'_>) -> ControlFlow<()>) -> ControlFlow<()> {
-        let at = |file, fault| Found::Fault { place: Place { file, offset: 0 }, fault: RawFault::File(fault) };
-        let names = match self.files.list(FOLDER) {
-            Ok(names) => names,
-            Err(error) => return visit(at(FOLDER, &format!("cannot be listed: {error}"))),
-        };
         let mut window = Window::default();
         let mut walk = Walk { visit, window: &mut window, ledger: self.ledger, next: FrameNumber(0) };
+        let names = match self.files.list(FOLDER) {
+            Ok(names) => names,
+            Err(error) => return walk.fault(FOLDER, 0, RawFault::File(&format!("cannot be listed: {error}"))),
+        };
         for name in &names {
             let path = format!("{FOLDER}/{name}");
             let Some(first) = parse_name(name) else { continue };
             if first != walk.next {
                 let words = format!("frame `{}` is due, and no segment begins with it", walk.next);
-                (walk.visit)(at(&path, &words))?;
+                walk.fault(&path, 0, RawFault::File(&words))?;
             }
             match self.files.open(&path, Open::Read) {
                 Ok(file) => walk.segment(&*file, &path)?,
-                Err(error) => (walk.visit)(at(&path, &format!("cannot be opened: {error}")))?,
+                Err(error) => walk.fault(&path, 0, RawFault::File(&format!("cannot be opened: {error}")))?,
             }
         }
         for name in names.iter().filter(|name| parse_name(name).is_none()) {
             let path = format!("{FOLDER}/{name}");
-            if name != SPARE_NAME {
-                visit(at(&path, "not a file of a log"))?;
+            match self.files.open(&path, Open::Read) {
+                Ok(file) if name == SPARE_NAME => {
+                    walk.window.forget();
+                    walk.rest(&*file, &path, 0)?;
+                }
+                // A spare segment can get its name between the listing and here.
+                Err(_) if name == SPARE_NAME => {}
+                Ok(_) | Err(_) => walk.fault(&path, 0, RawFault::File("not a file of a log"))?,
             }
         }
         ControlFlow::Continue(())

@@ -82,9 +82,12 @@ impl SqliteState {
 
     fn open_writer(folder: &Path, may_initialise: bool) -> Result<Self, StateError> {
         let path = existing(folder)?;
-        let lock = DiskFiles::new(folder).lock(LOCK_FILE).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => StateError::InUse,
-            _ => StateError::Environment("lock the state", error.to_string()),
+        let lock = DiskFiles::new(folder).lock(LOCK_FILE).map_err(|error| {
+            if error.kind() == io::ErrorKind::WouldBlock {
+                StateError::InUse
+            } else {
+                StateError::Environment("lock the state", error.to_string())
+            }
         })?;
         let mut writer = connect(&path, true)?;
         if may_initialise && is_blank(&writer)? {

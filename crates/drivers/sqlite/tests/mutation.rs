@@ -79,7 +79,6 @@ fn flip_every(pattern: impl Fn(usize) -> u8) -> Outcomes {
 }
 
 fn every_flip_is_accounted_for(outcomes: &Outcomes) {
-    println!("{outcomes:?}");
     // The records alone are more than 5,200 bytes, checksums included; the tables' text is more than 300.
     assert!(outcomes.found > 5_200 && outcomes.refused > 300 && outcomes.unchanged > 0, "{outcomes:?}");
 }

@@ -44,9 +44,6 @@ fn main() -> Result<(), Refusal> {
         write_event(black_box(&event), &mut out);
         black_box(&out);
     });
-    println!(
-        "{} bytes: read {read:.0} ns, write {write:.0} ns (median of {RUNS} runs)",
-        EVENT.len()
-    );
+    println!("{} bytes: read {read:.0} ns, write {write:.0} ns (median of {RUNS} runs)", EVENT.len());
     Ok(())
 }

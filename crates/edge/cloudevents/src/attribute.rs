@@ -6,10 +6,7 @@
 /// The type `String`: no control characters (U+0000–U+001F, U+007F–U+009F), no Unicode noncharacters.
 pub(crate) fn string(text: &str) -> Result<(), &'static str> {
     // Without an early end the compiler looks at many bytes at once.
-    if text
-        .bytes()
-        .fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7e))
-    {
+    if text.bytes().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7e)) {
         return Ok(());
     }
     for character in text.chars() {
@@ -66,10 +63,7 @@ pub(crate) fn uri(text: &str) -> Result<(), &'static str> {
 /// A media type: `type/subtype` of RFC 2045 §5.1 tokens, parameters after `;` taken as they are.
 pub(crate) fn media_type(text: &str) -> Result<(), &'static str> {
     string(text)?;
-    let essence = text
-        .split_once(';')
-        .map_or(text, |(essence, _)| essence)
-        .trim_end_matches(' ');
+    let essence = text.split_once(';').map_or(text, |(essence, _)| essence).trim_end_matches(' ');
     let token = |part: &str| !part.is_empty() && part.bytes().all(is_token);
     match essence.split_once('/') {
         Some((kind, sub)) if token(kind) && token(sub) => Ok(()),
@@ -136,10 +130,7 @@ fn is_timestamp(bytes: &[u8]) -> Option<bool> {
         [sign @ (b'+' | b'-'), h1, h2, b':', i1, i2] => {
             let (hours, minutes) = (two(*h1, *h2)?, two(*i1, *i2)?);
             let size = hours * 60 + minutes;
-            (
-                if *sign == b'-' { -size } else { size },
-                hours <= 23 && minutes <= 59,
-            )
+            (if *sign == b'-' { -size } else { size }, hours <= 23 && minutes <= 59)
         }
         _ => return None,
     };
@@ -170,48 +161,23 @@ mod tests {
 
     #[test]
     fn strings_have_no_control_or_noncharacters() {
-        for good in [
-            "",
-            "abc ~",
-            "grüß",
-            "日本",
-            "\u{a0}",
-            "\u{fdcf}",
-            "\u{fffd}",
-            "\u{10fffd}",
-        ] {
+        for good in ["", "abc ~", "grüß", "日本", "\u{a0}", "\u{fdcf}", "\u{fffd}", "\u{10fffd}"] {
             assert_eq!(string(good), Ok(()), "{good:?}");
         }
         for bad in ["\0", "a\tb", "\u{1f}", "\u{7f}", "\u{80}", "\u{9f}"] {
             assert_eq!(string(bad), Err("has a control character"), "{bad:?}");
         }
-        for bad in [
-            "\u{fdd0}",
-            "\u{fdef}",
-            "\u{fffe}",
-            "\u{ffff}",
-            "\u{1fffe}",
-            "\u{10ffff}",
-        ] {
+        for bad in ["\u{fdd0}", "\u{fdef}", "\u{fffe}", "\u{ffff}", "\u{1fffe}", "\u{10ffff}"] {
             assert_eq!(string(bad), Err("has a Unicode noncharacter"), "{bad:?}");
         }
     }
 
     #[test]
     fn uris_and_references_follow_rfc_3986() {
-        for good in [
-            "/",
-            "a",
-            "urn:x:y",
-            "https://a.example/b?c=%20#d",
-            "mailto:a@b.example",
-            "//[::1]:8/",
-        ] {
+        for good in ["/", "a", "urn:x:y", "https://a.example/b?c=%20#d", "mailto:a@b.example", "//[::1]:8/"] {
             assert_eq!(uri_reference(good), Ok(()), "{good}");
         }
-        for bad in [
-            "", "a b", "ü", "%", "%2", "%2g", "<a>", "a\\b", "{x}", "a\"b", "^", "`", "|",
-        ] {
+        for bad in ["", "a b", "ü", "%", "%2", "%2g", "<a>", "a\\b", "{x}", "a\"b", "^", "`", "|"] {
             assert!(uri_reference(bad).is_err(), "{bad}");
         }
         for good in ["urn:x", "https://a.example/s", "x+y-z.9:q"] {
@@ -224,17 +190,12 @@ mod tests {
 
     #[test]
     fn media_types_are_two_tokens() {
-        for good in [
-            "application/json",
-            "text/plain; charset=utf-8",
-            "application/vnd.a+json",
-            "a/b ;c=\"d\"",
-        ] {
+        for good in
+            ["application/json", "text/plain; charset=utf-8", "application/vnd.a+json", "a/b ;c=\"d\""]
+        {
             assert_eq!(media_type(good), Ok(()), "{good}");
         }
-        for bad in [
-            "", "json", "/json", "text/", "a b/c", "a/b/c", "a/b\n", "a/(b)", " a/b",
-        ] {
+        for bad in ["", "json", "/json", "text/", "a b/c", "a/b/c", "a/b\n", "a/(b)", " a/b"] {
             assert!(media_type(bad).is_err(), "{bad}");
         }
     }

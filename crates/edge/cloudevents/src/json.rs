@@ -38,11 +38,7 @@ impl<'a> JsonReader<'a> {
         if text.starts_with('\u{feff}') {
             return Err(fault(Reason::NotJson("it starts with a byte order mark"), 0));
         }
-        Ok(Self {
-            text,
-            jiter: Jiter::new(bytes),
-            values: 0,
-        })
+        Ok(Self { text, jiter: Jiter::new(bytes), values: 0 })
     }
 
     /// The byte that reading has come to.
@@ -112,13 +108,8 @@ impl<'a> JsonReader<'a> {
         if !matches!(peek.into_inner(), b'-' | b'0'..=b'9') {
             return Err(fault(Reason::NotJson("a value was expected"), from));
         }
-        self.jiter
-            .known_number_bytes(peek)
-            .map_err(|error| syntax(&error))?;
-        let text = self
-            .text
-            .get(from..self.jiter.current_index())
-            .unwrap_or_default();
+        self.jiter.known_number_bytes(peek).map_err(|error| syntax(&error))?;
+        let text = self.text.get(from..self.jiter.current_index()).unwrap_or_default();
         read_number(text).ok_or_else(|| fault(Reason::NumberOutOfRange, from))
     }
 

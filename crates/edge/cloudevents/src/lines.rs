@@ -31,11 +31,7 @@ pub struct Line<'l> {
 impl<'r> Lines<'r> {
     /// Lines of `reader` from where it stands.
     pub fn new(reader: &'r mut dyn BufRead) -> Self {
-        Self {
-            reader,
-            line: Vec::new(),
-            number: 0,
-        }
+        Self { reader, line: Vec::new(), number: 0 }
     }
 
     /// The next line that is not blank, `None` at the end; a last line needs no line feed.
@@ -47,9 +43,7 @@ impl<'r> Lines<'r> {
     pub fn next_line(&mut self) -> io::Result<Option<Line<'_>>> {
         loop {
             self.line.clear();
-            let taken = (&mut *self.reader)
-                .take(LINE_BYTES_MAX)
-                .read_until(b'\n', &mut self.line)?;
+            let taken = (&mut *self.reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut self.line)?;
             if taken == 0 {
                 return Ok(None);
             }
@@ -62,19 +56,13 @@ impl<'r> Lines<'r> {
             } else if self.line.len() > EVENT_BYTES_MAX {
                 self.reader.skip_until(b'\n')?;
                 let bytes = Err(Refusal::new(Reason::TooLarge(EVENT_BYTES_MAX), EVENT_BYTES_MAX));
-                return Ok(Some(Line {
-                    number: self.number,
-                    bytes,
-                }));
+                return Ok(Some(Line { number: self.number, bytes }));
             }
             if !self.line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
                 break;
             }
         }
-        Ok(Some(Line {
-            number: self.number,
-            bytes: Ok(&self.line),
-        }))
+        Ok(Some(Line { number: self.number, bytes: Ok(&self.line) }))
     }
 }
 
@@ -97,11 +85,7 @@ mod tests {
     fn blank_lines_count_but_are_not_given() {
         for buffer in [1, 2, 3, 64] {
             let got = all(b"a\n\n \t\r\nbb\r\n\r\nc", buffer);
-            let want = [
-                (1, Ok(b"a".to_vec())),
-                (4, Ok(b"bb".to_vec())),
-                (6, Ok(b"c".to_vec())),
-            ];
+            let want = [(1, Ok(b"a".to_vec())), (4, Ok(b"bb".to_vec())), (6, Ok(b"c".to_vec()))];
             assert_eq!(got, want);
             assert!(all(b"", buffer).is_empty());
             assert!(all(b"\n\n", buffer).is_empty());
@@ -131,17 +115,7 @@ mod tests {
         let mut input = io::BufReader::new(io::repeat(b'x').take(40 << 20).chain(&b"\nnext"[..]));
         let mut lines = Lines::new(&mut input);
         assert!(lines.next_line().unwrap().unwrap().bytes.is_err());
-        assert!(
-            lines.line.capacity() <= 4 * EVENT_BYTES_MAX,
-            "{}",
-            lines.line.capacity()
-        );
-        assert_eq!(
-            lines.next_line().unwrap().unwrap(),
-            Line {
-                number: 2,
-                bytes: Ok(b"next")
-            }
-        );
+        assert!(lines.line.capacity() <= 4 * EVENT_BYTES_MAX, "{}", lines.line.capacity());
+        assert_eq!(lines.next_line().unwrap().unwrap(), Line { number: 2, bytes: Ok(b"next") });
     }
 }

@@ -32,11 +32,7 @@ pub(crate) fn read_number(text: &str) -> Option<Value<'static>> {
         None => (digits, None),
     };
     let magnitude = significand(whole, fraction.unwrap_or_default())?;
-    let significand = if negative {
-        magnitude.checked_neg()?
-    } else {
-        magnitude
-    };
+    let significand = if negative { magnitude.checked_neg()? } else { magnitude };
     if fraction.is_none() && exponent_text.is_none() {
         return Some(Value::Integer(significand));
     }
@@ -45,18 +41,12 @@ pub(crate) fn read_number(text: &str) -> Option<Value<'static>> {
     let written = exponent_text.map_or(Ok(0), str::parse::<i32>).ok()?;
     let exponent = written.checked_sub(scale)?;
     let in_range = (-NUMBER_EXPONENT_MAX..=NUMBER_EXPONENT_MAX).contains(&exponent);
-    in_range.then_some(Value::Decimal(Decimal {
-        significand,
-        exponent,
-    }))
+    in_range.then_some(Value::Decimal(Decimal { significand, exponent }))
 }
 
 /// The digits of both runs as one integer, at most `NUMBER_DIGITS_MAX` of them without leading zeros.
 fn significand(whole: &str, fraction: &str) -> Option<i128> {
-    let digits = whole
-        .bytes()
-        .chain(fraction.bytes())
-        .skip_while(|digit| *digit == b'0');
+    let digits = whole.bytes().chain(fraction.bytes()).skip_while(|digit| *digit == b'0');
     let mut magnitude: i128 = 0;
     let mut count = 0;
     for digit in digits {
@@ -64,9 +54,7 @@ fn significand(whole: &str, fraction: &str) -> Option<i128> {
         if count > NUMBER_DIGITS_MAX {
             return None;
         }
-        magnitude = magnitude
-            .checked_mul(10)?
-            .checked_add(i128::from(digit.checked_sub(b'0')?))?;
+        magnitude = magnitude.checked_mul(10)?.checked_add(i128::from(digit.checked_sub(b'0')?))?;
     }
     Some(magnitude)
 }
@@ -76,10 +64,7 @@ mod tests {
     use super::*;
 
     fn decimal(significand: i128, exponent: i32) -> Option<Value<'static>> {
-        Some(Value::Decimal(Decimal {
-            significand,
-            exponent,
-        }))
+        Some(Value::Decimal(Decimal { significand, exponent }))
     }
 
     #[test]
@@ -87,14 +72,8 @@ mod tests {
         assert_eq!(read_number("0"), Some(Value::Integer(0)));
         assert_eq!(read_number("-0"), Some(Value::Integer(0)));
         assert_eq!(read_number("-17"), Some(Value::Integer(-17)));
-        assert_eq!(
-            read_number("999999999999999999"),
-            Some(Value::Integer(999_999_999_999_999_999))
-        );
-        assert_eq!(
-            read_number("1234567890123456789"),
-            Some(Value::Integer(1_234_567_890_123_456_789))
-        );
+        assert_eq!(read_number("999999999999999999"), Some(Value::Integer(999_999_999_999_999_999)));
+        assert_eq!(read_number("1234567890123456789"), Some(Value::Integer(1_234_567_890_123_456_789)));
         assert_eq!(read_number("1.50"), decimal(150, -2));
         assert_eq!(read_number("-1.5"), decimal(-15, -1));
         assert_eq!(read_number("1e3"), decimal(1, 3));
@@ -120,11 +99,7 @@ mod tests {
         assert_eq!(read_number(&format!("0.{}1", "0".repeat(399))), decimal(1, -400));
         assert_eq!(read_number(&format!("0.{}1", "0".repeat(400))), None);
         let trailing = format!("1.{}", "0".repeat(38));
-        assert_eq!(
-            read_number(&trailing),
-            None,
-            "zeros after the first digit are digits"
-        );
+        assert_eq!(read_number(&trailing), None, "zeros after the first digit are digits");
     }
 
     #[test]

@@ -95,10 +95,7 @@ fn event(bytes: &[u8]) -> Result<Event<'_>, Fault> {
             Err(refused) => refused,
         });
     }
-    let mut draft = Draft {
-        further: Vec::with_capacity(FURTHER_RESERVED),
-        ..Draft::default()
-    };
+    let mut draft = Draft { further: Vec::with_capacity(FURTHER_RESERVED), ..Draft::default() };
     let mut next = reader.first_name()?;
     while let Some(name) = next {
         member(&mut reader, &mut draft, name)?;
@@ -154,13 +151,7 @@ fn core<'a>(
         }
     };
     if text.len() > limit {
-        return Err(fault(
-            Reason::AttributeTooLong {
-                name: name.to_owned(),
-                limit,
-            },
-            at,
-        ));
+        return Err(fault(Reason::AttributeTooLong { name: name.to_owned(), limit }, at));
     }
     let checked = match name {
         "specversion" if text != "1.0" => return Err(fault(Reason::SpecVersion, at)),
@@ -206,9 +197,7 @@ fn binary(reader: &mut JsonReader<'_>, draft: &mut Draft<'_>) -> Result<(), Faul
     if draft.data.is_some() {
         return Err(fault(Reason::TwoBodies, at));
     }
-    let bytes = STANDARD
-        .decode(text.as_bytes())
-        .map_err(|_| fault(Reason::BadBase64, at))?;
+    let bytes = STANDARD.decode(text.as_bytes()).map_err(|_| fault(Reason::BadBase64, at))?;
     draft.binary = Some(Some(bytes));
     Ok(())
 }
@@ -219,9 +208,7 @@ fn further<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>, name: &str) -
     let at = reader.offset();
     let optional = OPTIONAL_NAMES.contains(&name);
     if !optional {
-        let named = name
-            .bytes()
-            .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+        let named = name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
         if !named || name.is_empty() || name.len() > EXTENSION_NAME_BYTES_MAX {
             return Err(fault(Reason::BadName(quoted(name)), at));
         }
@@ -230,11 +217,7 @@ fn further<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>, name: &str) -
     // The second bound stops a flood of repeated optional names, which is refused at the end.
     if draft.extensions > EXTENSIONS_MAX || draft.further.len() >= FURTHER_MAX {
         let twice = || Reason::DuplicateName(quoted(name));
-        let reason = if optional {
-            twice()
-        } else {
-            Reason::TooManyExtensions
-        };
+        let reason = if optional { twice() } else { Reason::TooManyExtensions };
         return Err(fault(reason, at));
     }
     let value = match peek {
@@ -249,7 +232,7 @@ fn further<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>, name: &str) -
             | Value::Text(_)
             | Value::Array(_)
             | Value::Object(_)
-            | Value::Withheld => return Err(bad(name, "is not a string, a boolean or an integer", at)),
+            | Value::Withheld(_) => return Err(bad(name, "is not a string, a boolean or an integer", at)),
         },
     };
     if optional && !matches!(value, Value::Text(_) | Value::Null) {
@@ -266,13 +249,7 @@ fn further_text<'a>(reader: &mut JsonReader<'a>, name: &str, at: usize) -> Resul
         _ => SOURCE_BYTES_MAX,
     };
     if text.len() > limit {
-        return Err(fault(
-            Reason::AttributeTooLong {
-                name: quoted(name),
-                limit,
-            },
-            at,
-        ));
+        return Err(fault(Reason::AttributeTooLong { name: quoted(name), limit }, at));
     }
     let checked = match name {
         "time" => attribute::timestamp(&text),
@@ -293,16 +270,8 @@ fn finished(draft: Draft<'_>, end: usize) -> Result<Event<'_>, Fault> {
     let kind = draft.kind.text().ok_or_else(|| missing("type"))?;
     let twice = |name: DuplicateName| fault(Reason::DuplicateName(quoted(&name.0)), end);
     let mut attributes = Object::from_members(draft.further).map_err(twice)?;
-    if attributes
-        .members()
-        .iter()
-        .any(|(_, value)| *value == Value::Null)
-    {
-        let set = attributes
-            .members()
-            .iter()
-            .filter(|(_, value)| *value != Value::Null)
-            .cloned();
+    if attributes.members().iter().any(|(_, value)| *value == Value::Null) {
+        let set = attributes.members().iter().filter(|(_, value)| *value != Value::Null).cloned();
         attributes = Object::from_members(set.collect()).map_err(twice)?;
     }
     let data = match (draft.data, draft.binary.flatten()) {
@@ -310,23 +279,10 @@ fn finished(draft: Draft<'_>, end: usize) -> Result<Event<'_>, Fault> {
         (None, Some(bytes)) => Data::Binary(Cow::Owned(bytes)),
         (None, None) => Data::None,
     };
-    Ok(Event {
-        id,
-        source,
-        kind,
-        subject: draft.subject.text(),
-        attributes,
-        data,
-    })
+    Ok(Event { id, source, kind, subject: draft.subject.text(), attributes, data })
 }
 
 #[cold]
 fn bad(name: &str, why: &'static str, at: usize) -> Fault {
-    fault(
-        Reason::BadAttribute {
-            name: quoted(name),
-            why,
-        },
-        at,
-    )
+    fault(Reason::BadAttribute { name: quoted(name), why }, at)
 }

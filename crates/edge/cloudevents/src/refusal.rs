@@ -100,11 +100,7 @@ impl Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, offset: usize) -> Self {
-        Self {
-            reason,
-            path: String::new(),
-            offset,
-        }
+        Self { reason, path: String::new(), offset }
     }
 
     /// The same refusal, noticed one step further down than it knew.
@@ -152,11 +148,7 @@ impl fmt::Display for Reason {
             Self::SpecVersion => write!(f, "the attribute `specversion` is not `1.0`"),
             Self::BadAttribute { name, why } => write!(f, "the attribute `{}` {why}", name.escape_debug()),
             Self::AttributeTooLong { name, limit } => {
-                write!(
-                    f,
-                    "the attribute `{}` has more than {limit} bytes",
-                    name.escape_debug()
-                )
+                write!(f, "the attribute `{}` has more than {limit} bytes", name.escape_debug())
             }
             Self::BadName(name) => write!(
                 f,
@@ -173,11 +165,7 @@ impl fmt::Display for Reason {
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} at byte {}", self.reason, self.offset)?;
-        if self.path.is_empty() {
-            Ok(())
-        } else {
-            write!(f, ", in `{}`", self.path.escape_debug())
-        }
+        if self.path.is_empty() { Ok(()) } else { write!(f, ", in `{}`", self.path.escape_debug()) }
     }
 }
 
@@ -189,10 +177,7 @@ mod tests {
 
     #[test]
     fn a_path_is_a_json_pointer_with_long_steps_cut() {
-        let refusal = Refusal::new(Reason::TooDeep, 7)
-            .below("a/b~c")
-            .below("0")
-            .below("data");
+        let refusal = Refusal::new(Reason::TooDeep, 7).below("a/b~c").below("0").below("data");
         assert_eq!(refusal.path, "/data/0/a~1b~0c");
         assert_eq!(
             refusal.to_string(),
@@ -200,10 +185,7 @@ mod tests {
         );
         assert_eq!(quoted(&"x".repeat(128)), "x".repeat(128));
         assert_eq!(quoted(&"é".repeat(65)), format!("{}…", "é".repeat(64)));
-        assert_eq!(
-            quoted(&format!("x{}", "é".repeat(65))),
-            format!("x{}…", "é".repeat(63))
-        );
+        assert_eq!(quoted(&format!("x{}", "é".repeat(65))), format!("x{}…", "é".repeat(63)));
     }
 
     #[test]
@@ -221,14 +203,8 @@ mod tests {
             Reason::NumberOutOfRange,
             Reason::MissingAttribute(""),
             Reason::SpecVersion,
-            Reason::BadAttribute {
-                name: name.clone(),
-                why: "",
-            },
-            Reason::AttributeTooLong {
-                name: name.clone(),
-                limit: 1,
-            },
+            Reason::BadAttribute { name: name.clone(), why: "" },
+            Reason::AttributeTooLong { name: name.clone(), limit: 1 },
             Reason::BadName(name),
             Reason::TooManyExtensions,
             Reason::TwoBodies,

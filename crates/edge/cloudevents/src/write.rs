@@ -32,7 +32,7 @@ pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
         text(subject, out);
     }
     for (name, attribute) in event.attributes.members() {
-        if *attribute != Value::Withheld {
+        if !matches!(attribute, Value::Withheld(_)) {
             out.push(b',');
             text(name, out);
             out.push(b':');
@@ -40,7 +40,7 @@ pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
         }
     }
     match &event.data {
-        Data::None | Data::Json(Value::Withheld) => {}
+        Data::None | Data::Json(Value::Withheld(_)) => {}
         Data::Json(body) => {
             out.extend_from_slice(br#","data":"#);
             value(body, out);
@@ -56,7 +56,7 @@ pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
 
 fn value(this: &Value<'_>, out: &mut Vec<u8>) {
     match this {
-        Value::Null | Value::Withheld => out.extend_from_slice(b"null"),
+        Value::Null | Value::Withheld(_) => out.extend_from_slice(b"null"),
         Value::Bool(true) => out.extend_from_slice(b"true"),
         Value::Bool(false) => out.extend_from_slice(b"false"),
         Value::Integer(integer) => display(integer, out),
@@ -74,10 +74,7 @@ fn value(this: &Value<'_>, out: &mut Vec<u8>) {
         }
         Value::Object(object) => {
             out.push(b'{');
-            let shown = object
-                .members()
-                .iter()
-                .filter(|(_, member)| *member != Value::Withheld);
+            let shown = object.members().iter().filter(|(_, member)| !matches!(member, Value::Withheld(_)));
             for (index, (name, member)) in shown.enumerate() {
                 if index > 0 {
                     out.push(b',');
@@ -105,11 +102,8 @@ fn decimal(number: &Decimal, out: &mut Vec<u8>) {
         out.extend_from_slice(digits.as_bytes());
         out.push(b'e');
         out.extend_from_slice(exponent.as_bytes());
-    } else if let Some((whole, fraction)) = digits
-        .len()
-        .checked_sub(scale)
-        .filter(|whole| *whole > 0)
-        .and_then(|at| digits.split_at_checked(at))
+    } else if let Some((whole, fraction)) =
+        digits.len().checked_sub(scale).filter(|whole| *whole > 0).and_then(|at| digits.split_at_checked(at))
     {
         out.extend_from_slice(whole.as_bytes());
         out.push(b'.');
@@ -125,10 +119,7 @@ fn decimal(number: &Decimal, out: &mut Vec<u8>) {
 fn text(string: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     let mut rest = string.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\')
-    {
+    while let Some(at) = rest.iter().position(|byte| *byte < 0x20 || *byte == b'"' || *byte == b'\\') {
         let (plain, from) = rest.split_at_checked(at).unwrap_or((rest, &[]));
         out.extend_from_slice(plain);
         let Some((byte, after)) = from.split_first() else {
@@ -186,13 +177,7 @@ mod tests {
             (12_345, -400, "12345e-400"),
             (-7, 400, "-7e400"),
         ] {
-            assert_eq!(
-                written(&Value::Decimal(Decimal {
-                    significand,
-                    exponent
-                })),
-                want
-            );
+            assert_eq!(written(&Value::Decimal(Decimal { significand, exponent })), want);
         }
         assert_eq!(written(&Value::Integer(i128::MIN)), i128::MIN.to_string());
     }
@@ -207,11 +192,8 @@ mod tests {
     #[test]
     fn a_withheld_place_is_left_out_or_null() {
         let members = vec![
-            (Cow::Borrowed("a"), Value::Withheld),
-            (
-                Cow::Borrowed("b"),
-                Value::Array(vec![Value::Withheld, Value::Integer(1)]),
-            ),
+            (Cow::Borrowed("a"), Value::Withheld(1)),
+            (Cow::Borrowed("b"), Value::Array(vec![Value::Withheld(1), Value::Integer(1)])),
         ];
         let body = Value::Object(Object::from_members(members).unwrap());
         assert_eq!(written(&body), r#"{"b":[null,1]}"#);
@@ -221,7 +203,7 @@ mod tests {
             kind: "t".into(),
             subject: None,
             attributes: Object::from_members(vec![
-                ("x".into(), Value::Withheld),
+                ("x".into(), Value::Withheld(1)),
                 ("y".into(), Value::Bool(true)),
             ])
             .unwrap(),
@@ -232,7 +214,7 @@ mod tests {
         let want =
             r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","y":true,"data":{"b":[null,1]}}"#;
         assert_eq!(String::from_utf8_lossy(&out), want);
-        event.data = Data::Json(Value::Withheld);
+        event.data = Data::Json(Value::Withheld(1));
         out.clear();
         write_event(&event, &mut out);
         assert!(!String::from_utf8_lossy(&out).contains("data"));

@@ -40,38 +40,16 @@ fn a_whole_event_is_read_as_it_is_written() {
     assert_eq!(event.kind, "com.example.invoice.sent");
     assert_eq!(event.subject.as_deref(), Some("inv-7"));
     assert!(matches!(event.id, Cow::Borrowed(_)));
-    let names: Vec<_> = event
-        .attributes
-        .members()
-        .iter()
-        .map(|(name, _)| name.as_ref())
-        .collect();
+    let names: Vec<_> = event.attributes.members().iter().map(|(name, _)| name.as_ref()).collect();
     assert_eq!(names, ["ext1", "time", "zzext", "dataschema", "datacontenttype"]);
-    assert_eq!(
-        event.attributes.get("ext1"),
-        Some(&Value::Integer(-2_147_483_648))
-    );
+    assert_eq!(event.attributes.get("ext1"), Some(&Value::Integer(-2_147_483_648)));
     assert_eq!(event.attributes.get("zzext"), Some(&Value::Bool(true)));
-    assert_eq!(
-        event.attributes.get("time").unwrap().as_text(),
-        Some("1948-05-01T12:00:00.5+01:00")
-    );
-    let Data::Json(data) = &event.data else {
-        panic!("{:?}", event.data)
-    };
-    assert_eq!(
-        data.child("amount"),
-        Some(&Value::Decimal(Decimal {
-            significand: 1_250,
-            exponent: -2
-        }))
-    );
+    assert_eq!(event.attributes.get("time").unwrap().as_text(), Some("1948-05-01T12:00:00.5+01:00"));
+    let Data::Json(data) = &event.data else { panic!("{:?}", event.data) };
+    assert_eq!(data.child("amount"), Some(&Value::Decimal(Decimal { significand: 1_250, exponent: -2 })));
     assert_eq!(
         data.child("lines").unwrap().child("1"),
-        Some(&Value::Decimal(Decimal {
-            significand: 1,
-            exponent: 3
-        }))
+        Some(&Value::Decimal(Decimal { significand: 1, exponent: 3 }))
     );
     assert_eq!(data.child("b").unwrap().as_text(), Some("x\ny"));
 }
@@ -87,10 +65,7 @@ fn an_event_without_more_is_an_event() {
 #[test]
 fn each_required_attribute_is_required() {
     for name in ["specversion", "id", "source", "type"] {
-        let without: Vec<&str> = CORE
-            .split(',')
-            .filter(|m| !m.starts_with(&format!("\"{name}\"")))
-            .collect();
+        let without: Vec<&str> = CORE.split(',').filter(|m| !m.starts_with(&format!("\"{name}\""))).collect();
         let input = format!("{{{}}}", without.join(","));
         assert_eq!(refused(&input).reason, Reason::MissingAttribute(name), "{input}");
         let null = format!("{{{},\"{name}\":null}}", without.join(","));
@@ -109,16 +84,8 @@ fn each_required_attribute_is_required() {
         ] {
             let input = format!("{{{},\"{name}\":{wrong}}}", without.join(","));
             let refusal = refused(&input);
-            let want = if name == "specversion" && wrong.starts_with('"') {
-                "E0111"
-            } else {
-                "E0112"
-            };
-            assert_eq!(
-                (refusal.code(), refusal.path),
-                (want, format!("/{name}")),
-                "{input}"
-            );
+            let want = if name == "specversion" && wrong.starts_with('"') { "E0111" } else { "E0112" };
+            assert_eq!((refusal.code(), refusal.path), (want, format!("/{name}")), "{input}");
         }
     }
     assert_eq!(code(&with("").replace("\"1.0\"", "\"0.3\"")), "E0111");
@@ -142,10 +109,7 @@ fn what_is_no_object_is_told_from_what_is_no_json() {
 fn optional_attributes_have_their_types() {
     for (good, bad) in [
         (r#""time":"2026-01-01T00:00:00Z""#, r#""time":"2026-01-01""#),
-        (
-            r#""datacontenttype":"text/xml; charset=utf-8""#,
-            r#""datacontenttype":"xml""#,
-        ),
+        (r#""datacontenttype":"text/xml; charset=utf-8""#, r#""datacontenttype":"xml""#),
         (r#""dataschema":"https://a.example/s""#, r#""dataschema":"/s""#),
         (r#""subject":"s""#, r#""subject":"""#),
         (r#""source2":"x y""#, r#""subject":7"#),
@@ -168,22 +132,11 @@ fn optional_attributes_have_their_types() {
 #[test]
 fn names_of_extensions_are_lower_case_letters_and_digits() {
     for name in ["a", "0", "traceparent", &"x".repeat(EXTENSION_NAME_BYTES_MAX)] {
-        assert!(
-            read_event(with(&format!("\"{name}\":\"v\"")).as_bytes()).is_ok(),
-            "{name}"
-        );
+        assert!(read_event(with(&format!("\"{name}\":\"v\"")).as_bytes()).is_ok(), "{name}");
     }
-    for name in [
-        "",
-        "A",
-        "a_b",
-        "a-b",
-        "a.b",
-        "é",
-        "Data",
-        "data_base65",
-        &"x".repeat(EXTENSION_NAME_BYTES_MAX + 1),
-    ] {
+    for name in
+        ["", "A", "a_b", "a-b", "a.b", "é", "Data", "data_base65", &"x".repeat(EXTENSION_NAME_BYTES_MAX + 1)]
+    {
         let refusal = refused(&with(&format!("\"{name}\":\"v\"")));
         assert_eq!((refusal.code(), refusal.path), ("E0114", format!("/{name}")));
     }
@@ -195,37 +148,21 @@ fn no_attribute_comes_twice_not_even_as_null() {
         for (first, second) in [("null", "null"), ("null", "\"eA==\""), ("\"eA==\"", "null")] {
             // A body given twice is a repeated name, whatever the values are.
             let core = CORE.replace(r#""id":"1","#, if name == "id" { "" } else { r#""id":"1","# });
-            let first = if name == "time" {
-                first.replace("eA==", "2026-01-01T00:00:00Z")
-            } else {
-                first.to_owned()
-            };
+            let first =
+                if name == "time" { first.replace("eA==", "2026-01-01T00:00:00Z") } else { first.to_owned() };
             let second = if name == "time" {
                 second.replace("eA==", "2026-01-01T00:00:00Z")
             } else {
                 second.to_owned()
             };
             let input = format!("{{{core},\"{name}\":{first},\"{name}\":{second}}}");
-            assert_eq!(
-                refused(&input).reason,
-                Reason::DuplicateName(name.to_owned()),
-                "{input}"
-            );
+            assert_eq!(refused(&input).reason, Reason::DuplicateName(name.to_owned()), "{input}");
         }
     }
-    assert_eq!(
-        refused(&with(r#""\u0069d":"2""#)).reason,
-        Reason::DuplicateName("id".to_owned())
-    );
-    assert_eq!(
-        refused(&with(r#""ext":1,"e\u0078t":1"#)).reason,
-        Reason::DuplicateName("ext".to_owned())
-    );
+    assert_eq!(refused(&with(r#""\u0069d":"2""#)).reason, Reason::DuplicateName("id".to_owned()));
+    assert_eq!(refused(&with(r#""ext":1,"e\u0078t":1"#)).reason, Reason::DuplicateName("ext".to_owned()));
     let flood = vec![r#""time":null"#; 1_000].join(",");
-    assert_eq!(
-        refused(&with(&flood)).reason,
-        Reason::DuplicateName("time".to_owned())
-    );
+    assert_eq!(refused(&with(&flood)).reason, Reason::DuplicateName("time".to_owned()));
 }
 
 #[test]
@@ -233,24 +170,14 @@ fn there_is_one_body_at_most() {
     for (members, want) in [
         (r#""data":null"#, Data::Json(Value::Null)),
         (r#""data":0"#, Data::Json(Value::Integer(0))),
-        (
-            r#""datacontenttype":"text/xml","data":"<a/>""#,
-            Data::Json(Value::Text("<a/>".into())),
-        ),
-        (
-            r#""data_base64":"AQID/w==""#,
-            Data::Binary(Cow::Owned(vec![1, 2, 3, 255])),
-        ),
+        (r#""datacontenttype":"text/xml","data":"<a/>""#, Data::Json(Value::Text("<a/>".into()))),
+        (r#""data_base64":"AQID/w==""#, Data::Binary(Cow::Owned(vec![1, 2, 3, 255]))),
         (r#""data_base64":"""#, Data::Binary(Cow::Owned(vec![]))),
         (r#""data_base64":null"#, Data::None),
         (r#""data":1,"data_base64":null"#, Data::Json(Value::Integer(1))),
         (r#""data_base64":null,"data":1"#, Data::Json(Value::Integer(1))),
     ] {
-        assert_eq!(
-            read_event(with(members).as_bytes()).unwrap().data,
-            want,
-            "{members}"
-        );
+        assert_eq!(read_event(with(members).as_bytes()).unwrap().data, want, "{members}");
     }
     for both in [
         r#""data":1,"data_base64":"eA==""#,
@@ -259,22 +186,12 @@ fn there_is_one_body_at_most() {
     ] {
         assert_eq!(refused(&with(both)).reason, Reason::TwoBodies, "{both}");
     }
-    for bad in [
-        "eA", "eA=", "eA===", "e A=", "eA==\\n", "-_8=", "eB==", "=", "é", "\\u0000",
-    ] {
+    for bad in ["eA", "eA=", "eA===", "e A=", "eA==\\n", "-_8=", "eB==", "=", "é", "\\u0000"] {
         let refusal = refused(&with(&format!("\"data_base64\":\"{bad}\"")));
-        assert_eq!(
-            (refusal.reason, refusal.path.as_str()),
-            (Reason::BadBase64, "/data_base64"),
-            "{bad}"
-        );
+        assert_eq!((refusal.reason, refusal.path.as_str()), (Reason::BadBase64, "/data_base64"), "{bad}");
     }
     for bad in ["1", "{}", "[]", "true"] {
-        assert_eq!(
-            refused(&with(&format!("\"data_base64\":{bad}"))).reason,
-            Reason::BadBase64,
-            "{bad}"
-        );
+        assert_eq!(refused(&with(&format!("\"data_base64\":{bad}"))).reason, Reason::BadBase64, "{bad}");
     }
 }
 
@@ -297,17 +214,12 @@ fn attributes_pass_at_their_longest_and_are_refused_one_byte_above() {
             _ => "x".repeat(len),
         };
         let input = |len: usize| {
-            let core: Vec<&str> = CORE
-                .split(',')
-                .filter(|m| !m.starts_with(&format!("\"{name}\"")))
-                .collect();
+            let core: Vec<&str> =
+                CORE.split(',').filter(|m| !m.starts_with(&format!("\"{name}\""))).collect();
             format!("{{{},\"{name}\":\"{}\"}}", core.join(","), value(len))
         };
         assert!(read_event(input(limit).as_bytes()).is_ok(), "{name}");
-        let reason = Reason::AttributeTooLong {
-            name: name.to_owned(),
-            limit,
-        };
+        let reason = Reason::AttributeTooLong { name: name.to_owned(), limit };
         assert_eq!(refused(&input(limit + 1)).reason, reason);
     }
     // The limit counts bytes of UTF-8, after escapes.
@@ -325,14 +237,8 @@ fn thirty_two_extensions_pass_beside_the_optional_attributes() {
         with(&format!("{},{optional}", members.join(",")))
     };
     let input = extensions(EXTENSIONS_MAX);
-    assert_eq!(
-        read_event(input.as_bytes()).unwrap().attributes.members().len(),
-        EXTENSIONS_MAX + 3
-    );
-    assert_eq!(
-        refused(&extensions(EXTENSIONS_MAX + 1)).reason,
-        Reason::TooManyExtensions
-    );
+    assert_eq!(read_event(input.as_bytes()).unwrap().attributes.members().len(), EXTENSIONS_MAX + 3);
+    assert_eq!(refused(&extensions(EXTENSIONS_MAX + 1)).reason, Reason::TooManyExtensions);
 }
 
 #[test]
@@ -340,12 +246,7 @@ fn depth_values_and_size_are_those_of_the_data() {
     let deep = |depth: usize| with(&format!("\"data\":{}{}", "[".repeat(depth), "]".repeat(depth)));
     assert!(read_event(deep(DEPTH_MAX).as_bytes()).is_ok());
     assert_eq!(code(&deep(DEPTH_MAX + 1)), "E0107");
-    let many = |count: usize| {
-        with(&format!(
-            "\"a\":1,\"b\":null,\"data\":[{}]",
-            vec!["{}"; count].join(",")
-        ))
-    };
+    let many = |count: usize| with(&format!("\"a\":1,\"b\":null,\"data\":[{}]", vec!["{}"; count].join(",")));
     assert!(read_event(many(VALUES_MAX - 1).as_bytes()).is_ok());
     assert_eq!(code(&many(VALUES_MAX)), "E0108");
     let large = |len: usize| {
@@ -370,10 +271,7 @@ fn a_refusal_says_where() {
         let input = with(members);
         let refusal = refused(&input);
         assert_eq!(refusal.path, path);
-        assert!(
-            refusal.offset > CORE.len() && refusal.offset < input.len(),
-            "{refusal}"
-        );
+        assert!(refusal.offset > CORE.len() && refusal.offset < input.len(), "{refusal}");
     }
     let input = with(r#""data":{"a":1e999}"#);
     assert_eq!(refused(&input).offset, input.find("1e999").unwrap());

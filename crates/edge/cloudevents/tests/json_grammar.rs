@@ -16,10 +16,7 @@ fn array<const N: usize>(items: [Value<'static>; N]) -> Value<'static> {
 }
 
 fn decimal(significand: i128, exponent: i32) -> Value<'static> {
-    Value::Decimal(Decimal {
-        significand,
-        exponent,
-    })
+    Value::Decimal(Decimal { significand, exponent })
 }
 
 #[test]
@@ -35,14 +32,8 @@ fn y_cases_are_taken_with_their_value() {
         ("{}", Value::Object(Object::default())),
         ("{\"\":0}", member("", Value::Integer(0))),
         ("{\"a\\u0000b\":[ ]}", member("a\0b", array([]))),
-        (
-            "[1,\n-2 , 3]",
-            array([Value::Integer(1), Value::Integer(-2), Value::Integer(3)]),
-        ),
-        (
-            "[[[]],{}]",
-            array([array([array([])]), Value::Object(Object::default())]),
-        ),
+        ("[1,\n-2 , 3]", array([Value::Integer(1), Value::Integer(-2), Value::Integer(3)])),
+        ("[[[]],{}]", array([array([array([])]), Value::Object(Object::default())])),
         ("-0", Value::Integer(0)),
         ("0e+1", decimal(0, 1)),
         ("0e1", decimal(0, 1)),
@@ -50,35 +41,19 @@ fn y_cases_are_taken_with_their_value() {
         ("1E22", decimal(1, 22)),
         ("1E-2", decimal(1, -2)),
         ("123.456e78", decimal(123_456, 75)),
-        (
-            "-0.000000000000000000000000000000000000000000000000000001",
-            decimal(-1, -54),
-        ),
-        (
-            "123123123123123123123123123",
-            Value::Integer(123_123_123_123_123_123_123_123_123),
-        ),
+        ("-0.000000000000000000000000000000000000000000000000000001", decimal(-1, -54)),
+        ("123123123123123123123123123", Value::Integer(123_123_123_123_123_123_123_123_123)),
         (r#""""#, text("")),
         (r#""\"\\\/\b\f\n\r\t""#, text("\"\\/\u{8}\u{c}\n\r\t")),
         (r#""\u0041\u00e9\u20ac\uD834\uDd1e""#, text("Aé€𝄞")),
         (r#""\u0000""#, text("\0")),
         (r#""\\u0000""#, text("\\u0000")),
-        (
-            r#""\uFFFF\uFDD0\u2028\u007f""#,
-            text("\u{ffff}\u{fdd0}\u{2028}\u{7f}"),
-        ),
-        (
-            "\"\u{7f}\u{2028}\u{feff}é€😀\"",
-            text("\u{7f}\u{2028}\u{feff}é€😀"),
-        ),
+        (r#""\uFFFF\uFDD0\u2028\u007f""#, text("\u{ffff}\u{fdd0}\u{2028}\u{7f}")),
+        ("\"\u{7f}\u{2028}\u{feff}é€😀\"", text("\u{7f}\u{2028}\u{feff}é€😀")),
         ("\"a/*b*/c//\"", text("a/*b*/c//")),
     ];
     for (input, want) in cases {
-        assert_eq!(
-            read_value(input.as_bytes()).unwrap_or_else(|r| panic!("{input}: {r}")),
-            want,
-            "{input}"
-        );
+        assert_eq!(read_value(input.as_bytes()).unwrap_or_else(|r| panic!("{input}: {r}")), want, "{input}");
     }
 }
 
@@ -163,10 +138,7 @@ fn n_structure_cases_are_refused() {
         "{\"a\":1}\u{feff}",
     ];
     for input in cases {
-        let reason = read_value(input.as_bytes())
-            .map(|v| format!("{v:?}"))
-            .unwrap_err()
-            .reason;
+        let reason = read_value(input.as_bytes()).map(|v| format!("{v:?}")).unwrap_err().reason;
         assert!(matches!(reason, Reason::NotJson(_)), "{input:?}: {reason:?}");
     }
 }
@@ -237,11 +209,7 @@ fn n_number_cases_are_refused() {
         "9.e+",
     ];
     for input in cases {
-        for wrapped in [
-            input.to_owned(),
-            format!("[{input}]"),
-            format!("{{\"a\":{input}}}"),
-        ] {
+        for wrapped in [input.to_owned(), format!("[{input}]"), format!("{{\"a\":{input}}}")] {
             let refused = read_value(wrapped.as_bytes());
             let reason = refused.map(|v| format!("{v:?}")).unwrap_err().reason;
             assert!(matches!(reason, Reason::NotJson(_)), "{wrapped}: {reason:?}");
@@ -282,17 +250,13 @@ fn n_string_cases_are_refused() {
         r#""a"b""#,
     ];
     for input in cases {
-        let reason = read_value(input.as_bytes())
-            .map(|v| format!("{v:?}"))
-            .unwrap_err()
-            .reason;
+        let reason = read_value(input.as_bytes()).map(|v| format!("{v:?}")).unwrap_err().reason;
         assert!(matches!(reason, Reason::NotJson(_)), "{input}: {reason:?}");
     }
     for control in 0_u8..0x20 {
-        for (before, after) in [
-            ("\"", "\""),
-            ("\"a long enough text for any block ", " and as long after it\""),
-        ] {
+        for (before, after) in
+            [("\"", "\""), ("\"a long enough text for any block ", " and as long after it\"")]
+        {
             let mut input = before.as_bytes().to_vec();
             input.push(control);
             input.extend_from_slice(after.as_bytes());
@@ -326,11 +290,7 @@ fn i_lone_surrogates_are_refused() {
         r#"["ok","\uDEAD"]"#,
     ];
     for input in cases {
-        assert_eq!(
-            read_value(input.as_bytes()).unwrap_err().reason,
-            Reason::LoneSurrogate,
-            "{input}"
-        );
+        assert_eq!(read_value(input.as_bytes()).unwrap_err().reason, Reason::LoneSurrogate, "{input}");
     }
 }
 
@@ -352,21 +312,12 @@ fn i_bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
         b"\xf0\x9f\x98",
     ];
     for bytes in bad {
-        for (before, after) in [
-            ("\"", "\""),
-            ("{\"", "\":1}"),
-            ("[1", "]"),
-            ("\"\\n", "\""),
-            ("1 ", ""),
-            ("", ""),
-        ] {
+        for (before, after) in
+            [("\"", "\""), ("{\"", "\":1}"), ("[1", "]"), ("\"\\n", "\""), ("1 ", ""), ("", "")]
+        {
             let input = [before.as_bytes(), bytes, after.as_bytes()].concat();
             let refusal = read_value(&input).unwrap_err();
-            assert_eq!(
-                (refusal.reason, refusal.offset),
-                (Reason::NotUtf8, before.len()),
-                "{input:x?}"
-            );
+            assert_eq!((refusal.reason, refusal.offset), (Reason::NotUtf8, before.len()), "{input:x?}");
         }
     }
     for utf16 in [&b"\xff\xfe[\0]\0"[..], b"\xfe\xff\0[\0]"] {
@@ -389,11 +340,8 @@ fn i_numbers_beyond_the_limits_are_refused_and_never_rounded() {
         &long,
         &very_long,
     ] {
-        for wrapped in [
-            input.to_owned(),
-            format!("[{input}]"),
-            format!("-{}", input.trim_start_matches('-')),
-        ] {
+        for wrapped in [input.to_owned(), format!("[{input}]"), format!("-{}", input.trim_start_matches('-'))]
+        {
             assert_eq!(
                 read_value(wrapped.as_bytes()).unwrap_err().reason,
                 Reason::NumberOutOfRange,
@@ -429,19 +377,12 @@ fn text_borrows_where_nothing_is_escaped() {
     else {
         panic!()
     };
-    let borrowed: Vec<bool> = items
-        .iter()
-        .map(|item| matches!(item, Value::Text(Cow::Borrowed(_))))
-        .collect();
+    let borrowed: Vec<bool> =
+        items.iter().map(|item| matches!(item, Value::Text(Cow::Borrowed(_)))).collect();
     assert_eq!(borrowed, [true, false, false, true]);
-    let Value::Object(object) = read_value(br#"{"k":1 , "k\u0032":2}"#).unwrap() else {
-        panic!()
-    };
-    let borrowed: Vec<bool> = object
-        .members()
-        .iter()
-        .map(|(name, _)| matches!(name, Cow::Borrowed(_)))
-        .collect();
+    let Value::Object(object) = read_value(br#"{"k":1 , "k\u0032":2}"#).unwrap() else { panic!() };
+    let borrowed: Vec<bool> =
+        object.members().iter().map(|(name, _)| matches!(name, Cow::Borrowed(_))).collect();
     assert_eq!(borrowed, [true, false]);
 }
 
@@ -456,19 +397,11 @@ fn depth_values_and_size_pass_at_their_limit_and_are_refused_above() {
         assert_eq!(refusal.reason, Reason::TooDeep);
         assert_eq!(refusal.path.matches('/').count(), DEPTH_MAX);
     }
-    assert_eq!(
-        read_value("[".repeat(EVENT_BYTES_MAX).as_bytes())
-            .unwrap_err()
-            .reason,
-        Reason::TooDeep
-    );
+    assert_eq!(read_value("[".repeat(EVENT_BYTES_MAX).as_bytes()).unwrap_err().reason, Reason::TooDeep);
 
     let zeros = |count: usize| format!("[{}]", vec!["0"; count].join(","));
     assert!(read_value(zeros(VALUES_MAX - 1).as_bytes()).is_ok());
-    assert_eq!(
-        read_value(zeros(VALUES_MAX).as_bytes()).unwrap_err().reason,
-        Reason::TooManyValues
-    );
+    assert_eq!(read_value(zeros(VALUES_MAX).as_bytes()).unwrap_err().reason, Reason::TooManyValues);
 
     let padded = |len: usize| format!("{}[]", " ".repeat(len - 2));
     assert!(read_value(padded(EVENT_BYTES_MAX).as_bytes()).is_ok());

@@ -17,16 +17,10 @@ fn number() -> impl Strategy<Value = Value<'static>> {
     prop_oneof![
         any::<i64>().prop_map(|n| Value::Integer(n.into())),
         (-most..=most).prop_map(Value::Integer),
-        (any::<i32>(), -12..4_i32).prop_map(|(s, exponent)| {
-            Value::Decimal(Decimal {
-                significand: s.into(),
-                exponent,
-            })
-        }),
-        (-most..=most, -400..=400_i32).prop_map(|(significand, exponent)| Value::Decimal(Decimal {
-            significand,
-            exponent
-        })),
+        (any::<i32>(), -12..4_i32)
+            .prop_map(|(s, exponent)| { Value::Decimal(Decimal { significand: s.into(), exponent }) }),
+        (-most..=most, -400..=400_i32)
+            .prop_map(|(significand, exponent)| Value::Decimal(Decimal { significand, exponent })),
     ]
 }
 
@@ -74,11 +68,8 @@ fn event() -> impl Strategy<Value = Event<'static>> {
         prop::collection::vec(any::<u8>(), 0..40).prop_map(|bytes| Data::Binary(bytes.into())),
     ];
     let extensions = prop::collection::vec(("x[a-z0-9]{0,5}", attribute()), 0..5).prop_map(object);
-    let core = (
-        "[ -~é€]{1,20}",
-        "[a-z:/?#%]{0,4}[a-z/]{1,12}".prop_map(|s| s.replace('%', "%2F")),
-        "[ -~]{1,20}",
-    );
+    let core =
+        ("[ -~é€]{1,20}", "[a-z:/?#%]{0,4}[a-z/]{1,12}".prop_map(|s| s.replace('%', "%2F")), "[ -~]{1,20}");
     (core, prop::option::of("[ -~é]{1,9}"), extensions, data).prop_map(
         |((id, source, kind), subject, attributes, data)| Event {
             id: id.into(),
@@ -133,8 +124,5 @@ fn fuzz_corpus_cloudevents() {
         assert!(!name.starts_with("bad_") || !taken, "{name} was accepted");
         if taken { accepted += 1 } else { refused += 1 }
     }
-    assert!(
-        accepted >= 10 && refused >= 20,
-        "the corpus is there: {accepted} accepted, {refused} refused"
-    );
+    assert!(accepted >= 10 && refused >= 20, "the corpus is there: {accepted} accepted, {refused} refused");
 }

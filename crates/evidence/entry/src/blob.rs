@@ -53,7 +53,7 @@ pub fn seal_blob(
 /// # Errors
 /// [`EntryError::Form`] where the bytes are no blob.
 pub fn blob_secret(ledger: &LedgerId, key: &[u8; 32], bytes: &[u8]) -> Result<PartSecret, EntryError> {
-    secret(ledger, key, &read(bytes)?.salt, Use::Blob)
+    Ok(secret(ledger, key, &read(bytes)?.salt, Use::Blob))
 }
 
 /// Whose a blob is and which data key it is sealed under: both must be those of the part that refers to it.

@@ -22,6 +22,7 @@ pub mod cbor;
 pub mod codec;
 pub mod error;
 pub mod form;
+mod kdf;
 pub mod merge;
 pub mod open;
 pub mod part;

@@ -17,7 +17,6 @@
 //! Not here: which data key (`evidence/keys`).
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
-use aws_lc_rs::hkdf::{self, HKDF_SHA256, KeyType, Prk};
 use waag_model::ids::{KeyId, LedgerId};
 use zeroize::Zeroizing;
 
@@ -25,6 +24,7 @@ use crate::cbor::write;
 use crate::codec::{self, Dictionary, PLAINTEXT_BYTES_MAX};
 use crate::error::EntryError;
 use crate::form::{Codec, Entry, Part, Role, write_codec, write_part_head, write_role};
+use crate::kdf;
 
 const PART_INFO: &[u8] = b"waag part v1";
 const BLOB_INFO: &[u8] = b"waag blob v1";
@@ -56,53 +56,30 @@ pub(crate) enum Use {
     Blob,
 }
 
-struct Bytes32;
-
-impl KeyType for Bytes32 {
-    fn len(&self) -> usize {
-        32
-    }
-}
-
-fn expand(prk: &Prk, info: &[&[u8]]) -> Result<[u8; 32], EntryError> {
-    let mut out = [0; 32];
-    prk.expand(info, Bytes32)
-        .and_then(|okm| okm.fill(&mut out))
-        .map_err(|_| EntryError::Crypto("derive a key"))?;
-    Ok(out)
-}
-
 /// The secret of the part that was sealed with this data key and salt in this ledger.
-///
-/// # Errors
-/// [`EntryError::Crypto`] where the library fails.
-pub fn part_secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32]) -> Result<PartSecret, EntryError> {
+#[must_use]
+pub fn part_secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32]) -> PartSecret {
     secret(ledger, key, salt, Use::Part)
 }
 
-pub(crate) fn secret(
-    ledger: &LedgerId,
-    key: &[u8; 32],
-    salt: &[u8; 32],
-    usage: Use,
-) -> Result<PartSecret, EntryError> {
-    let prk = hkdf::Salt::new(HKDF_SHA256, salt).extract(key);
+pub(crate) fn secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32], usage: Use) -> PartSecret {
+    let prk = Zeroizing::new(kdf::extract(salt, key));
     let info = match usage {
         Use::Part => PART_INFO,
         Use::Blob => BLOB_INFO,
     };
-    expand(&prk, &[&ledger.0, info]).map(Zeroizing::new)
+    Zeroizing::new(kdf::expand(&prk, &[&ledger.0, info]))
 }
 
-fn commitment(prk: &Prk, dictionary: Option<&Dictionary>) -> Result<[u8; 32], EntryError> {
+fn commitment(secret: &[u8; 32], dictionary: Option<&Dictionary>) -> [u8; 32] {
     match dictionary {
-        None => expand(prk, &[COMMIT_INFO]),
-        Some(dictionary) => expand(prk, &[COMMIT_INFO, dictionary.hash()]),
+        None => kdf::expand(secret, &[COMMIT_INFO]),
+        Some(dictionary) => kdf::expand(secret, &[COMMIT_INFO, dictionary.hash()]),
     }
 }
 
-fn cipher(prk: &Prk) -> Result<LessSafeKey, EntryError> {
-    let key = Zeroizing::new(expand(prk, &[KEY_INFO])?);
+fn cipher(secret: &[u8; 32]) -> Result<LessSafeKey, EntryError> {
+    let key = Zeroizing::new(kdf::expand(secret, &[KEY_INFO]));
     let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| EntryError::Crypto("take a key"))?;
     Ok(LessSafeKey::new(key))
 }
@@ -165,8 +142,7 @@ pub(crate) fn seal_as(
     if plain.len() > PLAINTEXT_BYTES_MAX {
         return Err(EntryError::PlaintextTooLong(plain.len()));
     }
-    let secret = secret(ledger, seal.key, &seal.salt, usage)?;
-    let prk = Prk::new_less_safe(HKDF_SHA256, secret.as_slice());
+    let secret = secret(ledger, seal.key, &seal.salt, usage);
     scratch.packed.clear();
     let codec = match seal.dictionary {
         None => {
@@ -178,10 +154,10 @@ pub(crate) fn seal_as(
             Codec::Zstd(dictionary.name())
         }
     };
-    let commitment = commitment(&prk, seal.dictionary)?;
+    let commitment = commitment(&secret, seal.dictionary);
     let Seal { role, key_id, salt, .. } = seal;
     associated_data(&mut scratch.aad, (ledger, header), index, role, key_id, codec);
-    let tag = cipher(&prk)?
+    let tag = cipher(&secret)?
         .seal_in_place_separate_tag(zero_nonce(), Aad::from(&scratch.aad), &mut scratch.packed)
         .map_err(|_| EntryError::Crypto("encrypt a part"))?;
     scratch.packed.extend_from_slice(tag.as_ref());
@@ -222,14 +198,13 @@ pub(crate) fn open_as(
             Some(dictionary.filter(|given| given.name() == name).ok_or(EntryError::DictionaryMissing(name))?)
         }
     };
-    let prk = Prk::new_less_safe(HKDF_SHA256, secret);
-    if commitment(&prk, dictionary)? != part.commitment {
+    if commitment(secret, dictionary) != part.commitment {
         return Err(EntryError::Commitment);
     }
     let mut aad = Vec::new();
     associated_data(&mut aad, (ledger, header), index, part.role, part.key_id, part.codec);
     let mut plain = Zeroizing::new(part.ciphertext.to_vec());
-    let opened = cipher(&prk)?
+    let opened = cipher(secret)?
         .open_in_place(zero_nonce(), Aad::from(&aad), &mut plain)
         .map_err(|_| EntryError::Ciphertext)?
         .len();

@@ -84,9 +84,18 @@ struct Shard {
     bytes: usize,
 }
 
+/// A shard and the lock of its single flight, on cache lines of their own, so that threads at different shards do not
+/// take each other's lines away.
+#[derive(Default)]
+#[repr(align(128))]
+struct Part {
+    shard: RwLock<Shard>,
+    flight: Mutex<()>,
+}
+
 /// Opened keys by name.
 pub(crate) struct Cache {
-    shards: Vec<(RwLock<Shard>, Mutex<()>)>,
+    parts: Vec<Part>,
     hash_keys: (u64, u64),
     entries_max: usize,
     bytes_max: usize,
@@ -96,7 +105,7 @@ impl Cache {
     /// A cache of at least one entry per shard. The hash keys are random, so that nobody can choose names that collide.
     pub(crate) fn new(entries_max: usize, bytes_max: usize, hash_keys: (u64, u64)) -> Self {
         Self {
-            shards: (0..SHARDS).map(|_| Default::default()).collect(),
+            parts: (0..SHARDS).map(|_| Part::default()).collect(),
             hash_keys,
             entries_max: (entries_max / SHARDS).max(1),
             bytes_max: bytes_max / SHARDS,
@@ -111,15 +120,15 @@ impl Cache {
         hasher.finish()
     }
 
-    fn shard(&self, hash: u64) -> Option<&(RwLock<Shard>, Mutex<()>)> {
+    fn part(&self, hash: u64) -> Option<&Part> {
         // The table uses the hash's lowest and highest bits; the shard is chosen by others.
         let at = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
-        self.shards.get(at)
+        self.parts.get(at)
     }
 
     /// The key of that name, where it is there.
     pub(crate) fn get(&self, hash: u64, name: &Name<'_>) -> Option<Arc<OpenedKey>> {
-        let shard = self.shard(hash)?.0.read().unwrap_or_else(PoisonError::into_inner);
+        let shard = self.part(hash)?.shard.read().unwrap_or_else(PoisonError::into_inner);
         let slot = |at: &usize| shard.slots.get(*at).and_then(Option::as_ref);
         let at = shard.table.find(hash, |at| slot(at).is_some_and(|s| s.hash == hash && name.is(&s.name)))?;
         let slot = slot(at)?;
@@ -131,13 +140,13 @@ impl Cache {
 
     /// Lets one thread at a time fetch or make a key of this name.
     pub(crate) fn single_flight(&self, hash: u64) -> Option<MutexGuard<'_, ()>> {
-        Some(self.shard(hash)?.1.lock().unwrap_or_else(PoisonError::into_inner))
+        Some(self.part(hash)?.flight.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a key in its place, evicting others that are durable (their serial is at most `durable`).
     pub(crate) fn put(&self, hash: u64, name: &Name<'_>, key: Arc<OpenedKey>, durable: u64) {
-        let Some((lock, _)) = self.shard(hash) else { return };
-        let mut shard = lock.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(part) = self.part(hash) else { return };
+        let mut shard = part.shard.write().unwrap_or_else(PoisonError::into_inner);
         let stored = name.stored();
         shard.remove(hash, &stored);
         shard.bytes += ENTRY_BYTES + stored.len();
@@ -155,8 +164,8 @@ impl Cache {
 
     /// Drops every key for which `drop` holds.
     pub(crate) fn purge(&self, drop: &dyn Fn(KeyId) -> bool) {
-        for (lock, _) in &self.shards {
-            let mut shard = lock.write().unwrap_or_else(PoisonError::into_inner);
+        for part in &self.parts {
+            let mut shard = part.shard.write().unwrap_or_else(PoisonError::into_inner);
             for at in 0..shard.slots.len() {
                 if shard.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| drop(slot.key.id)) {
                     shard.take(at);
@@ -167,8 +176,8 @@ impl Cache {
 
     /// How many keys, and how many bytes by the reckoning above.
     pub(crate) fn size(&self) -> (usize, usize) {
-        self.shards.iter().fold((0, 0), |(entries, bytes), (lock, _)| {
-            let shard = lock.read().unwrap_or_else(PoisonError::into_inner);
+        self.parts.iter().fold((0, 0), |(entries, bytes), part| {
+            let shard = part.shard.read().unwrap_or_else(PoisonError::into_inner);
             (entries + shard.table.len(), bytes + shard.bytes)
         })
     }

@@ -72,13 +72,13 @@ fn the_tenants_key_in_bounded_commits() {
     let count = i32::try_from(REWRAP_RECORDS_MAX).unwrap() + 5;
     let keys: Vec<_> = (0..count).map(|n| keyring.data_key(day(n)).unwrap()).collect();
     keyring.commit_pending(u64::MAX).unwrap();
-    let before = world.generation();
+    let before = world.state.model().head.generation.0;
     let pending = keyring.data_key(day(-1)).unwrap();
     let done = keyring.rotate_tenant_key().unwrap();
     let expected = keys.len() as u64 + 3;
     assert_eq!(done, TenantRotation { version: 2, rewrapped: expected, dropped: 1 });
     // A new version, the lookup key, the ledger, its signing key, two batches of data keys, the old version dropped.
-    assert_eq!(world.generation() - before, 7);
+    assert_eq!(world.state.model().head.generation.0 - before, 7);
     keyring.commit_pending(u64::MAX).unwrap();
     let again = world.open();
     assert!(again.list(None, 2_000).unwrap().iter().all(|key| key.tenant_key_version == 2));

@@ -98,7 +98,8 @@ impl BatchReceipt {
     /// The leaf hashes of the new entries, which `range` proves.
     #[must_use]
     pub fn new_leaves(&self) -> Vec<Hash> {
-        let new = |item: &Outcome| if let Outcome::Recorded(recorded) = item { Some(recorded.leaf) } else { None };
+        let new =
+            |item: &Outcome| if let Outcome::Recorded(recorded) = item { Some(recorded.leaf) } else { None };
         self.items.iter().filter_map(new).collect()
     }
 }

@@ -35,7 +35,7 @@ use waag_model::ids::{Epoch, FrameNumber, LedgerId, Position};
 use waag_model::time::UtcNanos;
 
 use crate::batch::{BatchReceipt, Outcome, Recorded, SealedBatch, Ticket};
-use crate::effect::{Comparison, Committed, Effect, Halt, Input, Rejection, Verdict};
+use crate::effect::{Committed, Comparison, Effect, Halt, Input, Rejection, Verdict};
 use crate::identity::IdentityIndex;
 
 /// Most batches that wait for their turn; one more is answered with `Busy`.
@@ -339,12 +339,15 @@ impl Engine {
         } else {
             for (entry, item) in batch.entries.iter().zip(&items) {
                 if matches!(item, Item::Known(_)) {
-                    self.forming.body.extend_from_slice(batch.body.get(entry.start..entry.end).unwrap_or_default());
+                    self.forming
+                        .body
+                        .extend_from_slice(batch.body.get(entry.start..entry.end).unwrap_or_default());
                 }
             }
         }
         let retries_open = batch.len() - new as usize;
-        let mut waiting = Waiting { batch, items, retries_open, retries_need, compare_sent: false, proven: None };
+        let mut waiting =
+            Waiting { batch, items, retries_open, retries_need, compare_sent: false, proven: None };
         if new > 0 {
             self.forming.batches.push((ticket, first, next));
             self.forming.keys_serial = self.forming.keys_serial.max(waiting.batch.keys_serial);
@@ -409,7 +412,9 @@ impl Engine {
         if self.guarding.is_some() {
             return;
         }
-        let Some((newest, checkpoint)) = self.unguarded.back().and_then(|f| Some((f, f.checkpoint.as_ref()?))) else {
+        let Some((newest, checkpoint)) =
+            self.unguarded.back().and_then(|f| Some((f, f.checkpoint.as_ref()?)))
+        else {
             return;
         };
         let record = GuardRecord {
@@ -431,7 +436,8 @@ impl Engine {
     fn guarded(&mut self, effects: &mut Vec<Effect>) {
         let Some(record) = self.guarding.take() else { return };
         self.start.guard = record;
-        while let Some(formed) = self.unguarded.pop_front_if(|formed| formed.number <= self.start.guard.frame) {
+        while let Some(formed) = self.unguarded.pop_front_if(|formed| formed.number <= self.start.guard.frame)
+        {
             let Some(checkpoint) = formed.checkpoint else { continue };
             self.start.checkpoint = Arc::clone(&checkpoint);
             for (ticket, first, end) in &formed.batches {
@@ -441,15 +447,12 @@ impl Engine {
                 }
             }
             let tickets: Vec<Ticket> = formed.batches.iter().map(|(ticket, ..)| *ticket).collect();
-            effects.push(Effect::Follow(Committed {
-                number: formed.number,
-                tree: formed.tree,
-                checkpoint,
-            }));
+            effects.push(Effect::Follow(Committed { number: formed.number, tree: formed.tree, checkpoint }));
             tickets.into_iter().for_each(|ticket| self.settle(ticket, effects));
         }
         // Retries of what was under way can be compared now.
-        let open: Vec<Ticket> = self.waiting.iter().filter(|(_, w)| !w.compare_sent).map(|(ticket, _)| *ticket).collect();
+        let open: Vec<Ticket> =
+            self.waiting.iter().filter(|(_, w)| !w.compare_sent).map(|(ticket, _)| *ticket).collect();
         open.into_iter().for_each(|ticket| self.settle(ticket, effects));
     }
 

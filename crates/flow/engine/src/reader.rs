@@ -88,7 +88,9 @@ impl fmt::Display for ReadFault {
             Self::Log(error) => error.fmt(f),
             Self::Entry(error) => error.fmt(f),
             Self::Keys(error) => error.fmt(f),
-            Self::KeyUnknown(id) => write!(f, "the key `{id}` is unknown: the state does not belong to this log"),
+            Self::KeyUnknown(id) => {
+                write!(f, "the key `{id}` is unknown: the state does not belong to this log")
+            }
             Self::Object(error) => error.fmt(f),
             Self::BlobMissing(hash) => write!(f, "the blob `{hash}` is missing"),
         }
@@ -144,7 +146,7 @@ impl Reader {
     pub fn part_secret(&self, entry: &Entry<'_>, index: usize) -> Result<Option<PartSecret>, ReadFault> {
         let part = entry.parts.get(index).ok_or(ReadFault::Entry(EntryError::NoPart(index)))?;
         match self.keyring.open_key(part.key_id).map_err(ReadFault::Keys)? {
-            Found::Key(key) => part_secret(&self.ledger, key.key(), &part.salt).map(Some).map_err(ReadFault::Entry),
+            Found::Key(key) => Ok(Some(part_secret(&self.ledger, key.key(), &part.salt))),
             Found::Destroyed(_) => Ok(None),
             Found::Unknown => Err(ReadFault::KeyUnknown(part.key_id)),
         }
@@ -215,7 +217,8 @@ impl Opener for KeyringOpener<'_> {
             let (_, id) = blob_owner(&bytes).map_err(ReadFault::Entry)?;
             match self.reader.keyring.open_key(id).map_err(ReadFault::Keys)? {
                 Found::Key(key) => {
-                    let secret = blob_secret(&self.reader.ledger, key.key(), &bytes).map_err(ReadFault::Entry)?;
+                    let secret =
+                        blob_secret(&self.reader.ledger, key.key(), &bytes).map_err(ReadFault::Entry)?;
                     Ok(Some((bytes, secret)))
                 }
                 Found::Destroyed(_) => Ok(None),

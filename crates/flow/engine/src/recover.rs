@@ -135,7 +135,9 @@ impl fmt::Display for OpenError {
             Self::Signer(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
             Self::Hashes(error) => error.fmt(f),
-            Self::Root(position) => write!(f, "the entries from position {position} on have another root than told"),
+            Self::Root(position) => {
+                write!(f, "the entries from position {position} on have another root than told")
+            }
         }
     }
 }
@@ -159,7 +161,11 @@ pub fn verifier_keys(ledger: &LedgerKeys) -> Result<Vec<VerifierKey>, NoteError>
 /// # Errors
 /// [`NoteError`] where a stored name or seed cannot be used.
 pub fn signers(ledger: &LedgerKeys) -> Result<Vec<NoteSigner>, NoteError> {
-    ledger.signers.iter().map(|signer| NoteSigner::from_seed(&signer.info.name, signer.seed.bytes())).collect()
+    ledger
+        .signers
+        .iter()
+        .map(|signer| NoteSigner::from_seed(&signer.info.name, signer.seed.bytes()))
+        .collect()
 }
 
 /// The guard record of a ledger without entries, signed; it is written when the ledger is created.
@@ -174,7 +180,8 @@ pub fn first_guard(ledger: &LedgerKeys, keys_generation: u64) -> Result<GuardRec
 }
 
 fn sign(checkpoint: Checkpoint, signers: &[NoteSigner]) -> Result<SignedCheckpoint, OpenError> {
-    SignedCheckpoint::sign(checkpoint, &signers.iter().collect::<Vec<_>>()).map_err(OpenError::GuardCheckpoint)
+    SignedCheckpoint::sign(checkpoint, &signers.iter().collect::<Vec<_>>())
+        .map_err(OpenError::GuardCheckpoint)
 }
 
 fn record(sequence: u64, tail: &Tail, keys_generation: u64, checkpoint: &SignedCheckpoint) -> GuardRecord {
@@ -199,7 +206,10 @@ pub fn check_guard(ledger: &LedgerKeys, record: &GuardRecord) -> Result<SignedCh
     let keys = verifier_keys(ledger).map_err(OpenError::Signer)?;
     let signed = SignedCheckpoint::verify(&record.checkpoint, &keys).map_err(OpenError::GuardCheckpoint)?;
     let told = signed.checkpoint();
-    if told.origin != ledger.origin || told.size != record.size || told.root != record.root || record.ledger != ledger.id
+    if told.origin != ledger.origin
+        || told.size != record.size
+        || told.root != record.root
+        || record.ledger != ledger.id
     {
         return Err(OpenError::GuardDiffers);
     }

@@ -230,25 +230,31 @@ impl Doers {
             Some(Input::Guarded(swapped.map_err(|error| Halt::ours(error.code(), &error))))
         })?;
         let reader = world.reader.clone();
-        let compare = doer(answer_with("waag-compare"), ANSWERS_MAX, threads, move |(ticket, retries): (_, Vec<_>)| {
-            Some(match reader.compare(&retries) {
-                Ok(verdicts) => Input::Compared(ticket, verdicts),
-                Err(fault) => Input::CompareFailed(ticket, Halt::ours(fault.code(), &fault)),
-            })
-        })?;
+        let compare = doer(
+            answer_with("waag-compare"),
+            ANSWERS_MAX,
+            threads,
+            move |(ticket, retries): (_, Vec<_>)| {
+                Some(match reader.compare(&retries) {
+                    Ok(verdicts) => Input::Compared(ticket, verdicts),
+                    Err(fault) => Input::CompareFailed(ticket, Halt::ours(fault.code(), &fault)),
+                })
+            },
+        )?;
         let hashes = Arc::clone(&world.hashes);
-        let follow = doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| match follow {
-            Follow::Frame(committed) => {
-                // Derived: a failure shows when a proof is asked for, and is mended at the next opening.
-                drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
-                None
-            }
-            Follow::Job(job) => {
-                // What the index covers need not be replayed, so the stored hashes must be durable that far.
-                drop(hashes.sync());
-                Some(Input::Maintained(job.run()))
-            }
-        })?;
+        let follow =
+            doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| match follow {
+                Follow::Frame(committed) => {
+                    // Derived: a failure shows when a proof is asked for, and is mended at the next opening.
+                    drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
+                    None
+                }
+                Follow::Job(job) => {
+                    // What the index covers need not be replayed, so the stored hashes must be durable that far.
+                    drop(hashes.sync());
+                    Some(Input::Maintained(job.run()))
+                }
+            })?;
         Ok(Self { keys, log, guard, compare, follow })
     }
 }

@@ -345,7 +345,9 @@ impl<D: Domain> BatchBuilder<'_, D> {
         let mut hashes = Vec::new();
         while self.plains.iter().map(Vec::len).sum::<usize>() > INLINE_DATA_BYTES_MAX {
             let longest = self.plains.iter().enumerate().max_by_key(|(_, plain)| plain.len());
-            let Some((index, key)) = longest.and_then(|(index, _)| Some((index, keys.get(index)?))) else { break };
+            let Some((index, key)) = longest.and_then(|(index, _)| Some((index, keys.get(index)?))) else {
+                break;
+            };
             let plain = self.plains.get_mut(index).map(std::mem::take).unwrap_or_default();
             let seal = Seal {
                 role: role(index),

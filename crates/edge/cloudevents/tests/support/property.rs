@@ -10,27 +10,15 @@ pub(crate) fn holds_for(input: &[u8]) -> bool {
         Ok(event) => event,
         Err(refusal) => {
             assert!(refusal.offset <= input.len(), "{refusal}");
-            assert!(
-                refusal.path.is_empty() || refusal.path.starts_with('/'),
-                "{refusal}"
-            );
+            assert!(refusal.path.is_empty() || refusal.path.starts_with('/'), "{refusal}");
             assert!(!refusal.to_string().contains(char::is_control), "{refusal}");
             return false;
         }
     };
     let mut written = Vec::new();
     write_event(&event, &mut written);
-    assert!(
-        written.len() <= input.len(),
-        "written longer than read: {}",
-        String::from_utf8_lossy(&written)
-    );
-    assert_eq!(
-        read_event(&written).as_ref(),
-        Ok(&event),
-        "{}",
-        String::from_utf8_lossy(&written)
-    );
+    assert!(written.len() <= input.len(), "written longer than read: {}", String::from_utf8_lossy(&written));
+    assert_eq!(read_event(&written).as_ref(), Ok(&event), "{}", String::from_utf8_lossy(&written));
     let mut again = Vec::new();
     write_event(&event.into_owned(), &mut again);
     assert_eq!(again, written);

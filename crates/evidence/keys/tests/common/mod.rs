@@ -109,8 +109,4 @@ impl World {
     pub(crate) fn count(&self, table: Table) -> usize {
         self.state.model().records.keys().filter(|(code, _)| *code == table.code()).count()
     }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.state.model().head.generation.0
-    }
 }

@@ -96,7 +96,7 @@ mod tests {
     fn a_hundred_million_identities_fit_in_the_memory_that_is_promised() {
         let limits = IdentityLimits::default();
         assert_eq!(limits.entries_max, 100_000_000);
-        assert_eq!(limits.run_bytes_max(), 155_400_000);
+        assert_eq!(limits.run_bytes_max(), 155_401_008);
         assert!(limits.run_bytes_max() <= 150 << 20);
         assert!(limits.table_bytes_max() <= 24 << 20, "{}", limits.table_bytes_max());
     }

@@ -92,7 +92,8 @@ impl World {
 
     fn reopen(&mut self) {
         // An outcome that was never installed may have dropped runs that nobody counted; so may the replay.
-        let bounded = self.limits.entries_max < self.log.len() as u64 + 1;
+        let tables = 4 * self.limits.table_entries_max as u64;
+        let bounded = self.limits.entries_max < self.log.len() as u64 + tables;
         self.shortened |= bounded && self.outstanding.take().is_some();
         self.outstanding = None;
         self.files = self.files.after_crash(false);
@@ -111,7 +112,7 @@ impl World {
             && let Some((oldest, _)) = self.index.oldest_covered()
         {
             let since = self.now - self.limits.window_ns;
-            let in_window = self.log.iter().position(|(_, time)| time.0 >= since).unwrap_or_default();
+            let in_window = self.log.iter().position(|(_, time)| time.0 >= since).unwrap_or(self.log.len());
             assert!(oldest.0 <= in_window as u64, "{oldest} is covered, {in_window} is in the window");
         }
     }
