@@ -107,7 +107,9 @@ impl Inner {
                 self.powered = false;
                 match op {
                     Op::Write => Outcome::DoneBut(eio()),
-                    Op::Create | Op::Rename | Op::Remove | Op::SetLen | Op::Sync | Op::Read => Outcome::Nothing(eio()),
+                    Op::Create | Op::Rename | Op::Remove | Op::SetLen | Op::Sync | Op::Read => {
+                        Outcome::Nothing(eio())
+                    }
                 }
             }
         }
@@ -388,7 +390,8 @@ impl Files for SimDisk {
         let inner = self.hold();
         inner.check_power(inner.generation)?;
         let below = inner.names.range(inside.clone()..).map_while(|(name, _)| name.strip_prefix(&inside));
-        let mut names: Vec<String> = below.filter_map(|rest| rest.split('/').next()).map(str::to_owned).collect();
+        let mut names: Vec<String> =
+            below.filter_map(|rest| rest.split('/').next()).map(str::to_owned).collect();
         names.dedup();
         Ok(names)
     }
@@ -476,7 +479,9 @@ impl File for SimFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut inner = self.hold()?;
         match inner.outcome(Op::Read, buf.len() as u64) {
-            Outcome::Done | Outcome::Lost | Outcome::Elsewhere(_) => Ok(inner.image(self.id)?.read(buf, offset)),
+            Outcome::Done | Outcome::Lost | Outcome::Elsewhere(_) => {
+                Ok(inner.image(self.id)?.read(buf, offset))
+            }
             Outcome::DoneBut(error) | Outcome::HalfBut(error) | Outcome::Nothing(error) => Err(error),
         }
     }

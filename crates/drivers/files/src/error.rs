@@ -27,7 +27,9 @@ impl fmt::Display for Damage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frame(fault) => fault.fmt(f),
-            Self::NotGuarded => write!(f, "not the frame that the guard names: size, root or header hash differ"),
+            Self::NotGuarded => {
+                write!(f, "not the frame that the guard names: size, root or header hash differ")
+            }
             Self::NotZero => write!(f, "bytes not zero where no torn write can have left them"),
             Self::Segment => write!(f, "a segment whose number is not that of the frame due there"),
         }

@@ -70,12 +70,18 @@ mod tests {
     use super::*;
 
     fn point(segment: u64, offset: u64, frame: u64, position: u64) -> Point {
-        Point { segment: FrameNumber(segment), offset, frame: FrameNumber(frame), position: Position(position) }
+        Point {
+            segment: FrameNumber(segment),
+            offset,
+            frame: FrameNumber(frame),
+            position: Position(position),
+        }
     }
 
     #[test]
     fn gives_the_nearest_frame_before() {
-        let start = |first, position| SegmentStart { first: FrameNumber(first), position: Position(position) };
+        let start =
+            |first, position| SegmentStart { first: FrameNumber(first), position: Position(position) };
         let mut index = Index::new(&[start(0, 0), start(10, 100)]);
         assert_eq!(index.before(Position(99)), Some(point(0, 0, 0, 0)));
         assert_eq!(index.before(Position(100)), Some(point(10, 0, 10, 100)));

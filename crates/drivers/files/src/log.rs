@@ -96,7 +96,10 @@ impl FilesLog {
             _ => return Err(OpenError::Exists),
         }
         let log = Self::writing(files, config, lock, Tail::start(ledger), Index::default(), (first, 0))?;
-        let ready = log.writer.as_ref().map(|writer| writer.space.step(Target { current: config.step_bytes, spare: 0 }));
+        let ready = log
+            .writer
+            .as_ref()
+            .map(|writer| writer.space.step(Target { current: config.step_bytes, spare: 0 }));
         match ready {
             Some(Err(AppendError::NoSpace(source) | AppendError::Failed { source, .. })) => {
                 Err(failed("prepare", &path)(source))
@@ -155,7 +158,8 @@ impl FilesLog {
         let path = segment::path_of(segment);
         let file = files.open(&path, Open::Write).map_err(failed("open", &path))?;
         let space = Space::new(Arc::clone(&files), config, &path).map_err(failed("open", &path))?;
-        let earlier = segment::list(&*files).map_err(failed("list", segment::FOLDER))?.len().saturating_sub(1) as u64;
+        let earlier =
+            segment::list(&*files).map_err(failed("list", segment::FOLDER))?.len().saturating_sub(1) as u64;
         let writer = Writer {
             _lock: lock,
             space,
@@ -239,7 +243,8 @@ impl Writer {
             let path = segment::path_of(fields.number);
             self.space.roll(&path)?;
             let file = files.open(&path, Open::Write);
-            let file = file.map_err(|source| AppendError::Failed { operation: "opening of a segment", source })?;
+            let file =
+                file.map_err(|source| AppendError::Failed { operation: "opening of a segment", source })?;
             *place = WritePlace { segment: fields.number, file, offset: 0 };
             self.offset.store(0, Ordering::Release);
         }

@@ -37,7 +37,11 @@ impl Cursor {
         ReadError::Damaged { file: self.path.clone(), offset: self.offset, position, fault }
     }
 
-    fn header(&mut self, ledger: LedgerId, number: FrameNumber) -> Result<Result<FrameHeader, FrameFault>, ReadError> {
+    fn header(
+        &mut self,
+        ledger: LedgerId,
+        number: FrameNumber,
+    ) -> Result<Result<FrameHeader, FrameFault>, ReadError> {
         let failed = self.failed();
         let bytes = self.window.header(&*self.file, self.offset, self.step).map_err(failed)?;
         Ok(FrameHeader::decode(bytes).and_then(|header| {
@@ -62,7 +66,12 @@ impl FilesLog {
     }
 
     /// Goes on to the segment that begins with frame `number`, where the one read ends here.
-    fn next_segment(&self, cursor: &mut Cursor, number: FrameNumber, position: Position) -> Result<(), ReadError> {
+    fn next_segment(
+        &self,
+        cursor: &mut Cursor,
+        number: FrameNumber,
+        position: Position,
+    ) -> Result<(), ReadError> {
         let path = segment::path_of(number);
         let there = cursor.segment != number && cursor.offset > 0;
         let file = if there { self.files.open(&path, Open::Read).ok() } else { None };
@@ -75,7 +84,8 @@ impl FilesLog {
     /// Finds the frame that holds `from`, header by header from the nearest point that the index knows.
     fn find(&self, from: Position, tail: &Tail) -> Result<(Cursor, FrameNumber), ReadError> {
         let point = hold(&self.index).before(from);
-        let start = Point { segment: FrameNumber(0), offset: 0, frame: FrameNumber(0), position: Position(0) };
+        let start =
+            Point { segment: FrameNumber(0), offset: 0, frame: FrameNumber(0), position: Position(0) };
         let mut point = point.unwrap_or(start);
         let mut cursor = self.cursor(point.segment, point.offset)?;
         while point.frame < tail.next {

@@ -69,7 +69,8 @@ pub(crate) fn recover(
     let file = files.open(&path, Open::Write).map_err(failed("open", &path))?;
     let cut = match torn_end(&*file, &path, &scan.tail, scan.offset)? {
         Some(end) => {
-            write_zeros(&*file, config, scan.offset, end).map_err(failed("overwrite torn bytes in", &path))?;
+            write_zeros(&*file, config, scan.offset, end)
+                .map_err(failed("overwrite torn bytes in", &path))?;
             Some(Cut { file: path.clone(), offset: scan.offset, bytes: end - scan.offset })
         }
         None => None,

@@ -15,7 +15,7 @@ use waag_model::ids::{FrameNumber, Position};
 use waag_stdx::files::{File, Files, Open};
 
 use crate::error::{Damage, OpenError, failed};
-use crate::segment::{self, HEADER_STEP_BYTES, READ_STEP_BYTES, Window};
+use crate::segment::{self, HEADER_STEP_BYTES, Window};
 
 /// Most frames that a crash leaves beyond the guard: one that is durable and waits for its guard, and one that was
 /// written meanwhile (`frames_in_flight_max` is 1 on files).
@@ -177,7 +177,8 @@ impl Scanner<'_> {
         &mut self,
         offset: u64,
     ) -> Result<Result<(FrameHeader, waag_ledger::hash::Hash), FrameFault>, OpenError> {
-        let bytes = self.window.header(&*self.file, offset, HEADER_STEP_BYTES).map_err(failed("read", &self.path))?;
+        let bytes =
+            self.window.header(&*self.file, offset, HEADER_STEP_BYTES).map_err(failed("read", &self.path))?;
         let header = match FrameHeader::decode(bytes) {
             Ok(header) => header,
             Err(fault) => return Ok(Err(fault)),
@@ -191,7 +192,11 @@ impl Scanner<'_> {
     }
 
     /// Checks every byte of a frame.
-    fn check_whole(&mut self, header: &FrameHeader, offset: u64) -> Result<Result<(), FrameFault>, OpenError> {
+    fn check_whole(
+        &mut self,
+        header: &FrameHeader,
+        offset: u64,
+    ) -> Result<Result<(), FrameFault>, OpenError> {
         let want = header.frame_bytes();
         let bytes = self.window.get(&*self.file, offset, want, HEADER_STEP_BYTES);
         let bytes = bytes.map_err(failed("read", &self.path))?;
@@ -208,7 +213,8 @@ impl Scanner<'_> {
             return Err(damaged(&self.path, offset, Damage::Frame(fault)));
         }
         let guard = self.guard;
-        let same = guard.size == header.tree_size && guard.root == header.fields.root && guard.header_hash == hash;
+        let same =
+            guard.size == header.tree_size && guard.root == header.fields.root && guard.header_hash == hash;
         if same { Ok(()) } else { Err(damaged(&self.path, offset, Damage::NotGuarded)) }
     }
 
@@ -259,7 +265,7 @@ pub(crate) fn last_nonzero(file: &dyn File, window: &mut Window, from: u64) -> s
     let mut offset = from;
     let mut last = None;
     loop {
-        let bytes = window.get(file, offset, READ_STEP_BYTES, READ_STEP_BYTES)?;
+        let bytes = window.get(file, offset, HEADER_STEP_BYTES, HEADER_STEP_BYTES)?;
         if bytes.is_empty() {
             return Ok(last);
         }
@@ -274,7 +280,12 @@ pub(crate) fn last_nonzero(file: &dyn File, window: &mut Window, from: u64) -> s
 ///
 /// A torn frame leaves any part of itself, from its own place on, and nothing else: no other intact header, and no
 /// byte farther off than the longest frame reaches.
-pub(crate) fn torn_end(file: &dyn File, path: &str, tail: &Tail, offset: u64) -> Result<Option<u64>, OpenError> {
+pub(crate) fn torn_end(
+    file: &dyn File,
+    path: &str,
+    tail: &Tail,
+    offset: u64,
+) -> Result<Option<u64>, OpenError> {
     let mut window = Window::default();
     let last = last_nonzero(file, &mut window, offset).map_err(failed("read", path))?;
     let Some(last) = last else { return Ok(None) };

@@ -50,7 +50,13 @@ pub(crate) struct Window {
 
 impl Window {
     /// The bytes from `offset` on: at least `want`, or fewer where the file ends. Reads `step` bytes at once.
-    pub(crate) fn get(&mut self, file: &dyn File, offset: u64, want: usize, step: usize) -> io::Result<&[u8]> {
+    pub(crate) fn get(
+        &mut self,
+        file: &dyn File,
+        offset: u64,
+        want: usize,
+        step: usize,
+    ) -> io::Result<&[u8]> {
         let skip = offset.checked_sub(self.start).and_then(|n| usize::try_from(n).ok());
         let held = skip.filter(|skip| self.filled.checked_sub(*skip).is_some_and(|rest| rest >= want));
         if let Some(skip) = held {
@@ -58,7 +64,8 @@ impl Window {
         }
         let size = want.max(step);
         if self.buffer.len() < size {
-            self.buffer.resize(size, 0);
+            // Not `resize`: fresh zeroed memory is mapped as it is touched, which matters where files are small.
+            self.buffer = vec![0; size];
         }
         self.filled = 0;
         self.start = offset;
@@ -89,7 +96,13 @@ mod tests {
         assert_eq!(path_of(FrameNumber(7)), "log/00000000000000000007.seg");
         assert_eq!(parse_name("00000000000000000007.seg"), Some(FrameNumber(7)));
         assert_eq!(parse_name("18446744073709551615.seg"), Some(FrameNumber(u64::MAX)));
-        for bad in ["7.seg", "00000000000000000007", "spare.seg", "18446744073709551616.seg", "+0000000000000000007.seg"] {
+        for bad in [
+            "7.seg",
+            "00000000000000000007",
+            "spare.seg",
+            "18446744073709551616.seg",
+            "+0000000000000000007.seg",
+        ] {
             assert_eq!(parse_name(bad), None, "{bad}");
         }
     }

@@ -48,7 +48,9 @@ impl RawFiles {
         let mut walk = Walk { visit, window: &mut window, ledger: self.ledger, next: FrameNumber(0) };
         let names = match self.files.list(FOLDER) {
             Ok(names) => names,
-            Err(error) => return walk.fault(FOLDER, 0, RawFault::File(&format!("cannot be listed: {error}"))),
+            Err(error) => {
+                return walk.fault(FOLDER, 0, RawFault::File(&format!("cannot be listed: {error}")));
+            }
         };
         for name in &names {
             let path = format!("{FOLDER}/{name}");
@@ -96,18 +98,25 @@ impl Walk<'_, '_> {
         loop {
             let bytes = match self.window.header(file, offset, READ_STEP_BYTES) {
                 Ok(bytes) => bytes,
-                Err(error) => return self.fault(path, offset, RawFault::File(&format!("cannot be read: {error}"))),
+                Err(error) => {
+                    return self.fault(path, offset, RawFault::File(&format!("cannot be read: {error}")));
+                }
             };
-            let header = FrameHeader::decode(bytes).and_then(|header| match header.fields.ledger == self.ledger {
-                true => Ok(header),
-                false => Err(FrameFault::Ledger { found: header.fields.ledger }),
-            });
+            let header =
+                FrameHeader::decode(bytes).and_then(|header| match header.fields.ledger == self.ledger {
+                    true => Ok(header),
+                    false => Err(FrameFault::Ledger { found: header.fields.ledger }),
+                });
             match header {
                 Ok(header) => {
                     let bytes = match self.window.get(file, offset, header.frame_bytes(), READ_STEP_BYTES) {
                         Ok(bytes) => bytes.get(..header.frame_bytes()).unwrap_or(bytes),
                         Err(error) => {
-                            return self.fault(path, offset, RawFault::File(&format!("cannot be read: {error}")));
+                            return self.fault(
+                                path,
+                                offset,
+                                RawFault::File(&format!("cannot be read: {error}")),
+                            );
                         }
                     };
                     (self.visit)(Found::Frame { place: Place { file: path, offset }, header, bytes })?;

@@ -63,7 +63,8 @@ impl GuardHarness for Harness {
 }
 
 fn run(make: impl Fn(u64) -> Arc<dyn Files> + 'static, config: LogConfig) {
-    let harness = Harness { make: Box::new(make), config, made: AtomicU64::new(0), current: Mutex::new(None) };
+    let harness =
+        Harness { make: Box::new(make), config, made: AtomicU64::new(0), current: Mutex::new(None) };
     event_log(&harness).unwrap();
     guard(&harness).unwrap();
 }

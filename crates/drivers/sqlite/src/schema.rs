@@ -18,8 +18,10 @@ pub(crate) const APPLICATION_ID: i32 = 0x5741_4147;
 pub(crate) const USER_VERSION: i32 = 1;
 /// How long a connection waits for another's lock, in milliseconds.
 const BUSY_MS: u64 = 2_000;
-/// SQLite's page cache of each connection, in KiB.
-const PAGE_CACHE_KIB: i32 = 8_192;
+/// SQLite's page cache of each of the two busy connections, in KiB; it fills only as the state grows.
+const PAGE_CACHE_KIB: i32 = 16_384;
+/// A commit that finds the log this long folds it into the file itself, in pages of 4 KiB.
+const LOG_PAGES_MAX: i32 = 8_192;
 
 /// The tables by name, sorted, as SQLite stores their text.
 const TABLES: [(&str, &str); 3] = [
@@ -66,6 +68,7 @@ pub(crate) fn connect(path: &Path, is_writer: bool) -> Result<Connection, StateE
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "FULL")?;
             connection.pragma_update(None, "secure_delete", true)?;
+            connection.pragma_update(None, "wal_autocheckpoint", LOG_PAGES_MAX)?;
         }
         Ok(connection)
     };

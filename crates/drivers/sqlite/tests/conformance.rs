@@ -110,6 +110,30 @@ fn files_are_the_owners_alone_and_one_process_writes() {
 }
 
 #[test]
+fn folding_the_log_beside_commits_loses_nothing() {
+    let harness = Harness { folder: tempfile::tempdir().unwrap() };
+    let state = SqliteState::create(&harness.at()).unwrap();
+    let before = std::fs::metadata(harness.at().join("state.db")).unwrap().len();
+    std::thread::scope(|scope| {
+        let commits = scope.spawn(|| {
+            for n in 0..500_u32 {
+                state.commit(&[put(Table::DataKey, &n.to_be_bytes(), &[7; 300])]).unwrap();
+            }
+        });
+        while !commits.is_finished() {
+            state.fold_log().unwrap();
+        }
+    });
+    state.fold_log().unwrap();
+    let after = std::fs::metadata(harness.at().join("state.db")).unwrap().len();
+    assert!(after > before + 500 * 300, "the log was folded: {before} bytes before, {after} after");
+    let check = state.check(Extent::All).unwrap();
+    assert!(check.is_clean() && check.records == 500, "{:?}", check.faults);
+    let beside = SqliteState::open_read_only(&harness.at()).unwrap();
+    assert_eq!(beside.fold_log(), Err(StateError::ReadOnly));
+}
+
+#[test]
 fn a_reader_that_holds_old_bytes_is_told_and_forgetting_goes_on_after_it() {
     let harness = Harness { folder: tempfile::tempdir().unwrap() };
     let state = SqliteState::create(&harness.at()).unwrap();

@@ -2,28 +2,32 @@
 //!
 //! Place: the first stop of [`crate::keyring::Keyring::data_key`], called from every sealing thread.
 //! Not here: where keys come from on a miss (`keyring`).
-//! Eviction is second chance in the order of slots: deterministic for a given sequence of calls and given hash keys, as
-//! the simulator needs. A key that is not durable yet is never evicted, since it is nowhere else.
+//!
+//! A key is found by a fingerprint of its name, SipHash-2-4 of 128 bits under a random key of this process: no name of a
+//! person is held in memory, an entry has one size, and two of a million names have the same fingerprint with a
+//! probability of 2^-89, less than that of two persons having the same lookup tag in the state.
+//! Eviction is second chance in the order of buckets: deterministic for a given sequence of calls and given hash keys,
+//! as the simulator needs. A key that is not durable yet is never evicted, since it is nowhere else.
 
+use std::hash::Hasher as _;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use hashbrown::HashTable;
-use siphasher::sip::SipHasher13;
-use std::hash::Hasher as _;
+use hashbrown::hash_table::Entry;
+use siphasher::sip128::{Hasher128 as _, SipHasher24};
 use waag_model::ids::KeyId;
 
 use crate::list::{Period, Purpose};
 use crate::secret::Secret;
 
-/// Most keys held open, by default.
+/// Most keys held open, by default: 22 MiB at [`KEY_CACHE_ENTRY_BYTES`] each.
 pub const KEY_CACHE_ENTRIES_MAX: usize = 131_072;
-/// Most bytes they may take, names included, by default.
-pub const KEY_CACHE_BYTES_MAX: usize = 40 * 1_024 * 1_024;
-/// What an entry costs beside its name: slot 40, table 16, key 80, allocator's share 32.
-const ENTRY_BYTES: usize = 168;
+/// Most bytes that an entry takes: key, id and serial with the allocator's share 96, its bucket in a table that has
+/// just grown 76, rounded up.
+pub const KEY_CACHE_ENTRY_BYTES: usize = 176;
 /// Parts of the cache with a lock each.
-const SHARDS: usize = 64;
+const PARTS: usize = 64;
 
 /// An opened key; shared by the cache and every handle, wiped when the last of them goes.
 pub(crate) struct OpenedKey {
@@ -42,46 +46,42 @@ pub(crate) struct Name<'a> {
     pub(crate) person: Option<&'a str>,
 }
 
+/// What a key is found by in the cache.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fingerprint(u128);
+
+impl Fingerprint {
+    /// A key id is random: it stands for itself.
+    pub(crate) fn of_id(id: KeyId) -> Self {
+        Self(u128::from_le_bytes(id.0))
+    }
+
+    fn hash(self) -> u64 {
+        u64::try_from(self.0 >> 64).unwrap_or(0)
+    }
+}
+
 impl Name<'_> {
-    fn head(&self) -> [u8; 8] {
+    /// Everything of the name but the texts, whose lengths it settles.
+    fn head(&self) -> u64 {
         let (kind, number) = self.period.code();
         let [a, b, c, d] = number.to_be_bytes();
-        // Names with a longer class never reach the cache: the keyring refuses them before it makes a key.
+        // Names with a longer class never come here: the keyring refuses them before it makes a key.
         let class = u8::try_from(self.class.len()).unwrap_or(u8::MAX);
-        [self.purpose.code(), kind, class, u8::from(self.person.is_some()), a, b, c, d]
-    }
-
-    fn is(&self, stored: &[u8]) -> bool {
-        let Some((head, rest)) = stored.split_at_checked(8) else { return false };
-        head == self.head()
-            && rest
-                .strip_prefix(self.class.as_bytes())
-                .is_some_and(|person| person == self.person.unwrap_or_default().as_bytes())
-    }
-
-    fn stored(&self) -> Box<[u8]> {
-        let mut bytes = Vec::with_capacity(8 + self.class.len() + self.person.map_or(0, str::len));
-        bytes.extend_from_slice(&self.head());
-        bytes.extend_from_slice(self.class.as_bytes());
-        bytes.extend_from_slice(self.person.unwrap_or_default().as_bytes());
-        bytes.into_boxed_slice()
+        u64::from_le_bytes([self.purpose.code(), kind, class, u8::from(self.person.is_some()), a, b, c, d])
     }
 }
 
 struct Slot {
-    hash: u64,
-    name: Box<[u8]>,
+    name: Fingerprint,
     key: Arc<OpenedKey>,
     used: AtomicBool,
 }
 
 #[derive(Default)]
 struct Shard {
-    table: HashTable<usize>,
-    slots: Vec<Option<Slot>>,
-    free: Vec<usize>,
+    table: HashTable<Slot>,
     hand: usize,
-    bytes: usize,
 }
 
 /// A shard and the lock of its single flight, on cache lines of their own, so that threads at different shards do not
@@ -93,45 +93,40 @@ struct Part {
     flight: Mutex<()>,
 }
 
-/// Opened keys by name.
+/// Opened keys by fingerprint.
 pub(crate) struct Cache {
     parts: Vec<Part>,
-    hash_keys: (u64, u64),
+    hasher: SipHasher24,
     entries_max: usize,
-    bytes_max: usize,
 }
 
 impl Cache {
-    /// A cache of at least one entry per shard. The hash keys are random, so that nobody can choose names that collide.
-    pub(crate) fn new(entries_max: usize, bytes_max: usize, hash_keys: (u64, u64)) -> Self {
+    /// A cache of at least one entry per part, with the key of its fingerprints.
+    pub(crate) fn new(entries_max: usize, hash_key: &[u8; 16]) -> Self {
         Self {
-            parts: (0..SHARDS).map(|_| Part::default()).collect(),
-            hash_keys,
-            entries_max: (entries_max / SHARDS).max(1),
-            bytes_max: bytes_max / SHARDS,
+            parts: (0..PARTS).map(|_| Part::default()).collect(),
+            hasher: SipHasher24::new_with_key(hash_key),
+            entries_max: (entries_max / PARTS).max(1),
         }
     }
 
-    pub(crate) fn hash(&self, name: &Name<'_>) -> u64 {
-        let mut hasher = SipHasher13::new_with_keys(self.hash_keys.0, self.hash_keys.1);
-        hasher.write_u64(u64::from_le_bytes(name.head()));
+    pub(crate) fn fingerprint(&self, name: &Name<'_>) -> Fingerprint {
+        let mut hasher = self.hasher;
+        hasher.write_u64(name.head());
         hasher.write(name.class.as_bytes());
         hasher.write(name.person.unwrap_or_default().as_bytes());
-        hasher.finish()
+        Fingerprint(hasher.finish128().as_u128())
     }
 
-    fn part(&self, hash: u64) -> Option<&Part> {
-        // The table uses the hash's lowest and highest bits; the shard is chosen by others.
-        let at = usize::try_from((hash >> 32) % SHARDS as u64).unwrap_or(0);
-        self.parts.get(at)
+    fn part(&self, name: Fingerprint) -> Option<&Part> {
+        // The table takes the upper half; the part is chosen by the lower.
+        self.parts.get(usize::try_from(name.0 % PARTS as u128).unwrap_or(0))
     }
 
     /// The key of that name, where it is there.
-    pub(crate) fn get(&self, hash: u64, name: &Name<'_>) -> Option<Arc<OpenedKey>> {
-        let shard = self.part(hash)?.shard.read().unwrap_or_else(PoisonError::into_inner);
-        let slot = |at: &usize| shard.slots.get(*at).and_then(Option::as_ref);
-        let at = shard.table.find(hash, |at| slot(at).is_some_and(|s| s.hash == hash && name.is(&s.name)))?;
-        let slot = slot(at)?;
+    pub(crate) fn get(&self, name: Fingerprint) -> Option<Arc<OpenedKey>> {
+        let shard = self.part(name)?.shard.read().unwrap_or_else(PoisonError::into_inner);
+        let slot = shard.table.find(name.hash(), |slot| slot.name == name)?;
         if !slot.used.load(Ordering::Relaxed) {
             slot.used.store(true, Ordering::Relaxed);
         }
@@ -139,82 +134,51 @@ impl Cache {
     }
 
     /// Lets one thread at a time fetch or make a key of this name.
-    pub(crate) fn single_flight(&self, hash: u64) -> Option<MutexGuard<'_, ()>> {
-        Some(self.part(hash)?.flight.lock().unwrap_or_else(PoisonError::into_inner))
+    pub(crate) fn single_flight(&self, name: Fingerprint) -> Option<MutexGuard<'_, ()>> {
+        Some(self.part(name)?.flight.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Puts a key in its place, evicting others that are durable (their serial is at most `durable`).
-    pub(crate) fn put(&self, hash: u64, name: &Name<'_>, key: Arc<OpenedKey>, durable: u64) {
-        let Some(part) = self.part(hash) else { return };
+    pub(crate) fn put(&self, name: Fingerprint, key: Arc<OpenedKey>, durable: u64) {
+        let Some(part) = self.part(name) else { return };
         let mut shard = part.shard.write().unwrap_or_else(PoisonError::into_inner);
-        let stored = name.stored();
-        shard.remove(hash, &stored);
-        shard.bytes += ENTRY_BYTES + stored.len();
-        shard.make_room(self.entries_max, self.bytes_max, durable);
-        let slot = Slot { hash, name: stored, key, used: AtomicBool::new(true) };
-        let at = shard.free.pop().unwrap_or(shard.slots.len());
-        if let Some(free) = shard.slots.get_mut(at) {
-            *free = Some(slot);
-        } else {
-            shard.slots.push(Some(slot));
+        shard.make_room(self.entries_max, durable);
+        let slot = Slot { name, key, used: AtomicBool::new(true) };
+        match shard.table.entry(name.hash(), |other| other.name == name, |other| other.name.hash()) {
+            Entry::Occupied(mut place) => *place.get_mut() = slot,
+            Entry::Vacant(place) => drop(place.insert(slot)),
         }
-        let Shard { table, slots, .. } = &mut *shard;
-        table.insert_unique(hash, at, |at| slots.get(*at).and_then(Option::as_ref).map_or(0, |s| s.hash));
     }
 
     /// Drops every key for which `drop` holds.
     pub(crate) fn purge(&self, drop: &dyn Fn(KeyId) -> bool) {
         for part in &self.parts {
             let mut shard = part.shard.write().unwrap_or_else(PoisonError::into_inner);
-            for at in 0..shard.slots.len() {
-                if shard.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| drop(slot.key.id)) {
-                    shard.take(at);
-                }
-            }
+            shard.table.retain(|slot| !drop(slot.key.id));
         }
     }
 
-    /// How many keys, and how many bytes by the reckoning above.
-    pub(crate) fn size(&self) -> (usize, usize) {
-        self.parts.iter().fold((0, 0), |(entries, bytes), part| {
-            let shard = part.shard.read().unwrap_or_else(PoisonError::into_inner);
-            (entries + shard.table.len(), bytes + shard.bytes)
-        })
+    /// How many keys there are.
+    pub(crate) fn len(&self) -> usize {
+        let len = |part: &Part| part.shard.read().unwrap_or_else(PoisonError::into_inner).table.len();
+        self.parts.iter().map(len).sum()
     }
 }
 
 impl Shard {
-    fn take(&mut self, at: usize) -> Option<Slot> {
-        let slot = self.slots.get_mut(at)?.take()?;
-        if let Ok(entry) = self.table.find_entry(slot.hash, |found| *found == at) {
-            entry.remove();
-        }
-        self.free.push(at);
-        self.bytes = self.bytes.saturating_sub(ENTRY_BYTES + slot.name.len());
-        Some(slot)
-    }
-
-    fn remove(&mut self, hash: u64, stored: &[u8]) {
-        let slots = &self.slots;
-        let is = |at: &usize| slots.get(*at).and_then(Option::as_ref).is_some_and(|s| *s.name == *stored);
-        if let Some(at) = self.table.find(hash, is).copied() {
-            self.take(at);
-        }
-    }
-
-    /// Second chance over the slots, two rounds at most; keys that are not durable stay, whatever the bounds.
-    fn make_room(&mut self, entries_max: usize, bytes_max: usize, durable: u64) {
-        let mut steps = self.slots.len().saturating_mul(2);
-        while steps > 0 && (self.table.len() >= entries_max || self.bytes > bytes_max) {
+    /// Second chance over the buckets, two rounds at most; keys that are not durable stay, whatever the bound.
+    fn make_room(&mut self, entries_max: usize, durable: u64) {
+        let mut steps = self.table.num_buckets().saturating_mul(2);
+        while steps > 0 && self.table.len() >= entries_max {
             steps -= 1;
-            let at = if self.hand < self.slots.len() { self.hand } else { 0 };
+            let at = if self.hand < self.table.num_buckets() { self.hand } else { 0 };
             self.hand = at + 1;
-            let goes =
-                self.slots.get(at).and_then(Option::as_ref).is_some_and(|slot| {
-                    slot.key.serial <= durable && !slot.used.swap(false, Ordering::Relaxed)
-                });
-            if goes {
-                self.take(at);
+            let goes = self
+                .table
+                .get_bucket(at)
+                .is_some_and(|slot| slot.key.serial <= durable && !slot.used.swap(false, Ordering::Relaxed));
+            if goes && let Ok(slot) = self.table.get_bucket_entry(at) {
+                slot.remove();
             }
         }
     }
@@ -247,40 +211,43 @@ mod tests {
             Name { period: Period::Day(UtcDay(2026)), ..person("ab") },
             Name { purpose: Purpose::Tags, ..person("ab") },
         ];
-        let cache = Cache::new(1_000, 1 << 20, (1, 2));
+        let cache = Cache::new(1_000, &[1; 16]);
         for (number, name) in (0..).zip(&names) {
-            assert!(cache.get(cache.hash(name), name).is_none());
-            cache.put(cache.hash(name), name, key(number, 0), 0);
+            assert!(cache.get(cache.fingerprint(name)).is_none());
+            cache.put(cache.fingerprint(name), key(number, 0), 0);
         }
         for (number, name) in (0..).zip(&names) {
-            assert_eq!(cache.get(cache.hash(name), name).unwrap().id, key(number, 0).id);
+            assert_eq!(cache.get(cache.fingerprint(name)).unwrap().id, key(number, 0).id);
         }
         cache.purge(&|id| id == key(3, 0).id);
-        assert!(cache.get(cache.hash(&names[3]), &names[3]).is_none());
-        assert_eq!(cache.size().0, names.len() - 1);
+        assert!(cache.get(cache.fingerprint(&names[3])).is_none());
+        assert_eq!(cache.len(), names.len() - 1);
+        cache.put(cache.fingerprint(&names[0]), key(9, 0), 0);
+        assert_eq!(cache.get(cache.fingerprint(&names[0])).unwrap().id, key(9, 0).id, "put replaces");
+        assert_eq!(cache.len(), names.len() - 1);
     }
 
     #[test]
-    fn both_bounds_hold_and_pending_keys_stay() {
-        let cache = Cache::new(SHARDS * 4, 1 << 30, (3, 4));
+    fn the_bound_holds_pending_keys_stay_and_used_ones_stay_longer() {
+        let cache = Cache::new(PARTS * 4, &[3; 16]);
         let names: Vec<String> = (0..10_000).map(|n| format!("person-{n}")).collect();
+        let favourite = cache.fingerprint(&person("favourite"));
+        cache.put(favourite, key(0, 0), 0);
+        let mut favoured = 0;
         for (number, name) in (1..).zip(&names) {
-            // Every tenth is pending under a serial above what is durable.
+            // Every thousandth is pending under a serial above what is durable.
             let serial = if number % 1_000 == 0 { number } else { 0 };
-            cache.put(cache.hash(&person(name)), &person(name), key(number, serial), 0);
+            cache.put(cache.fingerprint(&person(name)), key(number, serial), 0);
+            favoured += usize::from(cache.get(favourite).is_some());
         }
-        let (entries, _) = cache.size();
-        assert!(entries <= SHARDS * 4 + 10, "{entries}");
+        assert!(cache.len() <= PARTS * 4 + 10, "{}", cache.len());
         for name in names.iter().skip(999).step_by(1_000) {
-            assert!(cache.get(cache.hash(&person(name)), &person(name)).is_some(), "{name}");
+            assert!(cache.get(cache.fingerprint(&person(name))).is_some(), "{name}");
         }
-        let bytes_max = SHARDS * 4 * (ENTRY_BYTES + 8 + 8 + 100);
-        let cache = Cache::new(1 << 20, bytes_max, (3, 4));
-        for name in &names {
-            let long = format!("{name:>100}");
-            cache.put(cache.hash(&person(&long)), &person(&long), key(1, 0), 0);
-        }
-        let (entries, bytes) = cache.size();
-        assert!(bytes <= bytes_max && entries > SHARDS * 2, "{entries} entries, {bytes} bytes");
+        let left = names.iter().filter(|name| cache.get(cache.fingerprint(&person(name))).is_some()).count();
+        assert!(
+            left < PARTS * 5 && favoured > 1_000,
+            "{left} left, the favourite was there {favoured} times"
+        );
     }
 }

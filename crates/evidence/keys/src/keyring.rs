@@ -22,7 +22,7 @@ use waag_stdx::clock::Clock;
 use waag_stdx::entropy::Entropy;
 use zeroize::Zeroizing;
 
-use crate::cache::{Cache, KEY_CACHE_BYTES_MAX, KEY_CACHE_ENTRIES_MAX, Name, OpenedKey};
+use crate::cache::{Cache, Fingerprint, KEY_CACHE_ENTRIES_MAX, Name, OpenedKey};
 use crate::error::KeysError;
 use crate::list::{Period, Purpose, Tombstone};
 use crate::records::{
@@ -62,19 +62,13 @@ pub struct Means {
 pub struct Limits {
     /// See [`KEY_CACHE_ENTRIES_MAX`].
     pub cache_entries_max: usize,
-    /// See [`KEY_CACHE_BYTES_MAX`].
-    pub cache_bytes_max: usize,
     /// See [`PENDING_KEYS_MAX`].
     pub pending_keys_max: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            cache_entries_max: KEY_CACHE_ENTRIES_MAX,
-            cache_bytes_max: KEY_CACHE_BYTES_MAX,
-            pending_keys_max: PENDING_KEYS_MAX,
-        }
+        Self { cache_entries_max: KEY_CACHE_ENTRIES_MAX, pending_keys_max: PENDING_KEYS_MAX }
     }
 }
 
@@ -239,18 +233,15 @@ impl Keyring {
         let lookup = keys
             .unwrap_secret(&LOOKUP_SLOT, &WrappedRecord::decode(&lookup.value)?.wrapped)
             .ok_or(KeysError::Refused("the lookup key"))?;
-        let mut seeds = [0; 16];
-        means.entropy.fill(&mut seeds)?;
-        let seeds = u128::from_le_bytes(seeds);
-        let half = |bits: u128| u64::try_from(bits & u128::from(u64::MAX)).unwrap_or(0);
-        let hash_keys = (half(seeds), half(seeds >> 64));
+        let mut hash_key = [0; 16];
+        means.entropy.fill(&mut hash_key)?;
         Ok(Self {
             means,
             tenant: tenant.clone(),
             keys: RwLock::new(Arc::new(keys)),
             gate: RwLock::new(()),
-            cache: Cache::new(limits.cache_entries_max, limits.cache_bytes_max, hash_keys),
-            opened: Cache::new(OPENED_KEYS_MAX, usize::MAX, hash_keys),
+            cache: Cache::new(limits.cache_entries_max, &hash_key),
+            opened: Cache::new(OPENED_KEYS_MAX, &hash_key),
             commit: Mutex::new(()),
             pending: Mutex::new(Pending::default()),
             lookup: hmac::Key::new(hmac::HMAC_SHA256, lookup.bytes()),
@@ -289,19 +280,19 @@ impl Keyring {
 
     fn named_key(&self, name: &Name<'_>) -> Result<KeyHandle, KeysError> {
         self.refuse_poisoned()?;
-        let hash = self.cache.hash(name);
-        match self.cache.get(hash, name) {
+        let found_by = self.cache.fingerprint(name);
+        match self.cache.get(found_by) {
             Some(key) => Ok(self.handle(key)),
-            None => self.fetch_or_make(hash, name),
+            None => self.fetch_or_make(found_by, name),
         }
     }
 
-    fn fetch_or_make(&self, hash: u64, name: &Name<'_>) -> Result<KeyHandle, KeysError> {
+    fn fetch_or_make(&self, found_by: Fingerprint, name: &Name<'_>) -> Result<KeyHandle, KeysError> {
         check_name(name)?;
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
-        let _flight = self.cache.single_flight(hash);
+        let _flight = self.cache.single_flight(found_by);
         self.refuse_poisoned()?;
-        if let Some(key) = self.cache.get(hash, name) {
+        if let Some(key) = self.cache.get(found_by) {
             return Ok(self.handle(key));
         }
         let person = name.person.map(|id| self.lookup_tag(id));
@@ -315,7 +306,7 @@ impl Keyring {
             // Not in the state and not in the cache, where every pending key is: there is none.
             None => self.make(name, person)?,
         };
-        self.cache.put(hash, name, Arc::clone(&key), self.durable_serial());
+        self.cache.put(found_by, Arc::clone(&key), self.durable_serial());
         Ok(self.handle(key))
     }
 
@@ -438,10 +429,8 @@ impl Keyring {
     /// # Errors
     /// [`KeysError::Refused`] where the stored key does not open in its place; the state's.
     pub fn open_key(&self, id: KeyId) -> Result<Found, KeysError> {
-        let text = id.to_string();
-        let name = Name { purpose: Purpose::Data, class: "", period: Period::Life, person: Some(&text) };
-        let hash = self.opened.hash(&name);
-        if let Some(key) = self.opened.get(hash, &name) {
+        let found_by = Fingerprint::of_id(id);
+        if let Some(key) = self.opened.get(found_by) {
             return Ok(Found::Key(self.handle(key)));
         }
         let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
@@ -451,7 +440,7 @@ impl Keyring {
             found = self.load(id)?;
         }
         if let Some(key) = found {
-            self.opened.put(hash, &name, Arc::clone(&key), u64::MAX);
+            self.opened.put(found_by, Arc::clone(&key), u64::MAX);
             return Ok(Found::Key(self.handle(key)));
         }
         match self.means.state.get(Table::Tombstone, &id.0)? {
@@ -465,6 +454,7 @@ impl Keyring {
     /// # Errors
     /// As [`Keyring::open_key`].
     pub fn person_of(&self, id: KeyId) -> Result<Option<Zeroizing<String>>, KeysError> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
         let Some(record) = self.means.state.get(Table::DataKey, &id.0)? else { return Ok(None) };
         let record = DataKeyRecord::decode(&record.key, &record.value)?;
         let joined = self.unwrap_record(&record)?;
@@ -500,10 +490,10 @@ impl Keyring {
         Tag(tag)
     }
 
-    /// How many keys the cache holds open, and how many bytes by its own reckoning.
+    /// How many keys the cache of [`Keyring::data_key`] holds open.
     #[must_use]
-    pub fn cache_size(&self) -> (usize, usize) {
-        self.cache.size()
+    pub fn cached_keys(&self) -> usize {
+        self.cache.len()
     }
 
     /// Drops opened keys from memory.

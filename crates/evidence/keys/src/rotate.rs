@@ -257,9 +257,8 @@ impl Keyring {
         let key =
             Change { table: Table::DataKey, key: &facts.id.0, expect: Expect::Absent, value: Some(&record) };
         self.commit_changes(&[key, Change { table, key: &place, expect, value: Some(&index) }], &commit)?;
-        let hash = self.cache.hash(&name);
         let opened = Arc::new(OpenedKey { secret, id: facts.id, serial: 0 });
-        self.cache.put(hash, &name, opened, self.durable_serial());
+        self.cache.put(self.cache.fingerprint(&name), opened, self.durable_serial());
         Ok(facts.id)
     }
 

@@ -134,7 +134,7 @@ fn what_the_cache_drops_is_found_in_the_state_and_pending_keys_are_never_dropped
     let keyring = world.open_with(Arc::new(world.state.clone()), limits);
     let names: Vec<String> = (0..2_000).map(|n| format!("person-{n}")).collect();
     let pending: Vec<KeyId> = names.iter().map(|n| keyring.data_key(person(n)).unwrap().id()).collect();
-    assert_eq!(keyring.cache_size().0, 2_000, "pending keys are nowhere else");
+    assert_eq!(keyring.cached_keys(), 2_000, "pending keys are nowhere else");
     keyring.commit_pending(u64::MAX).unwrap();
     let durable: Vec<KeyId> = names.iter().map(|n| keyring.data_key(person(n)).unwrap().id()).collect();
     assert_eq!(pending, durable);
@@ -143,7 +143,7 @@ fn what_the_cache_drops_is_found_in_the_state_and_pending_keys_are_never_dropped
         keyring.data_key(common_key(n)).unwrap();
         keyring.commit_pending(u64::MAX).unwrap();
     }
-    assert!(keyring.cache_size().0 <= 64, "{:?}", keyring.cache_size());
+    assert!(keyring.cached_keys() <= 64, "{:?}", keyring.cached_keys());
     let reloaded: Vec<KeyId> = names.iter().map(|n| keyring.data_key(person(n)).unwrap().id()).collect();
     assert_eq!(pending, reloaded);
     assert_eq!(keyring.durable_serial(), 4_000, "no key was made twice");

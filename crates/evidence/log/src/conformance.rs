@@ -16,8 +16,8 @@ use waag_model::time::UtcNanos;
 use crate::contract::{AppendError, EventLog, ReadError, Tail, TrimError};
 use crate::fault::FrameFault;
 use crate::frame::{
-    ENTRY_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, Frame, FrameError, FrameFields, HEADER_BYTES, LENGTH_BYTES,
-    TRAILER_BYTES, push_entry,
+    ENTRY_BYTES_MAX, FRAME_BYTES_MAX, FRAME_ENTRIES_MAX, Frame, FrameError, FrameFields, HEADER_BYTES,
+    LENGTH_BYTES, TRAILER_BYTES, push_entry,
 };
 use crate::guard::{GUARD_CHECKPOINT_BYTES_MAX, Guard, GuardError, GuardFault, GuardRecord};
 
@@ -246,10 +246,17 @@ fn what_does_not_follow_is_refused(harness: &dyn LogHarness) -> Result<(), Broke
     let build = |fields: FrameFields| Frame::build(&fields, &[&body], Vec::new()).map_err(broken);
     for expected in [good.number.0 - 1, good.number.0 + 1] {
         let refused = log.append(FrameNumber(expected), &build(good)?);
-        ensure(matches!(refused, Err(AppendError::Conflict { .. })), "LOG-5: another expected number is a conflict")?;
+        ensure(
+            matches!(refused, Err(AppendError::Conflict { .. })),
+            "LOG-5: another expected number is a conflict",
+        )?;
     }
     let wrong = [
-        ("ledger", FrameFields { ledger: LedgerId([9; 16]), ..good }, FrameFault::Ledger { found: LedgerId([9; 16]) }),
+        (
+            "ledger",
+            FrameFields { ledger: LedgerId([9; 16]), ..good },
+            FrameFault::Ledger { found: LedgerId([9; 16]) },
+        ),
         (
             "number",
             FrameFields { number: FrameNumber(9), ..good },
@@ -261,7 +268,11 @@ fn what_does_not_follow_is_refused(harness: &dyn LogHarness) -> Result<(), Broke
             FrameFault::Position { found: Position(good.first.0 + 1), expected: good.first },
         ),
         ("previous", FrameFields { previous: Hash([1; 32]), ..good }, FrameFault::Previous),
-        ("commit time", FrameFields { commit_time: chain.tail().commit_time, ..good }, FrameFault::CommitTime),
+        (
+            "commit time",
+            FrameFields { commit_time: chain.tail().commit_time, ..good },
+            FrameFault::CommitTime,
+        ),
         (
             "epoch",
             FrameFields { epoch: Epoch(0), ..good },
@@ -385,7 +396,10 @@ pub fn guard(harness: &dyn GuardHarness) -> Result<(), Broken> {
     let mut chain = Chain::new(LEDGER);
     let guard = harness.create()?;
     ensure(read(&*guard)?.is_none(), "a new guard has no record")?;
-    ensure(conflict(guard.swap(Some(0), &chain.guard(1))), "a swap of a record that is not there is a conflict")?;
+    ensure(
+        conflict(guard.swap(Some(0), &chain.guard(1))),
+        "a swap of a record that is not there is a conflict",
+    )?;
     ensure(conflict(guard.swap(None, &chain.guard(1))), "the first record has sequence 0")?;
     guard.swap(None, &chain.guard(0)).map_err(broken)?;
     ensure(read(&*guard)? == Some(chain.guard(0)), "the first record is read back")?;
@@ -399,7 +413,10 @@ pub fn guard(harness: &dyn GuardHarness) -> Result<(), Broken> {
         for other in [sequence.checked_sub(2), Some(sequence), None] {
             ensure(conflict(guard.swap(other, &new)), format!("a swap of {other:?} is a conflict"))?;
         }
-        ensure(conflict(guard.swap(Some(sequence - 1), &chain.guard(sequence + 1))), "no sequence is left out")?;
+        ensure(
+            conflict(guard.swap(Some(sequence - 1), &chain.guard(sequence + 1))),
+            "no sequence is left out",
+        )?;
         guard.swap(Some(sequence - 1), &new).map_err(broken)?;
         ensure(read(&*guard)? == Some(new.clone()), "the record swapped in is read back")?;
         if sequence.is_multiple_of(2) {

@@ -221,7 +221,9 @@ impl fmt::Display for AppendError {
             Self::Poisoned => write!(f, "an earlier write failed: the log must be reopened"),
             Self::Frame(_) => write!(f, "the frame does not follow the log's tail"),
             Self::NoSpace(_) => write!(f, "no space for the frame; nothing of it was written"),
-            Self::Failed { operation, .. } => write!(f, "the log's {operation} failed; its outcome is unknown"),
+            Self::Failed { operation, .. } => {
+                write!(f, "the log's {operation} failed; its outcome is unknown")
+            }
             Self::ReadOnly => write!(f, "the log is open to read only"),
         }
     }

@@ -160,7 +160,11 @@ impl FrameHeader {
             return Err(FrameFault::Limits { entries: self.count, body_bytes: self.body_bytes });
         }
         if self.fields.first.0.checked_add(u64::from(self.count)) != Some(self.tree_size) {
-            return Err(FrameFault::TreeSize { found: self.tree_size, first: self.fields.first, count: self.count });
+            return Err(FrameFault::TreeSize {
+                found: self.tree_size,
+                first: self.fields.first,
+                count: self.count,
+            });
         }
         Ok(())
     }

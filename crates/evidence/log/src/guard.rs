@@ -201,7 +201,10 @@ impl fmt::Display for GuardFault {
             Self::Version(version) => write!(f, "unknown guard version `{version}`"),
             Self::Reserved => write!(f, "reserved guard bytes not zero"),
             Self::CheckpointLength { bytes } => {
-                write!(f, "a checkpoint of `{bytes}` bytes is above the limit of `{GUARD_CHECKPOINT_BYTES_MAX}`")
+                write!(
+                    f,
+                    "a checkpoint of `{bytes}` bytes is above the limit of `{GUARD_CHECKPOINT_BYTES_MAX}`"
+                )
             }
             Self::Padding { at } => write!(f, "bytes behind the guard not zero, `{at}` bytes from its start"),
             Self::Stale { found, expected } => {
@@ -288,7 +291,9 @@ impl fmt::Display for GuardError {
                 write!(f, "guard `{}` was expected, but `{}` is there", number(expected), number(actual))
             }
             Self::Poisoned => write!(f, "an earlier write failed: the guard must be reopened"),
-            Self::Failed { operation, .. } => write!(f, "the guard's {operation} failed; its outcome is unknown"),
+            Self::Failed { operation, .. } => {
+                write!(f, "the guard's {operation} failed; its outcome is unknown")
+            }
             Self::Damaged { file, offset, .. } => write!(f, "guard `{file}` is damaged at offset `{offset}`"),
             Self::Record(_) => write!(f, "the guard record cannot be stored"),
             Self::Held => write!(f, "another process holds the guard"),

@@ -38,12 +38,12 @@ pub trait Objects: Send + Sync {
 /// Why an object could not be kept or read.
 #[derive(Debug)]
 pub enum ObjectError {
-    /// E0470: the object is larger than [`OBJECT_BYTES_MAX`].
+    /// E0490: the object is larger than [`OBJECT_BYTES_MAX`].
     TooLarge {
         /// Its length in bytes.
         bytes: u64,
     },
-    /// E0471: the store failed.
+    /// E0491: the store failed.
     Failed {
         /// What was attempted.
         operation: &'static str,
@@ -57,8 +57,8 @@ impl ObjectError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } => "E0470",
-            Self::Failed { .. } => "E0471",
+            Self::TooLarge { .. } => "E0490",
+            Self::Failed { .. } => "E0491",
         }
     }
 }
@@ -66,7 +66,9 @@ impl ObjectError {
 impl fmt::Display for ObjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::TooLarge { bytes } => write!(f, "the object has {bytes} bytes, {OBJECT_BYTES_MAX} are allowed"),
+            Self::TooLarge { bytes } => {
+                write!(f, "the object has {bytes} bytes, {OBJECT_BYTES_MAX} are allowed")
+            }
             Self::Failed { operation, .. } => write!(f, "the objects' {operation} failed"),
         }
     }

@@ -116,7 +116,12 @@ pub type CheckEntry<'a> = &'a mut dyn FnMut(Position, &[u8]) -> Result<(), Strin
 
 /// Verifies a log up to its guard.
 #[must_use]
-pub fn verify(log: &dyn RawLog, ledger: LedgerId, guard: Option<&GuardRecord>, check: CheckEntry<'_>) -> Report {
+pub fn verify(
+    log: &dyn RawLog,
+    ledger: LedgerId,
+    guard: Option<&GuardRecord>,
+    check: CheckEntry<'_>,
+) -> Report {
     let mut verifier = Verifier::new(ledger, guard, check);
     log.walk(&mut |found| verifier.see(found));
     verifier.finish()
@@ -169,7 +174,12 @@ impl<'a> Verifier<'a> {
                 this.report.root = Some(EMPTY_ROOT);
                 this.report.guard_reached = guard.root == EMPTY_ROOT && guard.header_hash == Hash([0; 32]);
                 if !this.report.guard_reached {
-                    this.fault(place, None, "E0408", "the guard of an empty ledger has another root".to_owned());
+                    this.fault(
+                        place,
+                        None,
+                        "E0408",
+                        "the guard of an empty ledger has another root".to_owned(),
+                    );
                 }
             }
             Some(_) => {}
@@ -212,7 +222,11 @@ impl<'a> Verifier<'a> {
                 }
             }
         }
-        if self.report.residue_frames < RESIDUE_FRAMES_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        if self.report.residue_frames < RESIDUE_FRAMES_MAX {
+            ControlFlow::Continue(())
+        } else {
+            ControlFlow::Break(())
+        }
     }
 
     fn frame(&mut self, place: Place<'_>, header: &FrameHeader, bytes: &[u8]) {
@@ -280,7 +294,10 @@ impl<'a> Verifier<'a> {
         for (position, reason) in refused {
             self.fault(place, Some(position), "E0427", reason);
         }
-        let fits = self.tree.as_ref().map(|tree| tree.size() == header.tree_size && tree.root() == header.fields.root);
+        let fits = self
+            .tree
+            .as_ref()
+            .map(|tree| tree.size() == header.tree_size && tree.root() == header.fields.root);
         if fits == Some(false) {
             self.tree = None;
             if intact {
@@ -292,7 +309,8 @@ impl<'a> Verifier<'a> {
 
     /// Compares the guard with its frame.
     fn guarded(&mut self, place: Place<'_>, header: &FrameHeader, hash: Hash) {
-        let Some(guard) = self.guard.filter(|guard| guard.size > 0 && guard.frame == header.fields.number) else {
+        let Some(guard) = self.guard.filter(|guard| guard.size > 0 && guard.frame == header.fields.number)
+        else {
             return;
         };
         self.report.root = self.tree.as_ref().map(Frontier::root);

@@ -110,8 +110,9 @@ fn read(index: &mut IdentityIndex, worker: &Worker, done: u64) -> Result<(), Box
     println!("misses: {:.0} ns each, {wrong} false positives in {probes} probes", per(took, misses));
     let start = clock.monotonic();
     let hits = 200_000;
+    let oldest = index.oldest_covered().map_or(0, |(position, _)| position.0);
     for n in 0..hits {
-        let at = n * 7_919 % done;
+        let at = oldest + n * 7_919 % (done - oldest);
         if index.lookup(&tag(at))? != Some(Position(at)) {
             return Err(format!("{at} is lost").into());
         }

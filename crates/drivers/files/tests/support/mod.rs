@@ -20,37 +20,38 @@ use waag_log::verify::{Report, verify};
 use waag_model::ids::LedgerId;
 use waag_sim::disk::SimDisk;
 
-pub const LEDGER: LedgerId = LedgerId(*b"a simulated disk");
+pub(crate) const LEDGER: LedgerId = LedgerId(*b"a simulated disk");
 
-pub const SMALL: LogConfig = LogConfig { segment_bytes: 65_536, step_bytes: 16_384, ahead_bytes_max: 32_768 };
+pub(crate) const SMALL: LogConfig =
+    LogConfig { segment_bytes: 65_536, step_bytes: 16_384, ahead_bytes_max: 32_768 };
 
 /// A ledger's log and guard, with what was acknowledged.
-pub struct Store {
-    pub disk: SimDisk,
-    pub log: FilesLog,
-    pub guard: FileGuard,
-    pub chain: Chain,
-    pub sequence: u64,
+pub(crate) struct Store {
+    pub(crate) disk: SimDisk,
+    pub(crate) log: FilesLog,
+    pub(crate) guard: FileGuard,
+    pub(crate) chain: Chain,
+    pub(crate) sequence: u64,
     /// Frames whose guard was swapped: acknowledged.
-    pub acknowledged: Vec<Frame>,
+    pub(crate) acknowledged: Vec<Frame>,
 }
 
 #[derive(Debug)]
-pub enum CommitError {
+pub(crate) enum CommitError {
     Log(AppendError),
     Guard(GuardError),
 }
 
-pub fn log_files(disk: &SimDisk) -> Arc<SimDisk> {
+pub(crate) fn log_files(disk: &SimDisk) -> Arc<SimDisk> {
     Arc::new(disk.folder("data"))
 }
 
-pub fn guard_files(disk: &SimDisk) -> SimDisk {
+pub(crate) fn guard_files(disk: &SimDisk) -> SimDisk {
     disk.folder("state")
 }
 
 impl Store {
-    pub fn create(disk: &SimDisk) -> Store {
+    pub(crate) fn create(disk: &SimDisk) -> Store {
         let chain = Chain::new(LEDGER);
         let log = FilesLog::create(log_files(disk), SMALL, LEDGER).unwrap();
         let guard = FileGuard::create(&guard_files(disk)).unwrap();
@@ -59,23 +60,23 @@ impl Store {
     }
 
     /// Entries whose number and lengths depend on the frame's number.
-    pub fn entries(&self) -> Vec<Vec<u8>> {
+    pub(crate) fn entries(&self) -> Vec<Vec<u8>> {
         let n = self.chain.tail().next.0;
-        let count = [1, 3, 17, 2, 9][usize::try_from(n % 5).unwrap()];
+        let count = [1, 3, 29, 2, 9][usize::try_from(n % 5).unwrap()];
         sample_entries(n, count, [700, 3_000, 900, 9_000, 60][usize::try_from(n % 5).unwrap()])
     }
 
-    pub fn next_frame(&mut self) -> Frame {
+    pub(crate) fn next_frame(&mut self) -> Frame {
         let entries = self.entries();
         let slices: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.chain.next(&slices).unwrap()
     }
 
-    pub fn append(&mut self, frame: &Frame) -> Result<(), CommitError> {
+    pub(crate) fn append(&mut self, frame: &Frame) -> Result<(), CommitError> {
         self.log.append(frame.header().fields.number, frame).map_err(CommitError::Log)
     }
 
-    pub fn swap(&mut self) -> Result<(), CommitError> {
+    pub(crate) fn swap(&mut self) -> Result<(), CommitError> {
         let new = self.chain.guard(self.sequence + 1);
         self.guard.swap(Some(self.sequence), &new).map_err(CommitError::Guard)?;
         self.sequence += 1;
@@ -83,7 +84,7 @@ impl Store {
     }
 
     /// Frame durable, then guard, then acknowledged.
-    pub fn commit(&mut self) -> Result<(), CommitError> {
+    pub(crate) fn commit(&mut self) -> Result<(), CommitError> {
         let before = self.chain.clone();
         let frame = self.next_frame();
         if let Err(error) = self.append(&frame) {
@@ -95,7 +96,7 @@ impl Store {
         Ok(())
     }
 
-    pub fn commits(&mut self, n: usize) {
+    pub(crate) fn commits(&mut self, n: usize) {
         for _ in 0..n {
             self.commit().unwrap();
         }
@@ -103,7 +104,9 @@ impl Store {
 }
 
 /// Opens guard and log again.
-pub fn reopen(disk: &SimDisk) -> Result<(FilesLog, FileGuard, GuardRecord, Recovery, Inspection), OpenError> {
+pub(crate) fn reopen(
+    disk: &SimDisk,
+) -> Result<(FilesLog, FileGuard, GuardRecord, Recovery, Inspection), OpenError> {
     let (guard, inspection) = FileGuard::open(&guard_files(disk)).unwrap();
     let record = guard.read().unwrap().unwrap();
     let (log, recovery) = FilesLog::open(log_files(disk), SMALL, LEDGER, &record)?;
@@ -113,7 +116,7 @@ pub fn reopen(disk: &SimDisk) -> Result<(FilesLog, FileGuard, GuardRecord, Recov
 /// Opens again after a crash, adopts what was whole beyond the guard, and goes on as a writer would.
 ///
 /// `offered` are all frames that were ever offered, by number.
-pub fn recover(disk: &SimDisk, acknowledged: Vec<Frame>, offered: &[Frame]) -> Store {
+pub(crate) fn recover(disk: &SimDisk, acknowledged: Vec<Frame>, offered: &[Frame]) -> Store {
     let (log, guard, record, recovery, _) = reopen(disk).unwrap();
     let due = acknowledged.last().map_or(0, |frame| frame.header().tree_size);
     assert!(record.size >= due, "the guard is behind what was acknowledged");
@@ -121,7 +124,9 @@ pub fn recover(disk: &SimDisk, acknowledged: Vec<Frame>, offered: &[Frame]) -> S
     let mut acknowledged_now = Vec::new();
     let tail = log.tail();
     for number in 0..tail.next.0 {
-        let frame = offered.iter().rev().find(|f| f.header().fields.number.0 == number && f.header().fields.previous == chain.tail().header_hash);
+        let frame = offered.iter().rev().find(|f| {
+            f.header().fields.number.0 == number && f.header().fields.previous == chain.tail().header_hash
+        });
         let found = read_frame(&log, chain.tail().position.0);
         let frame = frame.filter(|f| f.bytes() == found).cloned().expect("a frame that was never offered");
         let entries: Vec<&[u8]> = waag_log::frame::Entries::new(frame.body()).collect();
@@ -133,7 +138,14 @@ pub fn recover(disk: &SimDisk, acknowledged: Vec<Frame>, offered: &[Frame]) -> S
         assert!(one == other, "an acknowledged frame was changed");
     }
     assert_eq!(chain.tail(), tail);
-    let mut store = Store { disk: disk.clone(), log, guard, chain, sequence: record.sequence, acknowledged: acknowledged_now };
+    let mut store = Store {
+        disk: disk.clone(),
+        log,
+        guard,
+        chain,
+        sequence: record.sequence,
+        acknowledged: acknowledged_now,
+    };
     if !recovery.residue.is_empty() {
         store.swap().unwrap();
     }
@@ -150,7 +162,7 @@ fn read_frame(log: &FilesLog, position: u64) -> Vec<u8> {
     bytes
 }
 
-pub fn verified(disk: &SimDisk) -> Report {
+pub(crate) fn verified(disk: &SimDisk) -> Report {
     let inspection = waag_files::guard::inspect(&guard_files(disk)).unwrap();
     let raw = RawFiles::new(log_files(disk), LEDGER);
     verify(&raw, LEDGER, inspection.record.as_ref(), &mut |_, _| Ok(()))

@@ -1,0 +1,73 @@
+//! The command line: what may be given, and the help that explains it.
+//!
+//! Not here: reading what is named (`input`).
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap_complete::Shell;
+
+const AFTER_HELP: &str = "\
+Example:
+  waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey
+  waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey --part 1 --secret @part.hex --json
+
+Exit codes:
+  0  verified
+  1  not verified: the code and the reason say what is wrong
+  2  wrong usage
+  3  the environment failed: a file cannot be read, or the report cannot be written
+
+What is checked: the entry's form; the checkpoint's signature by a given key whose name is the ledger's origin, and
+every signature that claims to be by a given key; the path from the entry to the signed root. Signature lines by
+other keys are counted and not checked. A proof with an `extra` line, which nobody signs, is refused.
+
+An opened part is shown as JSON. Numbers keep the digits they were sealed with, binary data stands as `data_base64`.
+A value that stands in another part is shown as {\"withheld_in_part\": 1}; `withheld` lists these places by path, so
+that data which merely looks alike cannot be taken for one. The common part is one event; a person's part gives the
+values by their paths in the event, or the whole event under the path \"\".";
+
+/// Verifies offline that an entry is in a ledger, with nothing but the entry, its proof and a public key.
+#[derive(Debug, Parser)]
+#[command(name = "waag-verify", version, after_help = AFTER_HELP)]
+pub struct Args {
+    /// The entry's bytes as stored; `-` reads the standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "completions")]
+    pub entry: Option<PathBuf>,
+
+    /// The entry's proof (C2SP tlog-proof); `-` reads the standard input
+    #[arg(long, value_name = "FILE", required_unless_present = "completions")]
+    pub proof: Option<PathBuf>,
+
+    /// A public key to trust (C2SP vkey, `name+id+base64`), or `@FILE` that holds one; may be given several times
+    #[arg(long = "key", value_name = "VKEY|@FILE", required_unless_present = "completions")]
+    pub keys: Vec<String>,
+
+    /// Also open the part with this index: 0 is the common part, 1 to 7 are persons'
+    #[arg(long, value_name = "INDEX", requires = "secret", value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub part: Option<u8>,
+
+    /// The part's secret: 64 hexadecimal digits, or `@FILE` that holds them and keeps them from the process list
+    #[arg(long, value_name = "HEX|@FILE", requires = "part")]
+    pub secret: Option<String>,
+
+    /// The dictionary of a part that was compressed (codec 1)
+    #[arg(long, value_name = "FILE", requires = "part")]
+    pub dictionary: Option<PathBuf>,
+
+    /// The blob that the part refers to, as stored
+    #[arg(long, value_name = "FILE", requires = "part", requires = "blob_secret")]
+    pub blob: Option<PathBuf>,
+
+    /// The blob's secret, which is another than the part's
+    #[arg(long, value_name = "HEX|@FILE", requires = "blob")]
+    pub blob_secret: Option<String>,
+
+    /// Print one JSON object, whatever the outcome
+    #[arg(long)]
+    pub json: bool,
+
+    /// Print shell completions
+    #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
+    pub completions: Option<Shell>,
+}

@@ -1,0 +1,9 @@
+//! The node's wiring: the one place that names drivers, and the command line on top of it.
+//!
+//! Place: above everything else. Tests and benchmarks take [`store`] from here, so that what they measure is what ships.
+//! Not here: any rule. What may be recorded, sealed, signed or destroyed is decided in the crates below.
+//!
+//! Error codes: E0660 to E0689, E0700 to E0749 in [`cli`], E0800 to E0849 in [`store`].
+
+pub mod cli;
+pub mod store;

@@ -1,0 +1,28 @@
+//! One tenant's store on this machine: where everything is, and how it is made, opened to write and opened to read.
+//!
+//! Place: beneath every command, the benchmark and the crash tests. Drivers are named here and nowhere above.
+//!
+//! ```text
+//! DIR/<tenant>/         log/  derived/hashes  derived/identity/  derived/schemas  objects/
+//! DIR.state/<tenant>/   state.db  guard  vault.key
+//! ```
+//!
+//! The two folders are apart so that a copy or a rollback of one shows in the other; `derived/` can be deleted whenever no
+//! writer runs, and is made again.
+//!
+//! Not here: opening a ledger (`flow/engine`, `recover`), what the commands say (`cli`).
+//!
+//! - `STORE-1`: nothing is created but by [`init`](init::init()); opening what is not there names it and makes nothing.
+//! - `STORE-2`: one process writes a store; a second one is told so and changes nothing.
+//! - `STORE-3`: reading takes no lock, changes nothing, and sees nothing beyond the guard.
+
+pub mod error;
+pub mod init;
+pub mod options;
+pub mod own;
+pub mod place;
+pub mod proof;
+pub mod reader;
+pub mod schemas;
+pub mod upkeep;
+pub mod writer;

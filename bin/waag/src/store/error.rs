@@ -1,0 +1,247 @@
+//! Why a store cannot be made or opened, each with a stable code; what drivers and the engine say keeps theirs.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use waag_engine::effect::Rejection;
+use waag_engine::reader::ReadFault;
+use waag_engine::sealer::SealError;
+use waag_files::error::OpenError as LogOpenError;
+use waag_keys::error::KeysError;
+use waag_keys::state::StateError;
+use waag_keys::vault::VaultError;
+use waag_ledger::proof::ProofError;
+use waag_log::guard::GuardError;
+use waag_log::objects::ObjectError;
+use waag_model::ids::Position;
+
+/// Why something about a store failed.
+#[derive(Debug)]
+pub enum StoreError {
+    /// There is no store in this folder.
+    Missing(PathBuf),
+    /// The folder has no such tenant.
+    NoTenant {
+        /// The tenant that was asked for.
+        tenant: String,
+        /// The folder.
+        root: PathBuf,
+    },
+    /// The data is there and its state folder is not.
+    StateMissing(PathBuf),
+    /// The state is there and its data folder is not.
+    DataMissing(PathBuf),
+    /// The state folder would lie inside the data folder.
+    StateInside(PathBuf),
+    /// Another process writes this store.
+    InUse,
+    /// The log has frames and there is no guard.
+    NoGuard,
+    /// A file operation failed.
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// On which path.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A thread could not be started.
+    Thread(io::Error),
+    /// A registered schema or dictionary is missing or is not what was registered.
+    SchemaObject {
+        /// The event type.
+        kind: String,
+        /// The version.
+        version: u32,
+        /// What is wrong with it.
+        why: &'static str,
+    },
+    /// A registration in the ledger cannot be read.
+    Registration(Position),
+    /// A type that cannot be registered.
+    SchemaType(&'static str),
+    /// What the ledger recorded about itself could not be recorded.
+    Unrecorded(&'static str),
+    /// The log's driver.
+    Log(LogOpenError),
+    /// The state.
+    State(StateError),
+    /// The vault.
+    Vault(VaultError),
+    /// The keys.
+    Keys(KeysError),
+    /// The guard.
+    Guard(GuardError),
+    /// The objects.
+    Object(ObjectError),
+    /// The engine's recovery.
+    Recover(waag_engine::recover::OpenError),
+    /// Reading entries.
+    Read(ReadFault),
+    /// Sealing.
+    Seal(SealError),
+    /// The writer.
+    Rejected(Rejection),
+    /// A proof does not hold.
+    Proof(ProofError),
+}
+
+impl StoreError {
+    /// Names the operation and path of a failed file operation.
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { operation, path, source }
+    }
+
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Missing(_) => "E0801",
+            Self::NoTenant { .. } => "E0802",
+            Self::StateMissing(_) => "E0803",
+            Self::DataMissing(_) => "E0804",
+            Self::StateInside(_) => "E0805",
+            Self::InUse => "E0806",
+            Self::NoGuard => "E0807",
+            Self::Io { .. } => "E0808",
+            Self::Thread(_) => "E0809",
+            Self::SchemaObject { .. } => "E0810",
+            Self::Registration(_) => "E0811",
+            Self::SchemaType(_) => "E0812",
+            Self::Unrecorded(_) => "E0813",
+            Self::Log(error) => error.code(),
+            Self::State(error) => error.code(),
+            Self::Vault(error) => error.code(),
+            Self::Keys(error) => error.code(),
+            Self::Guard(error) => error.code(),
+            Self::Object(error) => error.code(),
+            Self::Recover(error) => error.code(),
+            Self::Read(error) => error.code(),
+            Self::Seal(error) => error.code(),
+            Self::Rejected(error) => error.code(),
+            Self::Proof(error) => error.code(),
+        }
+    }
+
+    /// What another crate said, where this only passes it on.
+    fn inner(&self) -> Option<&(dyn Error + 'static)> {
+        Some(match self {
+            Self::Missing(_)
+            | Self::NoTenant { .. }
+            | Self::StateMissing(_)
+            | Self::DataMissing(_)
+            | Self::StateInside(_)
+            | Self::InUse
+            | Self::NoGuard
+            | Self::Io { .. }
+            | Self::Thread(_)
+            | Self::SchemaObject { .. }
+            | Self::Registration(_)
+            | Self::SchemaType(_)
+            | Self::Unrecorded(_) => return None,
+            Self::Log(error) => error,
+            Self::State(error) => error,
+            Self::Vault(error) => error,
+            Self::Keys(error) => error,
+            Self::Guard(error) => error,
+            Self::Object(error) => error,
+            Self::Recover(error) => error,
+            Self::Read(error) => error,
+            Self::Seal(error) => error,
+            Self::Rejected(error) => error,
+            Self::Proof(error) => error,
+        })
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(inner) = self.inner() {
+            return inner.fmt(f);
+        }
+        match self {
+            Self::Missing(root) => write!(f, "there is no store in `{}`; `waag init` makes one", root.display()),
+            Self::NoTenant { tenant, root } => {
+                write!(f, "there is no tenant `{tenant}` in `{}`; `waag init --tenant {tenant}` makes one", root.display())
+            }
+            Self::StateMissing(path) => {
+                write!(f, "the state folder `{}` is missing, and with it the keys and the guard", path.display())
+            }
+            Self::DataMissing(path) => write!(f, "the data folder `{}` is missing, its state is there", path.display()),
+            Self::StateInside(path) => {
+                write!(f, "the state folder `{}` lies inside the data folder; it must stand apart", path.display())
+            }
+            Self::InUse => write!(f, "another process writes this store"),
+            Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
+            Self::Io { operation, path, .. } => write!(f, "cannot {operation} `{}`", path.display()),
+            Self::Thread(_) => write!(f, "cannot start a thread"),
+            Self::SchemaObject { kind, version, why } => write!(f, "the schema of `{kind}`, version {version}, {why}"),
+            Self::Registration(position) => write!(f, "the registration at position {position} cannot be read"),
+            Self::SchemaType(why) => write!(f, "the type {why}"),
+            Self::Unrecorded(what) => write!(f, "the ledger has another event in the place of {what}"),
+            Self::Log(_)
+            | Self::State(_)
+            | Self::Vault(_)
+            | Self::Keys(_)
+            | Self::Guard(_)
+            | Self::Object(_)
+            | Self::Recover(_)
+            | Self::Read(_)
+            | Self::Seal(_)
+            | Self::Rejected(_)
+            | Self::Proof(_) => Ok(()),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Io { source, .. } | Self::Thread(source) => Some(source),
+            // Its text is this error's own, so the chain goes on behind it.
+            passed_on => passed_on.inner().and_then(Error::source),
+        }
+    }
+}
+
+impl From<StateError> for StoreError {
+    fn from(error: StateError) -> Self {
+        if error == StateError::InUse { Self::InUse } else { Self::State(error) }
+    }
+}
+
+impl From<LogOpenError> for StoreError {
+    fn from(error: LogOpenError) -> Self {
+        if matches!(error, LogOpenError::Held) { Self::InUse } else { Self::Log(error) }
+    }
+}
+
+impl From<GuardError> for StoreError {
+    fn from(error: GuardError) -> Self {
+        if matches!(error, GuardError::Held) { Self::InUse } else { Self::Guard(error) }
+    }
+}
+
+macro_rules! from {
+    ($($error:ty => $variant:ident),* $(,)?) => {$(
+        impl From<$error> for StoreError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        }
+    )*};
+}
+from! {
+    VaultError => Vault,
+    KeysError => Keys,
+    ObjectError => Object,
+    waag_engine::recover::OpenError => Recover,
+    ReadFault => Read,
+    SealError => Seal,
+    Rejection => Rejected,
+    ProofError => Proof,
+}

@@ -1,0 +1,120 @@
+//! Where a tenant's store is.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use waag_model::ids::TenantName;
+use waag_stdx::files::{DiskFiles, Files};
+
+use super::error::StoreError;
+
+/// The one ledger of a tenant, by its name.
+pub const LEDGER: &str = "main";
+/// The file of stored hashes, below the data folder.
+pub const HASHES_FILE: &str = "derived/hashes";
+
+/// A tenant's two folders.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The tenant.
+    pub tenant: TenantName,
+    /// `DIR/<tenant>`: log, derived files, objects.
+    pub data: PathBuf,
+    /// `DIR.state/<tenant>`: state, guard, vault.
+    pub state: PathBuf,
+}
+
+impl Place {
+    /// The place of a tenant below `data`, and below `state` or else `data` with `.state` behind its name.
+    ///
+    /// # Errors
+    /// [`StoreError::StateInside`]; [`StoreError::Io`] where the working folder is gone.
+    pub fn new(data: &Path, state: Option<&Path>, tenant: TenantName) -> Result<Self, StoreError> {
+        let absolute = |path: &Path| std::path::absolute(path).map_err(StoreError::io("resolve", path));
+        let state = match state {
+            Some(state) => state.to_owned(),
+            None => {
+                let whole = absolute(data)?;
+                let mut name = data.file_name().or(whole.file_name()).unwrap_or_default().to_owned();
+                name.push(".state");
+                if data.file_name().is_some() { data.with_file_name(name) } else { whole.with_file_name(name) }
+            }
+        };
+        if absolute(&state)?.starts_with(absolute(data)?) {
+            return Err(StoreError::StateInside(state));
+        }
+        let folder = tenant.as_str();
+        Ok(Self { data: data.join(folder), state: state.join(folder), tenant })
+    }
+
+    /// The data folder's files.
+    #[must_use]
+    pub fn data_files(&self) -> Arc<dyn Files> {
+        Arc::new(DiskFiles::new(&self.data))
+    }
+
+    /// The state folder's files.
+    #[must_use]
+    pub fn state_files(&self) -> Arc<dyn Files> {
+        Arc::new(DiskFiles::new(&self.state))
+    }
+
+    /// Refuses a place where no store was made, and says what is missing (`STORE-1`).
+    ///
+    /// # Errors
+    /// [`StoreError::Missing`], [`StoreError::NoTenant`], [`StoreError::StateMissing`], [`StoreError::DataMissing`].
+    pub fn must_exist(&self) -> Result<(), StoreError> {
+        match (self.data.is_dir(), self.state.is_dir()) {
+            (true, true) => Ok(()),
+            (true, false) => Err(StoreError::StateMissing(self.state.clone())),
+            (false, true) => Err(StoreError::DataMissing(self.data.clone())),
+            (false, false) => {
+                let root = self.data.parent().unwrap_or(&self.data);
+                if root.is_dir() {
+                    Err(StoreError::NoTenant { tenant: self.tenant.to_string(), root: root.to_owned() })
+                } else {
+                    Err(StoreError::Missing(root.to_owned()))
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(data: &str, state: Option<&str>) -> Result<Place, StoreError> {
+        Place::new(Path::new(data), state.map(Path::new), TenantName::new("bank").unwrap())
+    }
+
+    #[test]
+    fn the_state_stands_beside_the_data_and_never_inside() {
+        let here = place("a/waag-data", None).unwrap();
+        assert_eq!(here.data, Path::new("a/waag-data/bank"));
+        assert_eq!(here.state, Path::new("a/waag-data.state/bank"));
+        assert_eq!(place("a/waag-data/", None).unwrap().state, Path::new("a/waag-data.state/bank"));
+        assert_eq!(place("a", Some("b")).unwrap().state, Path::new("b/bank"));
+        let dot = place(".", None).unwrap().state;
+        let folder = std::env::current_dir().unwrap();
+        assert_eq!(dot, folder.with_file_name(format!("{}.state", folder.file_name().unwrap().to_str().unwrap())).join("bank"));
+        for inside in ["a", "a/state", "./a/b"] {
+            assert!(matches!(place("a", Some(inside)), Err(StoreError::StateInside(_))), "{inside}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let here = Place::new(&folder.path().join("d"), None, TenantName::new("bank").unwrap()).unwrap();
+        assert!(matches!(here.must_exist(), Err(StoreError::Missing(_))));
+        std::fs::create_dir(folder.path().join("d")).unwrap();
+        assert!(matches!(here.must_exist(), Err(StoreError::NoTenant { .. })));
+        std::fs::create_dir_all(&here.data).unwrap();
+        assert!(matches!(here.must_exist(), Err(StoreError::StateMissing(_))));
+        std::fs::create_dir_all(&here.state).unwrap();
+        here.must_exist().unwrap();
+        std::fs::remove_dir(&here.data).unwrap();
+        assert!(matches!(here.must_exist(), Err(StoreError::DataMissing(_))));
+    }
+}

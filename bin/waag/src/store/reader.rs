@@ -1,0 +1,185 @@
+//! A store opened to read, also beside its writer: up to the guard, without a lock, changing nothing (`STORE-3`).
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use waag_engine::reader::Reader;
+use waag_engine::recover::check_guard;
+use waag_engine::registry::Registry;
+use waag_files::error::OpenError as LogOpenError;
+use waag_files::guard::{Inspection, inspect};
+use waag_files::log::FilesLog;
+use waag_files::objects::FileObjects;
+use waag_files::vault::{FileVault, VAULT_FILE, check_mode};
+use waag_keys::keyring::{Keyring, Means};
+use waag_keys::ledger::LedgerKeys;
+use waag_keys::state::State;
+use waag_ledger::checkpoint::SignedCheckpoint;
+use waag_ledger::hash::Hash;
+use waag_ledger::proof::InclusionProof;
+use waag_ledger::stored::{HashReadError, HashReader};
+use waag_log::contract::EventLog;
+use waag_log::guard::{GuardError, GuardRecord};
+use waag_log::objects::Objects;
+use waag_model::ids::Position;
+use waag_sqlite::state::SqliteState;
+use waag_stdx::entropy::SystemEntropy;
+use waag_stdx::files::{File, Files, Open};
+
+use super::error::StoreError;
+use super::options::Options;
+use super::place::{HASHES_FILE, LEDGER, Place};
+use super::proof::prove;
+use super::schemas::{SchemaRecord, Schemas};
+
+/// How often a guard with a damaged slot is read again: a swap under way shows as one.
+const GUARD_READS_MAX: u32 = 40;
+/// The wait between two of these readings, in milliseconds.
+const GUARD_READ_DELAY_MS: u64 = 3;
+
+/// A store, opened to read.
+pub struct OpenedReader {
+    /// Where it is.
+    pub place: Place,
+    /// The tenant's keys.
+    pub keyring: Arc<Keyring>,
+    /// The ledger's keys.
+    pub ledger: LedgerKeys,
+    /// The guard as it was when the store was opened; nothing beyond it is seen.
+    pub guard: GuardRecord,
+    /// The guard's checkpoint, its signature checked.
+    pub checkpoint: SignedCheckpoint,
+    /// Reads entries back.
+    pub reader: Reader,
+    /// The registered schemas.
+    pub schemas: Vec<SchemaRecord>,
+    /// Registered schemas that could not be loaded; parts sealed with their dictionaries stay closed.
+    pub schema_faults: Vec<StoreError>,
+}
+
+impl std::fmt::Debug for OpenedReader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedReader").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// Opens the vault and what it unlocks.
+pub(crate) fn open_keys(
+    place: &Place,
+    state: Arc<dyn State>,
+    options: &Options,
+) -> Result<(Arc<FileVault>, Arc<Keyring>), StoreError> {
+    let entropy = Arc::new(SystemEntropy::new());
+    let path = place.state.join(VAULT_FILE);
+    if path.exists() {
+        check_mode(&path)?;
+    }
+    let passphrase = options.passphrase.as_ref().map(|passphrase| passphrase.as_slice());
+    let vault = Arc::new(FileVault::open(place.state_files(), entropy.clone(), passphrase)?);
+    let means = Means { state, vault: vault.clone(), entropy, clock: Arc::clone(&options.clock) };
+    let keyring = Keyring::open(means, &place.tenant, options.keys)?;
+    Ok((vault, Arc::new(keyring)))
+}
+
+/// Reads the guard without holding it; slots that stay damaged are in the answer.
+///
+/// # Errors
+/// [`GuardError::Failed`] where there is no file or it cannot be read.
+pub fn read_guard(files: &dyn Files) -> Result<Inspection, GuardError> {
+    let mut inspection = inspect(files)?;
+    for _ in 1..GUARD_READS_MAX {
+        if inspection.faults.is_empty() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(GUARD_READ_DELAY_MS));
+        inspection = inspect(files)?;
+    }
+    Ok(inspection)
+}
+
+/// Opens a store to read.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn open_reader(place: &Place, options: &Options) -> Result<OpenedReader, StoreError> {
+    place.must_exist()?;
+    let inspection = read_guard(&*place.state_files())?;
+    let guard = inspection.record.ok_or(StoreError::NoGuard)?;
+    // The state is opened after the guard was read: it has every key that an entry below the guard names.
+    let state: Arc<dyn State> = Arc::new(SqliteState::open_read_only(&place.state)?);
+    let (_, keyring) = open_keys(place, state, options)?;
+    let ledger = keyring.ledger(LEDGER)?;
+    let checkpoint = check_guard(&ledger, &guard)?;
+    let files = place.data_files();
+    let log: Arc<FilesLog> = Arc::new(FilesLog::open_read_only(Arc::clone(&files), ledger.id, &guard).map_err(
+        |error| match error {
+            LogOpenError::Held => StoreError::InUse,
+            other => StoreError::Log(other),
+        },
+    )?);
+    let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(&files)));
+    let reader = Reader {
+        ledger: ledger.id,
+        log,
+        keyring: Arc::clone(&keyring),
+        objects,
+        registry: Arc::new(Registry::default()),
+    };
+    let schemas = Schemas::find(&*files, &reader)?;
+    let (registry, schema_faults) = schemas.load(&*reader.objects);
+    let reader = Reader { registry: Arc::new(registry), ..reader };
+    Ok(OpenedReader {
+        place: place.clone(),
+        keyring,
+        ledger,
+        guard,
+        checkpoint,
+        reader,
+        schemas: schemas.records,
+        schema_faults,
+    })
+}
+
+impl OpenedReader {
+    /// The inclusion proof of an entry under the guard's checkpoint; checked before it is given out.
+    ///
+    /// # Errors
+    /// [`StoreError::Read`] beyond the guard; [`StoreError::Proof`] where the log itself does not lead to the root.
+    pub fn prove(&self, position: Position, leaf: &Hash) -> Result<InclusionProof, StoreError> {
+        let stored = StoredFile::open(&*self.place.data_files());
+        prove(&stored, &*self.reader.log, self.checkpoint.checkpoint(), position, leaf)
+    }
+
+    /// The first position beyond what can be read.
+    #[must_use]
+    pub fn end(&self) -> Position {
+        self.reader.log.tail().position
+    }
+}
+
+/// The file of stored hashes as any process may read it; it may lag behind its writer.
+pub(crate) struct StoredFile(Option<Arc<dyn File>>);
+
+impl StoredFile {
+    pub(crate) fn open(files: &dyn Files) -> Self {
+        Self(files.open(HASHES_FILE, Open::Read).ok())
+    }
+}
+
+impl HashReader for StoredFile {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, HashReadError> {
+        let read = |index: &u64| {
+            let index = *index;
+            let missing = HashReadError::Missing { index };
+            let file = self.0.as_ref().ok_or_else(|| missing.clone())?;
+            let offset = index.checked_mul(32).ok_or_else(|| missing.clone())?;
+            let mut hash = Hash([0; 32]);
+            match file.read_at(&mut hash.0, offset) {
+                Ok(32) => Ok(hash),
+                Ok(_) => Err(missing),
+                Err(error) => Err(HashReadError::Unreadable { index, reason: error.to_string() }),
+            }
+        };
+        indexes.iter().map(read).collect()
+    }
+}

@@ -1,0 +1,156 @@
+//! `bench core`: what one event costs from JSON to a guarded acknowledgement, and what verification and opening take.
+
+use std::collections::BTreeMap;
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use waag_cloudevents::read_event;
+use waag_fixtures::workload::{Shape, Workload};
+use waag_log::contract::EventLog as _;
+use waag_model::ids::Position;
+
+use crate::events::{Events, dictionary};
+use crate::measure::{cpu_by_thread, median, spent};
+use crate::probe::{plain_append, sync_times};
+use crate::rig::{Folders, Rig, create, registry};
+
+const BATCH: usize = 500;
+const OUTSTANDING: usize = 8;
+const SEALERS: usize = 2;
+
+struct Options {
+    events: usize,
+    runs: usize,
+    folder: PathBuf,
+}
+
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    let mut options =
+        Options { events: 600_000, runs: 5, folder: std::env::current_dir()?.join("target/bench-store") };
+    let mut rest = arguments.iter();
+    while let Some(argument) = rest.next() {
+        match *argument {
+            "--quick" => (options.events, options.runs) = (100_000, 1),
+            "--folder" => options.folder = rest.next().context("--folder needs a folder")?.into(),
+            other => anyhow::bail!("unknown argument `{other}`"),
+        }
+    }
+    drop(std::fs::remove_dir_all(&options.folder));
+    std::fs::create_dir_all(&options.folder)?;
+    throughput(&options)?;
+    std::fs::remove_dir_all(&options.folder)?;
+    Ok(())
+}
+
+struct Run {
+    events_per_s: f64,
+    plain_events_per_s: f64,
+    cpu_us: f64,
+    by_thread: BTreeMap<String, Duration>,
+    frames: usize,
+    frame_bytes: usize,
+}
+
+fn throughput(options: &Options) -> anyhow::Result<()> {
+    let shape = Shape::default();
+    let dictionary = dictionary(&shape)?;
+    let mut workload = Workload::new(1, shape);
+    let mut runs = Vec::new();
+    let mut parse_us = Vec::new();
+    for number in 0..options.runs {
+        let events = Events::take(&mut workload, options.events);
+        if number == 0 {
+            println!(
+                "batches of {BATCH}, {OUTSTANDING} outstanding, {SEALERS} sealing threads, {} events a run, {} bytes \
+                 each, {} of them incompressible, codec 1",
+                events.len(),
+                events.mean_bytes(),
+                workload.incompressible_bytes()
+            );
+        }
+        parse_us.push(parse_cost(&events)?);
+        let run = one_run(&options.folder, &events, &dictionary)?;
+        println!(
+            "  run {number}: {:.0} events/s, plain append and sync {:.0}, ratio {:.2}, {:.2} us CPU/event, {} frames of {} KiB",
+            run.events_per_s,
+            run.plain_events_per_s,
+            run.events_per_s / run.plain_events_per_s,
+            run.cpu_us,
+            run.frames,
+            run.frame_bytes / 1024
+        );
+        for (name, cpu) in &run.by_thread {
+            if cpu.as_secs_f64() / events.len() as f64 > 1e-8 {
+                println!("      {name:<14} {:.2} us", cpu.as_secs_f64() * 1e6 / events.len() as f64);
+            }
+        }
+        runs.push(run);
+    }
+    let figure = |of: &dyn Fn(&Run) -> f64| median(&runs.iter().map(of).collect::<Vec<_>>());
+    println!(
+        "median: {:.0} events/s, {:.2} of plain, {:.2} us CPU/event (reading JSON {:.2})",
+        figure(&|run| run.events_per_s),
+        figure(&|run| run.events_per_s / run.plain_events_per_s),
+        figure(&|run| run.cpu_us),
+        median(&parse_us)
+    );
+    Ok(())
+}
+
+fn parse_cost(events: &Events) -> anyhow::Result<f64> {
+    let start = Instant::now();
+    for line in events.lines() {
+        std::hint::black_box(read_event(line).map_err(|refusal| anyhow::anyhow!("{refusal}"))?);
+    }
+    Ok(start.elapsed().as_secs_f64() * 1e6 / events.len() as f64)
+}
+
+fn one_run(
+    folder: &Path,
+    events: &Events,
+    dictionary: &waag_entry::codec::Dictionary,
+) -> anyhow::Result<Run> {
+    let store = folder.join("run");
+    drop(std::fs::remove_dir_all(&store));
+    let folders = Folders::below(&store);
+    create(&folders)?;
+    let rig = Rig::open(&folders, registry(dictionary)?)?;
+    let batches = events.batches(BATCH);
+    let (warm, measured) = batches.split_at(batches.len() / 10);
+    rig.feed(warm, SEALERS, OUTSTANDING)?;
+    let before = cpu_by_thread();
+    let start = Instant::now();
+    let recorded = rig.feed(measured, SEALERS, OUTSTANDING)?;
+    let seconds = start.elapsed().as_secs_f64();
+    // Sealing threads end with their feed; what they spent is in no list any more, so the process is asked.
+    let by_thread = spent(&before, &cpu_by_thread());
+    anyhow::ensure!(
+        recorded as usize == measured.iter().map(Vec::len).sum::<usize>(),
+        "every event is recorded once"
+    );
+    let mut frames = Vec::new();
+    rig.log.read(Position(0), &mut |view| {
+        frames.push(vec![0xa5; view.header().frame_bytes()]);
+        ControlFlow::Continue(())
+    })?;
+    let total_events = events.len() as f64;
+    let plain = plain_append(folder, &frames)?;
+    let probe = sync_times(folder, frames.iter().map(Vec::len).sum::<usize>() / frames.len().max(1))?;
+    println!(
+        "  disk: write and sync of {} KiB p50 {:.2} ms p99 {:.2} ms",
+        probe.bytes / 1024,
+        probe.p50_ms,
+        probe.p99_ms
+    );
+    let cpu: Duration = by_thread.values().sum();
+    Ok(Run {
+        events_per_s: recorded as f64 / seconds,
+        plain_events_per_s: total_events / plain,
+        cpu_us: cpu.as_secs_f64() * 1e6 / recorded as f64,
+        by_thread,
+        frames: frames.len(),
+        frame_bytes: frames.iter().map(Vec::len).sum::<usize>() / frames.len().max(1),
+    })
+}
