@@ -1,2 +1,7 @@
-//! Placeholder.
-fn main() {}
+//! The program `waag`; everything it does is in the library beside it.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    waag::cli::run(std::env::args_os())
+}

@@ -25,4 +25,5 @@ pub mod proof;
 pub mod reader;
 pub mod schemas;
 pub mod upkeep;
+pub mod verify;
 pub mod writer;

@@ -90,7 +90,8 @@ fn run_and_kill(data: &Path, first: u64, kill: u64, acknowledged: &mut Acknowled
         let Ok(line) = line else { break };
         // The last line may be cut by the kill: what is not a whole receipt was not acknowledged to anybody.
         let Ok(receipt) = serde_json::from_str::<Value>(&line) else { break };
-        let (Some(position), Some(leaf)) = (receipt["position"].as_u64(), receipt["leaf_hash"].as_str()) else {
+        let (Some(position), Some(leaf)) = (receipt["position"].as_u64(), receipt["leaf_hash"].as_str())
+        else {
             panic!("no receipt: {line}");
         };
         match acknowledged.get(&number) {
@@ -115,7 +116,8 @@ fn run_and_kill(data: &Path, first: u64, kill: u64, acknowledged: &mut Acknowled
 
 #[test]
 fn nothing_acknowledged_is_lost_or_doubled_by_sigkill() {
-    let kills: u64 = std::env::var("WAAG_CRASH_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40);
+    let kills: u64 =
+        std::env::var("WAAG_CRASH_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(40);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     run(&data, &["init", "--json"]);
@@ -131,7 +133,8 @@ fn nothing_acknowledged_is_lost_or_doubled_by_sigkill() {
     let report = run(&data, &["verify", "--json"]);
     assert_eq!(report["ok"], Value::Bool(true), "{report}");
     let entries = report["entries"].as_u64().unwrap();
-    let positions: std::collections::BTreeSet<u64> = acknowledged.values().map(|(position, _)| *position).collect();
+    let positions: std::collections::BTreeSet<u64> =
+        acknowledged.values().map(|(position, _)| *position).collect();
     assert_eq!(positions.len(), acknowledged.len(), "no two events share a position");
     assert!(positions.last().is_none_or(|last| *last < entries));
     let found = read_back(&data);
@@ -154,7 +157,9 @@ fn read_back(data: &Path) -> Acknowledged {
         let line = line.unwrap();
         let entry: Value = serde_json::from_str(&line).expect("a line of JSON");
         let event = entry.get("event").unwrap_or(&entry);
-        let Some(number) = event["data"]["n"].as_u64().filter(|_| event["source"] == "/crash") else { continue };
+        let Some(number) = event["data"]["n"].as_u64().filter(|_| event["source"] == "/crash") else {
+            continue;
+        };
         let place = (entry["position"].as_u64().unwrap(), entry["leaf_hash"].as_str().unwrap().to_owned());
         assert_eq!(found.insert(number, place), None, "event {number} is there twice");
     }

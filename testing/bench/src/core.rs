@@ -15,6 +15,7 @@ use crate::events::{Events, dictionary};
 use crate::measure::{cpu_by_thread, median, spent};
 use crate::probe::{plain_append, sync_times};
 use crate::rig::{Folders, Rig, create, registry};
+use crate::{latency, opening, verify};
 
 const BATCH: usize = 500;
 const OUTSTANDING: usize = 8;
@@ -22,17 +23,22 @@ const SEALERS: usize = 2;
 
 struct Options {
     events: usize,
+    open_events: u64,
     runs: usize,
     folder: PathBuf,
 }
 
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
-    let mut options =
-        Options { events: 600_000, runs: 5, folder: std::env::current_dir()?.join("target/bench-store") };
+    let mut options = Options {
+        events: 600_000,
+        open_events: 10_000_000,
+        runs: 5,
+        folder: std::env::current_dir()?.join("target/bench-store"),
+    };
     let mut rest = arguments.iter();
     while let Some(argument) = rest.next() {
         match *argument {
-            "--quick" => (options.events, options.runs) = (100_000, 1),
+            "--quick" => (options.events, options.runs, options.open_events) = (100_000, 1, 300_000),
             "--folder" => options.folder = rest.next().context("--folder needs a folder")?.into(),
             other => anyhow::bail!("unknown argument `{other}`"),
         }
@@ -40,6 +46,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     drop(std::fs::remove_dir_all(&options.folder));
     std::fs::create_dir_all(&options.folder)?;
     throughput(&options)?;
+    latency::run(&options.folder, options.runs)?;
+    verify::run(&options.folder, options.events, options.runs)?;
+    opening::run(&options.folder, options.open_events)?;
     std::fs::remove_dir_all(&options.folder)?;
     Ok(())
 }
@@ -122,10 +131,11 @@ fn one_run(
     rig.feed(warm, SEALERS, OUTSTANDING)?;
     let before = cpu_by_thread();
     let start = Instant::now();
-    let recorded = rig.feed(measured, SEALERS, OUTSTANDING)?;
+    let fed = rig.feed(measured, SEALERS, OUTSTANDING)?;
     let seconds = start.elapsed().as_secs_f64();
-    // Sealing threads end with their feed; what they spent is in no list any more, so the process is asked.
-    let by_thread = spent(&before, &cpu_by_thread());
+    let mut by_thread = spent(&before, &cpu_by_thread());
+    by_thread.insert("read and seal".to_owned(), fed.cpu);
+    let recorded = fed.recorded;
     anyhow::ensure!(
         recorded as usize == measured.iter().map(Vec::len).sum::<usize>(),
         "every event is recorded once"
@@ -153,4 +163,32 @@ fn one_run(
         frames: frames.len(),
         frame_bytes: frames.iter().map(Vec::len).sum::<usize>() / frames.len().max(1),
     })
+}
+
+/// Reads and seals on one thread, records nothing: where the time of a sealing thread goes.
+pub(crate) fn seal_only(count: usize, rounds: usize) -> anyhow::Result<()> {
+    let folder = std::env::current_dir()?.join("target/bench-store");
+    drop(std::fs::remove_dir_all(&folder));
+    let folders = Folders::below(&folder);
+    create(&folders)?;
+    let shape = Shape::default();
+    let rig = Rig::open(&folders, registry(&dictionary(&shape)?)?)?;
+    let events = Events::take(&mut Workload::new(1, shape), count);
+    let (actor, clock) = (waag_model::ids::Actor::new("bench")?, waag_stdx::clock::SystemClock::new());
+    let batches = events.batches(BATCH);
+    let mut best = f64::INFINITY;
+    for _ in 0..rounds {
+        let start = Instant::now();
+        for lines in &batches {
+            std::hint::black_box(rig.seal(&actor, lines, &clock)?);
+        }
+        best = best.min(start.elapsed().as_secs_f64() * 1e6 / events.len() as f64);
+    }
+    let parse = (0..rounds)
+        .map(|_| parse_cost(&events))
+        .try_fold(f64::INFINITY, |best, one| one.map(|one| best.min(one)))?;
+    println!(
+        "one thread, best of {rounds}: reading JSON {parse:.2} us, reading and sealing {best:.2} us an event"
+    );
+    Ok(())
 }

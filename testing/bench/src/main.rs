@@ -8,14 +8,20 @@
 
 mod core;
 mod events;
+mod latency;
 mod measure;
+mod opening;
 mod probe;
 mod rig;
+mod verify;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["core", rest @ ..] => core::run(rest),
+        ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
+        ["seal"] => core::seal_only(20_000, 30),
+        ["seal", count, rounds] => core::seal_only(count.parse()?, rounds.parse()?),
         _ => {
             println!(
                 "waag-bench core [--quick] [--folder DIR]   the evidence core: throughput, latency, verification, opening"

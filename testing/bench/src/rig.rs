@@ -251,3 +251,8 @@ impl Drop for Rig {
         }
     }
 }
+
+/// The guard's record of a closed store.
+pub(crate) fn guard_of(folders: &Folders) -> anyhow::Result<Option<waag_log::guard::GuardRecord>> {
+    Ok(waag_files::guard::inspect(&DiskFiles::new(&folders.state))?.record)
+}

@@ -12,7 +12,9 @@ use waag_files::error::OpenError as LogOpenError;
 use waag_keys::error::KeysError;
 use waag_keys::state::StateError;
 use waag_keys::vault::VaultError;
+use waag_ledger::note::NoteError;
 use waag_ledger::proof::ProofError;
+use waag_ledger::tlog_proof::TlogProofError;
 use waag_log::guard::GuardError;
 use waag_log::objects::ObjectError;
 use waag_model::ids::Position;
@@ -63,8 +65,14 @@ pub enum StoreError {
     Registration(Position),
     /// A type that cannot be registered.
     SchemaType(&'static str),
+    /// The ledger has no entries, so there is nothing to verify.
+    Empty,
+    /// A file that has no place in a store.
+    Foreign,
     /// What the ledger recorded about itself could not be recorded.
     Unrecorded(&'static str),
+    /// A name that no checkpoint can carry.
+    Origin(NoteError),
     /// The log's driver.
     Log(LogOpenError),
     /// The state.
@@ -87,11 +95,13 @@ pub enum StoreError {
     Rejected(Rejection),
     /// A proof does not hold.
     Proof(ProofError),
+    /// A proof and a checkpoint do not fit together.
+    ProofText(TlogProofError),
 }
 
 impl StoreError {
     /// Names the operation and path of a failed file operation.
-    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+    pub(crate) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
         let path = path.to_owned();
         move |source| Self::Io { operation, path, source }
     }
@@ -113,6 +123,9 @@ impl StoreError {
             Self::Registration(_) => "E0811",
             Self::SchemaType(_) => "E0812",
             Self::Unrecorded(_) => "E0813",
+            Self::Empty => "E0814",
+            Self::Foreign => "E0815",
+            Self::Origin(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::State(error) => error.code(),
             Self::Vault(error) => error.code(),
@@ -124,6 +137,7 @@ impl StoreError {
             Self::Seal(error) => error.code(),
             Self::Rejected(error) => error.code(),
             Self::Proof(error) => error.code(),
+            Self::ProofText(error) => error.code(),
         }
     }
 
@@ -142,7 +156,10 @@ impl StoreError {
             | Self::SchemaObject { .. }
             | Self::Registration(_)
             | Self::SchemaType(_)
+            | Self::Empty
+            | Self::Foreign
             | Self::Unrecorded(_) => return None,
+            Self::Origin(error) => error,
             Self::Log(error) => error,
             Self::State(error) => error,
             Self::Vault(error) => error,
@@ -154,6 +171,7 @@ impl StoreError {
             Self::Seal(error) => error,
             Self::Rejected(error) => error,
             Self::Proof(error) => error,
+            Self::ProofText(error) => error,
         })
     }
 }
@@ -161,29 +179,52 @@ impl StoreError {
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(inner) = self.inner() {
-            return inner.fmt(f);
+            return fmt::Display::fmt(inner, f);
         }
         match self {
-            Self::Missing(root) => write!(f, "there is no store in `{}`; `waag init` makes one", root.display()),
+            Self::Missing(root) => {
+                write!(f, "there is no store in `{}`; `waag init` makes one", root.display())
+            }
             Self::NoTenant { tenant, root } => {
-                write!(f, "there is no tenant `{tenant}` in `{}`; `waag init --tenant {tenant}` makes one", root.display())
+                write!(
+                    f,
+                    "there is no tenant `{tenant}` in `{}`; `waag init --tenant {tenant}` makes one",
+                    root.display()
+                )
             }
             Self::StateMissing(path) => {
-                write!(f, "the state folder `{}` is missing, and with it the keys and the guard", path.display())
+                write!(
+                    f,
+                    "the state folder `{}` is missing, and with it the keys and the guard",
+                    path.display()
+                )
             }
-            Self::DataMissing(path) => write!(f, "the data folder `{}` is missing, its state is there", path.display()),
+            Self::DataMissing(path) => {
+                write!(f, "the data folder `{}` is missing, its state is there", path.display())
+            }
             Self::StateInside(path) => {
-                write!(f, "the state folder `{}` lies inside the data folder; it must stand apart", path.display())
+                write!(
+                    f,
+                    "the state folder `{}` lies inside the data folder; it must stand apart",
+                    path.display()
+                )
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
             Self::Io { operation, path, .. } => write!(f, "cannot {operation} `{}`", path.display()),
             Self::Thread(_) => write!(f, "cannot start a thread"),
-            Self::SchemaObject { kind, version, why } => write!(f, "the schema of `{kind}`, version {version}, {why}"),
-            Self::Registration(position) => write!(f, "the registration at position {position} cannot be read"),
+            Self::SchemaObject { kind, version, why } => {
+                write!(f, "the schema of `{kind}`, version {version}, {why}")
+            }
+            Self::Registration(position) => {
+                write!(f, "the registration at position {position} cannot be read")
+            }
             Self::SchemaType(why) => write!(f, "the type {why}"),
+            Self::Empty => write!(f, "the ledger is empty: there is nothing to verify"),
+            Self::Foreign => write!(f, "no file of a store"),
             Self::Unrecorded(what) => write!(f, "the ledger has another event in the place of {what}"),
-            Self::Log(_)
+            Self::Origin(_)
+            | Self::Log(_)
             | Self::State(_)
             | Self::Vault(_)
             | Self::Keys(_)
@@ -193,18 +234,19 @@ impl fmt::Display for StoreError {
             | Self::Read(_)
             | Self::Seal(_)
             | Self::Rejected(_)
-            | Self::Proof(_) => Ok(()),
+            | Self::Proof(_)
+            | Self::ProofText(_) => Ok(()),
         }
     }
 }
 
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Io { source, .. } | Self::Thread(source) => Some(source),
-            // Its text is this error's own, so the chain goes on behind it.
-            passed_on => passed_on.inner().and_then(Error::source),
+        if let Self::Io { source, .. } | Self::Thread(source) = self {
+            return Some(source);
         }
+        // What is passed on has lent this error its text, so the chain goes on behind it.
+        self.inner().and_then(Error::source)
     }
 }
 

@@ -14,8 +14,9 @@ use waag_keys::keyring::{Keyring, Means};
 use waag_keys::ledger::LedgerKeys;
 use waag_keys::state::{Generation, State};
 use waag_ledger::checkpoint::Checkpoint;
-use waag_ledger::note::Note;
+use waag_ledger::note::{Note, NoteError, VerifierKey};
 use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_model::ids::LedgerId;
 use waag_sqlite::state::SqliteState;
 use waag_stdx::entropy::{Entropy, SystemEntropy};
 
@@ -46,6 +47,12 @@ pub fn init(place: &Place, origin_name: &str, options: &Options) -> Result<Initi
     if let Some(guard) = inspect(&*state_files).ok().and_then(|inspection| inspection.record) {
         return Ok(Initialised { made: Made::Before, origin: origin_of(&guard), guard, ledger: None });
     }
+    // Whether a note can carry the name is asked before anything is made: the name is for ever.
+    let example = format!("{origin_name}/{}/{}", place.tenant, LedgerId([0; 16]));
+    if origin_name.is_empty() {
+        return Err(StoreError::Origin(NoteError::KeyName));
+    }
+    VerifierKey::new(&example, [0; 32]).map_err(StoreError::Origin)?;
     let state: Arc<dyn State> = Arc::new(SqliteState::create(&place.state)?);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let passphrase = options.passphrase.as_ref().map(|passphrase| passphrase.as_slice());
@@ -57,7 +64,12 @@ pub fn init(place: &Place, origin_name: &str, options: &Options) -> Result<Initi
         check_mode(&place.state.join(VAULT_FILE))?;
         FileVault::open(place.state_files(), Arc::clone(&entropy), passphrase)?
     };
-    let means = Means { state: Arc::clone(&state), vault: Arc::new(vault), entropy, clock: Arc::clone(&options.clock) };
+    let means = Means {
+        state: Arc::clone(&state),
+        vault: Arc::new(vault),
+        entropy,
+        clock: Arc::clone(&options.clock),
+    };
     create_tenant(&means, &place.tenant)?;
     let keyring = Keyring::open(means, &place.tenant, options.keys)?;
     let (ledger, _) = keyring.create_ledger(LEDGER, origin_name)?;

@@ -44,6 +44,9 @@ impl Default for Options {
 
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options").field("log", &self.log).field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Options")
+            .field("log", &self.log)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
     }
 }

@@ -37,7 +37,11 @@ impl Place {
                 let whole = absolute(data)?;
                 let mut name = data.file_name().or(whole.file_name()).unwrap_or_default().to_owned();
                 name.push(".state");
-                if data.file_name().is_some() { data.with_file_name(name) } else { whole.with_file_name(name) }
+                if data.file_name().is_some() {
+                    data.with_file_name(name)
+                } else {
+                    whole.with_file_name(name)
+                }
             }
         };
         if absolute(&state)?.starts_with(absolute(data)?) {
@@ -97,7 +101,12 @@ mod tests {
         assert_eq!(place("a", Some("b")).unwrap().state, Path::new("b/bank"));
         let dot = place(".", None).unwrap().state;
         let folder = std::env::current_dir().unwrap();
-        assert_eq!(dot, folder.with_file_name(format!("{}.state", folder.file_name().unwrap().to_str().unwrap())).join("bank"));
+        assert_eq!(
+            dot,
+            folder
+                .with_file_name(format!("{}.state", folder.file_name().unwrap().to_str().unwrap()))
+                .join("bank")
+        );
         for inside in ["a", "a/state", "./a/b"] {
             assert!(matches!(place("a", Some(inside)), Err(StoreError::StateInside(_))), "{inside}");
         }

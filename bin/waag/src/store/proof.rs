@@ -82,6 +82,7 @@ fn from_log(log: &dyn EventLog, size: u64, wanted: Vec<u64>) -> Result<Few, Stor
         }
         ControlFlow::Continue(())
     };
-    log.read(Position(0), &mut look).map_err(|error| StoreError::Read(waag_engine::reader::ReadFault::Log(error)))?;
+    log.read(Position(0), &mut look)
+        .map_err(|error| StoreError::Read(waag_engine::reader::ReadFault::Log(error)))?;
     Ok(Few(found.into_iter().filter_map(|(index, hash)| Some((index, hash?))).collect()))
 }

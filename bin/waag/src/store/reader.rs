@@ -6,7 +6,6 @@ use std::time::Duration;
 use waag_engine::reader::Reader;
 use waag_engine::recover::check_guard;
 use waag_engine::registry::Registry;
-use waag_files::error::OpenError as LogOpenError;
 use waag_files::guard::{Inspection, inspect};
 use waag_files::log::FilesLog;
 use waag_files::objects::FileObjects;
@@ -18,7 +17,6 @@ use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::Hash;
 use waag_ledger::proof::InclusionProof;
 use waag_ledger::stored::{HashReadError, HashReader};
-use waag_log::contract::EventLog;
 use waag_log::guard::{GuardError, GuardRecord};
 use waag_log::objects::Objects;
 use waag_model::ids::Position;
@@ -111,12 +109,7 @@ pub fn open_reader(place: &Place, options: &Options) -> Result<OpenedReader, Sto
     let ledger = keyring.ledger(LEDGER)?;
     let checkpoint = check_guard(&ledger, &guard)?;
     let files = place.data_files();
-    let log: Arc<FilesLog> = Arc::new(FilesLog::open_read_only(Arc::clone(&files), ledger.id, &guard).map_err(
-        |error| match error {
-            LogOpenError::Held => StoreError::InUse,
-            other => StoreError::Log(other),
-        },
-    )?);
+    let log = Arc::new(FilesLog::open_read_only(Arc::clone(&files), ledger.id, &guard)?);
     let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(&files)));
     let reader = Reader {
         ledger: ledger.id,

@@ -2,7 +2,12 @@
 //!
 //! `cargo run --release -p waag-files --example log_bench -- FOLDER [ENTRIES]`
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, clippy::indexing_slicing, reason = "a bench, run by hand")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::indexing_slicing,
+    reason = "a bench, run by hand"
+)]
 
 use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
@@ -99,6 +104,24 @@ fn fields(log: &FilesLog, tree: &Frontier) -> waag_log::frame::FrameFields {
     }
 }
 
+/// Opening when the guard's segment is full of the smallest frames: the most headers there are to follow.
+fn open_worst(root: &Path, clock: &SystemClock) {
+    let mut chain = Chain::new(LEDGER);
+    let mut bytes = Vec::new();
+    while bytes.len() < 256 * 1024 * 1024 - 4_096 {
+        bytes.extend_from_slice(chain.next(&[&[7; ENTRY_BYTES]]).unwrap().bytes());
+    }
+    let folder = root.join("worst");
+    std::fs::create_dir_all(folder.join("log")).unwrap();
+    std::fs::write(folder.join("log/00000000000000000000.seg"), &bytes).unwrap();
+    std::fs::File::open(folder.join("log/00000000000000000000.seg")).unwrap().sync_all().unwrap();
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(&folder));
+    let start = clock.monotonic();
+    let (log, _) = FilesLog::open(files, LogConfig::default(), LEDGER, &chain.guard(1)).unwrap();
+    let took = (clock.monotonic() - start).as_secs_f64() * 1e3;
+    println!("open, {} frames of one entry in the guard's segment: {took:.1} ms", log.tail().next.0);
+}
+
 fn main() {
     let mut args = std::env::args().skip(1);
     let root = std::path::PathBuf::from(args.next().unwrap_or_else(|| "log-bench".to_owned()));
@@ -114,8 +137,14 @@ fn main() {
     let mut record: GuardRecord = Chain::new(LEDGER).guard(0);
     guard.swap(None, &record).unwrap();
     let sample = Frame::build(&fields(&log, &Frontier::new()), &[&bodies[0]], Vec::new()).unwrap();
-    println!("{frames} frames of {BATCH} entries of {ENTRY_BYTES} bytes: {} bytes a frame", sample.bytes().len());
-    percentiles("plain write + fdatasync, before", &mut plain(&root, &clock, sample.bytes(), frames.min(1_000)));
+    println!(
+        "{frames} frames of {BATCH} entries of {ENTRY_BYTES} bytes: {} bytes a frame",
+        sample.bytes().len()
+    );
+    percentiles(
+        "plain write + fdatasync, before",
+        &mut plain(&root, &clock, sample.bytes(), frames.min(1_000)),
+    );
 
     let (wake, woken) = std::sync::mpsc::sync_channel::<()>(1);
     let preparer = Arc::clone(&log);
@@ -162,7 +191,10 @@ fn main() {
     drop(wake);
     thread.join().unwrap();
     drop((log, guard));
-    percentiles("plain write + fdatasync, after", &mut plain(&root, &clock, sample.bytes(), frames.min(1_000)));
+    percentiles(
+        "plain write + fdatasync, after",
+        &mut plain(&root, &clock, sample.bytes(), frames.min(1_000)),
+    );
 
     for run in 0..3 {
         let start = clock.monotonic();
@@ -170,15 +202,23 @@ fn main() {
         let report = verify(&raw, LEDGER, Some(&record), &mut |_, _| Ok(()));
         let took = (clock.monotonic() - start).as_secs_f64();
         assert!(report.verified(), "{report:?}");
-        println!("verify run {run}: {} entries, {:.0} entries/s", report.entries, report.entries as f64 / took);
+        println!(
+            "verify run {run}: {} entries, {:.0} entries/s",
+            report.entries,
+            report.entries as f64 / took
+        );
     }
     let start = clock.monotonic();
     let (log, _) = FilesLog::open(Arc::clone(&files), LogConfig::default(), LEDGER, &record).unwrap();
     println!("open: {:.1} ms", (clock.monotonic() - start).as_secs_f64() * 1e3);
-    for (what, from) in [("first", 0), ("middle, cold index", record.size / 2), ("middle, warm index", record.size / 2)] {
+    for (what, from) in
+        [("first", 0), ("middle, cold index", record.size / 2), ("middle, warm index", record.size / 2)]
+    {
         let start = clock.monotonic();
         log.read(Position(from), &mut |_| std::ops::ControlFlow::Break(())).unwrap();
         println!("read {what}: {:.3} ms", (clock.monotonic() - start).as_secs_f64() * 1e3);
     }
+    drop(log);
+    open_worst(&root, &clock);
     std::fs::remove_dir_all(&root).unwrap();
 }

@@ -64,7 +64,8 @@ impl FileObjects {
                 left.push(path);
             }
         })?;
-        left.iter().try_for_each(|path| self.files.remove(path).map_err(failed("removal of an unfinished object")))
+        left.iter()
+            .try_for_each(|path| self.files.remove(path).map_err(failed("removal of an unfinished object")))
     }
 
     /// Everything below the folder that is neither an object nor an unfinished one, as paths below the store's root.
@@ -84,7 +85,8 @@ impl FileObjects {
     fn walk(&self, visit: &mut dyn FnMut(String, Kind)) -> Result<(), ObjectError> {
         for shelf in self.files.list(OBJECTS_FOLDER).map_err(failed("listing"))? {
             let folder = format!("{OBJECTS_FOLDER}/{shelf}");
-            let is_shelf = shelf.len() == 2 && shelf.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+            let is_shelf =
+                shelf.len() == 2 && shelf.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
             if !is_shelf {
                 visit(folder, Kind::Foreign);
                 continue;
@@ -207,7 +209,10 @@ mod tests {
         }
         std::fs::write(folder.path().join("objects/07").join("08".repeat(32)), b"?").unwrap();
         let misplaced = format!("objects/07/{}", "08".repeat(32));
-        assert_eq!(here.foreign().unwrap(), [misplaced, "objects/07/note".to_owned(), "objects/zz".to_owned()]);
+        assert_eq!(
+            here.foreign().unwrap(),
+            [misplaced, "objects/07/note".to_owned(), "objects/zz".to_owned()]
+        );
         assert_eq!(all(&here), [name]);
         // The name is taken by what a dead process left; a new writer takes it over.
         objects(folder.path()).put(&name, b"x").unwrap();

@@ -75,7 +75,7 @@ pub(crate) fn recover(
         }
         None => None,
     };
-    // Also where nothing was torn: a killed process leaves frames in the cache that no sync has carried to the disk.
+    // A killed process leaves zeros in the cache that no sync has carried to the disk (`FSLOG-2`).
     file.sync().map_err(failed("sync", &path))?;
     for residue in &scan.residue {
         let path = segment::path_of(residue.segment);

@@ -1,7 +1,7 @@
 //! Power cuts and kills: what was acknowledged is there, in order, once, and the rest is whole or absent; also when
 //! the machine crashes again while it recovers.
 
-#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+#![expect(clippy::panic, reason = "helpers of tests")]
 
 use waag_log::contract::EventLog;
 use waag_log::frame::Frame;
@@ -197,4 +197,27 @@ fn a_failed_sync_is_not_believed_from_the_cache() {
     }
     let (log, ..) = reopen(&disk).unwrap();
     assert_eq!(log.tail().next.0, 4);
+}
+
+/// The same for the guard: what a failed swap left in the cache is either made durable at opening or not gone by.
+#[test]
+fn a_failed_swap_is_not_believed_from_the_cache() {
+    use waag_sim::fault::Op;
+    for seed in 0..16 {
+        let disk = SimDisk::new(seed);
+        let mut store = Store::create(&disk);
+        store.commits(3);
+        let frame = store.next_frame();
+        store.append(&frame).unwrap_or_else(|error| panic!("{error:?}"));
+        disk.fault_nth(Op::Sync, 0, Fault::Io);
+        assert!(store.swap().is_err());
+        drop(store);
+        disk.kill();
+        let (log, guard, record, ..) = reopen(&disk).unwrap();
+        assert_eq!(record.sequence, 4, "the cache shows the new record");
+        drop((log, guard));
+        disk.crash(&mut Prng::new(seed));
+        let (_, _, record, ..) = reopen(&disk).unwrap();
+        assert_eq!(record.sequence, 4, "what was gone by is still there");
+    }
 }

@@ -101,7 +101,7 @@ fn poisoned(store: &mut Store, error: &CommitError) {
             let refused = store.guard.swap(Some(store.sequence), &store.chain.guard(store.sequence + 1));
             assert!(matches!(refused, Err(GuardError::Poisoned)));
         }
-        other => panic!("{other:?}"),
+        CommitError::Log(_) | CommitError::Guard(_) => panic!("{error:?}"),
     }
 }
 

@@ -3,10 +3,11 @@
 //! Not here: which attributes an event has (`read.rs`).
 //! A check answers with what is wrong, as the end of a sentence that begins with the attribute's name.
 
+use crate::string::is_printable_ascii;
+
 /// The type `String`: no control characters (U+0000–U+001F, U+007F–U+009F), no Unicode noncharacters.
 pub(crate) fn string(text: &str) -> Result<(), &'static str> {
-    // Without an early end the compiler looks at many bytes at once.
-    if text.bytes().fold(true, |plain, byte| plain & matches!(byte, 0x20..=0x7e)) {
+    if is_printable_ascii(text.as_bytes()) {
         return Ok(());
     }
     for character in text.chars() {
@@ -28,20 +29,17 @@ pub(crate) fn uri_reference(text: &str) -> Result<(), &'static str> {
     if text.is_empty() {
         return Err("is empty");
     }
-    let mut bytes = text.bytes();
-    while let Some(byte) = bytes.next() {
-        let fine = match byte {
-            b'%' => {
-                let both = (bytes.next(), bytes.next());
-                matches!(both, (Some(a), Some(b)) if a.is_ascii_hexdigit() && b.is_ascii_hexdigit())
+    let other = "is not a URI reference (RFC 3986)";
+    let met = text.bytes().fold(0, |met, byte| met | class(byte));
+    if met & NO_URI != 0 {
+        return Err(other);
+    }
+    if met & PERCENT != 0 {
+        // The text before the first `%` has none to check.
+        for after in text.as_bytes().split(|byte| *byte == b'%').skip(1) {
+            if !matches!(after, [a, b, ..] if a.is_ascii_hexdigit() && b.is_ascii_hexdigit()) {
+                return Err(other);
             }
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => true,
-            b':' | b'/' | b'?' | b'#' | b'[' | b']' | b'@' => true,
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => true,
-            _ => false,
-        };
-        if !fine {
-            return Err("is not a URI reference (RFC 3986)");
         }
     }
     Ok(())
@@ -63,34 +61,63 @@ pub(crate) fn uri(text: &str) -> Result<(), &'static str> {
 /// A media type: `type/subtype` of RFC 2045 §5.1 tokens, parameters after `;` taken as they are.
 pub(crate) fn media_type(text: &str) -> Result<(), &'static str> {
     string(text)?;
-    let essence = text.split_once(';').map_or(text, |(essence, _)| essence).trim_end_matches(' ');
-    let token = |part: &str| !part.is_empty() && part.bytes().all(is_token);
-    match essence.split_once('/') {
-        Some((kind, sub)) if token(kind) && token(sub) => Ok(()),
-        Some(_) | None => Err("is not a media type (RFC 2045)"),
+    let rest = match after_token(text.as_bytes()) {
+        Some([b'/', sub @ ..]) => after_token(sub),
+        Some(_) | None => None,
+    };
+    match rest.map(|rest| rest.iter().find(|byte| **byte != b' ')) {
+        Some(None | Some(b';')) => Ok(()),
+        Some(Some(_)) | None => Err("is not a media type (RFC 2045)"),
     }
 }
 
-/// A character of an RFC 2045 §5.1 token: printable ASCII without the `tspecials`.
-fn is_token(byte: u8) -> bool {
-    let special = matches!(
-        byte,
-        b'(' | b')'
-            | b'<'
-            | b'>'
-            | b'@'
-            | b','
-            | b';'
-            | b':'
-            | b'\\'
-            | b'"'
-            | b'/'
-            | b'['
-            | b']'
-            | b'?'
-            | b'='
-    );
-    byte.is_ascii_graphic() && !special
+/// What follows the token that `bytes` begin with; `None` where they begin with none.
+fn after_token(bytes: &[u8]) -> Option<&[u8]> {
+    let end = bytes.iter().position(|byte| class(*byte) & NO_TOKEN != 0).unwrap_or(bytes.len());
+    if end == 0 { None } else { bytes.get(end..) }
+}
+
+/// A byte that no URI has (RFC 3986 §2).
+const NO_URI: u8 = 1;
+/// The byte that two hex digits must follow in a URI.
+const PERCENT: u8 = 2;
+/// A byte that no token of RFC 2045 §5.1 has: white space, a control character, none of ASCII, or a `tspecial`.
+const NO_TOKEN: u8 = 4;
+
+/// What each byte is, as bits.
+const CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
+    let (mut at, mut byte) = (0, 0_u8);
+    while at < classes.len() {
+        #[expect(clippy::indexing_slicing, reason = "the compiler runs this, within the bound above")]
+        {
+            classes[at] = classified(byte);
+        }
+        at += 1;
+        byte = byte.wrapping_add(1);
+    }
+    classes
+};
+
+const fn classified(byte: u8) -> u8 {
+    let uri = match byte {
+        b'%' => PERCENT,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => 0,
+        b':' | b'/' | b'?' | b'#' | b'[' | b']' | b'@' => 0,
+        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => 0,
+        _ => NO_URI,
+    };
+    let token = match byte {
+        b'(' | b')' | b'<' | b'>' | b'@' | b',' | b';' | b':' | b'\\' | b'"' => NO_TOKEN,
+        b'/' | b'[' | b']' | b'?' | b'=' => NO_TOKEN,
+        0x21..=0x7e => 0,
+        _ => NO_TOKEN,
+    };
+    uri | token
+}
+
+fn class(byte: u8) -> u8 {
+    CLASSES.get(usize::from(byte)).copied().unwrap_or(NO_URI | NO_TOKEN)
 }
 
 /// The type `Timestamp`: a date and time of RFC 3339 §5.6, of any year from 0000 to 9999.
@@ -174,10 +201,22 @@ mod tests {
 
     #[test]
     fn uris_and_references_follow_rfc_3986() {
-        for good in ["/", "a", "urn:x:y", "https://a.example/b?c=%20#d", "mailto:a@b.example", "//[::1]:8/"] {
+        for good in [
+            "/",
+            "a",
+            "urn:x:y",
+            "https://a.example/b?c=%20#d",
+            "mailto:a@b.example",
+            "//[::1]:8/",
+            "%41%42",
+            "a%4F",
+        ] {
             assert_eq!(uri_reference(good), Ok(()), "{good}");
         }
-        for bad in ["", "a b", "ü", "%", "%2", "%2g", "<a>", "a\\b", "{x}", "a\"b", "^", "`", "|"] {
+        for bad in [
+            "", "a b", "ü", "%", "%2", "%2g", "%%41", "%4%41", "a%20%", "<a>", "a\\b", "{x}", "a\"b", "^",
+            "`", "|",
+        ] {
             assert!(uri_reference(bad).is_err(), "{bad}");
         }
         for good in ["urn:x", "https://a.example/s", "x+y-z.9:q"] {
@@ -190,12 +229,35 @@ mod tests {
 
     #[test]
     fn media_types_are_two_tokens() {
-        for good in
-            ["application/json", "text/plain; charset=utf-8", "application/vnd.a+json", "a/b ;c=\"d\""]
-        {
+        for good in [
+            "application/json",
+            "text/plain; charset=utf-8",
+            "application/vnd.a+json",
+            "a/b ;c=\"d\"",
+            "a/b  ",
+            "a/b;",
+            "a/b  ;ü",
+        ] {
             assert_eq!(media_type(good), Ok(()), "{good}");
         }
-        for bad in ["", "json", "/json", "text/", "a b/c", "a/b/c", "a/b\n", "a/(b)", " a/b"] {
+        for bad in [
+            "",
+            "json",
+            "/json",
+            "text/",
+            "a b/c",
+            "a/b/c",
+            "a/b\n",
+            "a/(b)",
+            " a/b",
+            "a /b",
+            "a/ b",
+            "a/b c;d",
+            "/",
+            "a/;b",
+            "a",
+            "a/b\u{e9}",
+        ] {
             assert!(media_type(bad).is_err(), "{bad}");
         }
     }

@@ -19,6 +19,7 @@ mod lines;
 mod number;
 mod read;
 mod refusal;
+mod string;
 mod write;
 
 pub use lines::{Line, Lines};

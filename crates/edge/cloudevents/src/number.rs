@@ -1,24 +1,84 @@
 //! A JSON number's text becomes an exact integer or decimal, with the digits it was written with (`CE-2`).
 //!
-//! Not here: whether the text is a number at all (the grammar is checked by the caller).
+//! Not here: where a number may stand (`json.rs`).
 //! A zero's sign is not kept: `-0` is the integer 0.
 
 use waag_model::limits::{NUMBER_DIGITS_MAX, NUMBER_EXPONENT_MAX};
 use waag_model::value::{Decimal, Value};
 
-/// Digits that a signed 64-bit integer always holds.
-const SHORT_DIGITS_MAX: usize = 18;
+/// Longest text whose digits a signed 64-bit integer always holds.
+const SHORT_BYTES_MAX: usize = 18;
 
-/// Reads a number that the JSON grammar (RFC 8259 §6) has already accepted; `None` where it is out of range.
+/// Why there is no number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NumberFault {
+    /// A number, but with more digits or a larger exponent than is kept.
+    OutOfRange,
+    /// Another byte than the grammar has, at this place.
+    Form(usize),
+    /// The text ends where a digit is missing.
+    End,
+}
+
+/// Reads the number that begins at `from` (RFC 8259 §6); answers with the byte after it too.
+///
+/// Short numbers without an exponent, which most are, are added up on the way; [`read_number`] takes the others.
+pub(crate) fn scan_number(text: &str, from: usize) -> Result<(Value<'static>, usize), NumberFault> {
+    let bytes = text.as_bytes();
+    let negative = bytes.get(from) == Some(&b'-');
+    let whole = if negative { from + 1 } else { from };
+    // Wraps where the number is long, and is not used then.
+    let mut magnitude = 0;
+    let mut end = digits(bytes, whole, &mut magnitude)?;
+    if bytes.get(whole) == Some(&b'0') && end > whole + 1 {
+        return Err(NumberFault::Form(whole + 1));
+    }
+    let mut fraction = None;
+    if bytes.get(end) == Some(&b'.') {
+        let point = end;
+        end = digits(bytes, point + 1, &mut magnitude)?;
+        fraction = Some(end - point - 1);
+    }
+    let mut short = end - from <= SHORT_BYTES_MAX;
+    if let Some(b'e' | b'E') = bytes.get(end) {
+        let signed = matches!(bytes.get(end + 1), Some(b'+' | b'-'));
+        end = digits(bytes, if signed { end + 2 } else { end + 1 }, &mut magnitude)?;
+        short = false;
+    }
+    let number = if short {
+        let significand = if negative { -i128::from(magnitude) } else { i128::from(magnitude) };
+        match fraction {
+            None => Some(Value::Integer(significand)),
+            Some(scale) => i32::try_from(scale)
+                .ok()
+                .map(|scale| Value::Decimal(Decimal { significand, exponent: -scale })),
+        }
+    } else {
+        text.get(from..end).and_then(read_number)
+    };
+    number.map(|number| (number, end)).ok_or(NumberFault::OutOfRange)
+}
+
+/// Adds the digits from `from` on, of which there must be one, to `magnitude`; answers with the byte after them.
+#[inline]
+fn digits(bytes: &[u8], from: usize, magnitude: &mut u64) -> Result<usize, NumberFault> {
+    let mut at = from;
+    while let Some(digit @ b'0'..=b'9') = bytes.get(at) {
+        *magnitude = magnitude.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+        at += 1;
+    }
+    match bytes.get(at) {
+        _ if at > from => Ok(at),
+        Some(_) => Err(NumberFault::Form(at)),
+        None => Err(NumberFault::End),
+    }
+}
+
+/// Reads a number that the JSON grammar has already accepted; `None` where it is out of range.
 ///
 /// Zeros before the first other digit do not count as digits. The exponent that is limited is the one that is kept:
 /// that of the significand taken as an integer.
-pub(crate) fn read_number(text: &str) -> Option<Value<'static>> {
-    if text.len() <= SHORT_DIGITS_MAX
-        && let Ok(short) = text.parse::<i64>()
-    {
-        return Some(Value::Integer(i128::from(short)));
-    }
+fn read_number(text: &str) -> Option<Value<'static>> {
     let (negative, unsigned) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
         None => (false, text),
@@ -65,6 +125,49 @@ mod tests {
 
     fn decimal(significand: i128, exponent: i32) -> Option<Value<'static>> {
         Some(Value::Decimal(Decimal { significand, exponent }))
+    }
+
+    /// Both ways to the same number, which must agree where both are taken.
+    fn read_number(text: &str) -> Option<Value<'static>> {
+        let long = super::read_number(text);
+        let scanned = scan_number(text, 0);
+        assert_eq!(scanned.clone().ok(), long.clone().map(|number| (number, text.len())), "{text}");
+        let within = format!("[{text},1");
+        assert_eq!(scan_number(&within, 1), scanned.map(|(number, end)| (number, end + 1)), "{within}");
+        long
+    }
+
+    #[test]
+    fn short_and_long_numbers_meet_without_a_gap() {
+        for sign in ["", "-"] {
+            for len in 1..=24 {
+                for digit in ["1", "9"] {
+                    let whole = digit.repeat(len);
+                    let value = format!("{sign}{whole}").parse::<i128>().unwrap();
+                    assert_eq!(read_number(&format!("{sign}{whole}")), Some(Value::Integer(value)));
+                    let scale = i32::try_from(len).unwrap();
+                    assert_eq!(read_number(&format!("{sign}0.{whole}")), decimal(value, -scale));
+                    assert_eq!(read_number(&format!("{sign}{whole}e0")), decimal(value, 0));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_number_in_another_form_says_where() {
+        for (text, fault) in [
+            ("-", NumberFault::End),
+            ("1.", NumberFault::End),
+            ("1e", NumberFault::End),
+            ("1e+", NumberFault::End),
+            ("-a", NumberFault::Form(1)),
+            ("012", NumberFault::Form(1)),
+            ("-00", NumberFault::Form(2)),
+            ("1.e1", NumberFault::Form(2)),
+            ("1e+-1", NumberFault::Form(3)),
+        ] {
+            assert_eq!(scan_number(text, 0), Err(fault), "{text}");
+        }
     }
 
     #[test]

@@ -7,7 +7,6 @@ use std::borrow::Cow;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use jiter::Peek;
 use waag_model::event::{Data, Event};
 use waag_model::limits::{
     ATTRIBUTE_BYTES_MAX, EXTENSION_NAME_BYTES_MAX, EXTENSIONS_MAX, SOURCE_BYTES_MAX, TYPE_BYTES_MAX,
@@ -46,8 +45,8 @@ pub fn read_value(bytes: &[u8]) -> Result<Value<'_>, Refusal> {
 
 fn whole_value(bytes: &[u8]) -> Result<Value<'_>, Fault> {
     let mut reader = JsonReader::new(bytes)?;
-    let peek = reader.peek()?;
-    let value = reader.value(peek, 0)?;
+    let first = reader.peek()?;
+    let value = reader.value(first, 0)?;
     reader.finish()?;
     Ok(value)
 }
@@ -88,7 +87,7 @@ impl<'a> Slot<'a> {
 
 fn event(bytes: &[u8]) -> Result<Event<'_>, Fault> {
     let mut reader = JsonReader::new(bytes)?;
-    if reader.peek()? != Peek::Object {
+    if reader.peek()? != b'{' {
         // Text that is no JSON at all is told apart from JSON that is no object.
         return Err(match whole_value(bytes) {
             Ok(_) => fault(Reason::NotAnObject, reader.offset()),
@@ -136,17 +135,17 @@ fn core<'a>(
     if !matches!(slot, Slot::Unmet) {
         return Err(fault(Reason::DuplicateName(name.to_owned()), reader.offset()));
     }
-    let peek = reader.peek()?;
+    let first = reader.peek()?;
     let at = reader.offset();
-    let text = match peek {
-        Peek::Null => {
-            reader.value(peek, 0)?;
+    let text = match first {
+        b'n' => {
+            reader.value(first, 0)?;
             *slot = Slot::Null;
             return Ok(());
         }
-        Peek::String => reader.string()?,
+        b'"' => reader.string()?,
         _ => {
-            reader.value(peek, 0)?;
+            reader.value(first, 0)?;
             return Err(bad(name, "is not a string", at));
         }
     };
@@ -165,7 +164,7 @@ fn core<'a>(
 }
 
 fn data<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>) -> Result<(), Fault> {
-    let peek = reader.peek()?;
+    let first = reader.peek()?;
     let at = reader.offset();
     if draft.data.is_some() {
         return Err(fault(Reason::DuplicateName("data".to_owned()), at));
@@ -174,23 +173,23 @@ fn data<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>) -> Result<(), Fa
         return Err(fault(Reason::TwoBodies, at));
     }
     reader.start_counting();
-    draft.data = Some(reader.value(peek, 0)?);
+    draft.data = Some(reader.value(first, 0)?);
     Ok(())
 }
 
 fn binary(reader: &mut JsonReader<'_>, draft: &mut Draft<'_>) -> Result<(), Fault> {
-    let peek = reader.peek()?;
+    let first = reader.peek()?;
     let at = reader.offset();
     if draft.binary.is_some() {
         return Err(fault(Reason::DuplicateName("data_base64".to_owned()), at));
     }
-    if peek == Peek::Null {
-        reader.value(peek, 0)?;
+    if first == b'n' {
+        reader.value(first, 0)?;
         draft.binary = Some(None);
         return Ok(());
     }
-    if peek != Peek::String {
-        reader.value(peek, 0)?;
+    if first != b'"' {
+        reader.value(first, 0)?;
         return Err(fault(Reason::BadBase64, at));
     }
     let text = reader.string()?;
@@ -204,7 +203,7 @@ fn binary(reader: &mut JsonReader<'_>, draft: &mut Draft<'_>) -> Result<(), Faul
 
 /// An optional attribute or an extension: string, boolean or 32-bit integer (CloudEvents §3.1).
 fn further<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>, name: &str) -> Result<Value<'a>, Fault> {
-    let peek = reader.peek()?;
+    let first = reader.peek()?;
     let at = reader.offset();
     let optional = OPTIONAL_NAMES.contains(&name);
     if !optional {
@@ -220,10 +219,10 @@ fn further<'a>(reader: &mut JsonReader<'a>, draft: &mut Draft<'a>, name: &str) -
         let reason = if optional { twice() } else { Reason::TooManyExtensions };
         return Err(fault(reason, at));
     }
-    let value = match peek {
-        Peek::String => Value::Text(further_text(reader, name, at)?),
-        Peek::Null | Peek::True | Peek::False => reader.value(peek, 0)?,
-        _ => match reader.value(peek, 0)? {
+    let value = match first {
+        b'"' => Value::Text(further_text(reader, name, at)?),
+        b'n' | b't' | b'f' => reader.value(first, 0)?,
+        _ => match reader.value(first, 0)? {
             Value::Integer(integer) if i32::try_from(integer).is_ok() => Value::Integer(integer),
             Value::Integer(_) => return Err(bad(name, "is no integer of 32 bits", at)),
             Value::Null
@@ -270,8 +269,8 @@ fn finished(draft: Draft<'_>, end: usize) -> Result<Event<'_>, Fault> {
     let kind = draft.kind.text().ok_or_else(|| missing("type"))?;
     let twice = |name: DuplicateName| fault(Reason::DuplicateName(quoted(&name.0)), end);
     let mut attributes = Object::from_members(draft.further).map_err(twice)?;
-    if attributes.members().iter().any(|(_, value)| *value == Value::Null) {
-        let set = attributes.members().iter().filter(|(_, value)| *value != Value::Null).cloned();
+    if attributes.members().iter().any(|(_, value)| matches!(value, Value::Null)) {
+        let set = attributes.members().iter().filter(|(_, value)| !matches!(value, Value::Null)).cloned();
         attributes = Object::from_members(set.collect()).map_err(twice)?;
     }
     let data = match (draft.data, draft.binary.flatten()) {

@@ -1,6 +1,9 @@
 //! RFC 8259, case by case, in the three classes of the well-known JSON test suites: must be taken (`y_`), must be
 //! refused (`n_`), left open by the RFC (`i_`) with what is decided here.
 
+#[path = "support/oracle.rs"]
+mod oracle;
+
 use std::borrow::Cow;
 
 use waag_cloudevents::{Reason, read_value};
@@ -54,6 +57,7 @@ fn y_cases_are_taken_with_their_value() {
     ];
     for (input, want) in cases {
         assert_eq!(read_value(input.as_bytes()).unwrap_or_else(|r| panic!("{input}: {r}")), want, "{input}");
+        assert!(oracle::agrees_on(input.as_bytes()), "{input}");
     }
 }
 
@@ -139,6 +143,7 @@ const NO_STRUCTURE: &[&str] = &[
 #[test]
 fn n_structure_cases_are_refused() {
     for input in NO_STRUCTURE {
+        assert!(!oracle::agrees_on(input.as_bytes()));
         let reason = read_value(input.as_bytes()).map(|v| format!("{v:?}")).unwrap_err().reason;
         assert!(matches!(reason, Reason::NotJson(_)), "{input:?}: {reason:?}");
     }
@@ -213,6 +218,7 @@ fn n_number_cases_are_refused() {
     for input in NO_NUMBER {
         for wrapped in [(*input).to_owned(), format!("[{input}]"), format!("{{\"a\":{input}}}")] {
             let refused = read_value(wrapped.as_bytes());
+            assert!(!oracle::agrees_on(wrapped.as_bytes()));
             let reason = refused.map(|v| format!("{v:?}")).unwrap_err().reason;
             assert!(matches!(reason, Reason::NotJson(_)), "{wrapped}: {reason:?}");
         }
@@ -253,6 +259,7 @@ fn n_string_cases_are_refused() {
     ];
     for input in cases {
         let reason = read_value(input.as_bytes()).map(|v| format!("{v:?}")).unwrap_err().reason;
+        assert!(!oracle::agrees_on(input.as_bytes()));
         assert!(matches!(reason, Reason::NotJson(_)), "{input}: {reason:?}");
     }
     for control in 0_u8..0x20 {
@@ -267,6 +274,7 @@ fn n_string_cases_are_refused() {
             let mut name = b"{".to_vec();
             name.extend_from_slice(&input);
             name.extend_from_slice(b":1}");
+            assert!(!oracle::agrees_on(&input) && !oracle::agrees_on(&name), "{control:#x}");
             assert!(
                 matches!(read_value(&name).unwrap_err().reason, Reason::NotJson(_)),
                 "{control:#x} in a name"
@@ -293,6 +301,7 @@ fn i_lone_surrogates_are_refused() {
     ];
     for input in cases {
         assert_eq!(read_value(input.as_bytes()).unwrap_err().reason, Reason::LoneSurrogate, "{input}");
+        assert!(!oracle::agrees_on(input.as_bytes()));
     }
 }
 
@@ -319,6 +328,7 @@ fn i_bytes_that_are_not_utf8_are_refused_wherever_they_stand() {
         {
             let input = [before.as_bytes(), bytes, after.as_bytes()].concat();
             let refusal = read_value(&input).unwrap_err();
+            assert!(!oracle::agrees_on(&input));
             assert_eq!((refusal.reason, refusal.offset), (Reason::NotUtf8, before.len()), "{input:x?}");
         }
     }
@@ -349,6 +359,7 @@ fn i_numbers_beyond_the_limits_are_refused_and_never_rounded() {
                 Reason::NumberOutOfRange,
                 "{wrapped}"
             );
+            assert!(!oracle::agrees_on(wrapped.as_bytes()));
         }
     }
 }
@@ -366,6 +377,7 @@ fn repeated_names_are_refused_also_behind_escapes() {
         let refusal = read_value(input.as_bytes()).unwrap_err();
         assert!(matches!(refusal.reason, Reason::DuplicateName(_)), "{input}");
         assert_eq!(refusal.path, path, "{input}");
+        assert!(!oracle::agrees_on(input.as_bytes()));
     }
     assert!(read_value(r#"{"a":{"a":1},"b":{"a":1},"A":0,"á":1}"#.as_bytes()).is_ok());
     // Longest run that a quadratic search would feel: one object of as many names as values are allowed.
@@ -395,6 +407,8 @@ fn depth_values_and_size_pass_at_their_limit_and_are_refused_above() {
     for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
         let inner = |depth| nested(open, close, depth).replace(":}", ":0}");
         assert!(read_value(inner(DEPTH_MAX).as_bytes()).is_ok());
+        assert!(oracle::agrees_on(inner(DEPTH_MAX).as_bytes()));
+        assert!(!oracle::agrees_on(inner(DEPTH_MAX + 1).as_bytes()));
         let refusal = read_value(inner(DEPTH_MAX + 1).as_bytes()).unwrap_err();
         assert_eq!(refusal.reason, Reason::TooDeep);
         assert_eq!(refusal.path.matches('/').count(), DEPTH_MAX);
@@ -403,6 +417,8 @@ fn depth_values_and_size_pass_at_their_limit_and_are_refused_above() {
 
     let zeros = |count: usize| format!("[{}]", vec!["0"; count].join(","));
     assert!(read_value(zeros(VALUES_MAX - 1).as_bytes()).is_ok());
+    assert!(oracle::agrees_on(zeros(VALUES_MAX - 1).as_bytes()));
+    assert!(!oracle::agrees_on(zeros(VALUES_MAX).as_bytes()));
     assert_eq!(read_value(zeros(VALUES_MAX).as_bytes()).unwrap_err().reason, Reason::TooManyValues);
 
     let padded = |len: usize| format!("{}[]", " ".repeat(len - 2));

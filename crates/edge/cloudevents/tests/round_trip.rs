@@ -1,6 +1,8 @@
 //! `CE-3`: what is written is read back equal, for any event and for every file of the fuzz corpus.
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
+#[path = "support/oracle.rs"]
+mod oracle;
 #[path = "support/property.rs"]
 mod property;
 
@@ -92,11 +94,13 @@ proptest! {
         let again = read_event(&out);
         prop_assert_eq!(again.as_ref(), Ok(&event), "{}", String::from_utf8_lossy(&out));
         prop_assert!(property::holds_for(&out));
+        prop_assert!(oracle::agrees_on(&out));
     }
 
     #[test]
     fn any_bytes_end_in_an_event_or_a_refusal(bytes in prop::collection::vec(any::<u8>(), 0..64)) {
         property::holds_for(&bytes);
+        oracle::agrees_on(&bytes);
     }
 
     #[test]
@@ -106,6 +110,7 @@ proptest! {
         let at = at.index(out.len());
         out[at] = byte;
         property::holds_for(&out);
+        oracle::agrees_on(&out);
         out.truncate(at);
         prop_assert!(!property::holds_for(&out), "a cut event was accepted");
     }

@@ -24,7 +24,7 @@ use crate::cbor::write;
 use crate::codec::{self, Dictionary, PLAINTEXT_BYTES_MAX};
 use crate::error::EntryError;
 use crate::form::{Codec, Entry, Part, Role, write_codec, write_part_head, write_role};
-use crate::kdf;
+use crate::kdf::{self, Hmac};
 
 const PART_INFO: &[u8] = b"waag part v1";
 const BLOB_INFO: &[u8] = b"waag blob v1";
@@ -63,7 +63,7 @@ pub fn part_secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32]) -> PartSe
 }
 
 pub(crate) fn secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32], usage: Use) -> PartSecret {
-    let prk = Zeroizing::new(kdf::extract(salt, key));
+    let prk = Hmac::new(&Zeroizing::new(kdf::extract(salt, key)));
     let info = match usage {
         Use::Part => PART_INFO,
         Use::Blob => BLOB_INFO,
@@ -71,14 +71,14 @@ pub(crate) fn secret(ledger: &LedgerId, key: &[u8; 32], salt: &[u8; 32], usage: 
     Zeroizing::new(kdf::expand(&prk, &[&ledger.0, info]))
 }
 
-fn commitment(secret: &[u8; 32], dictionary: Option<&Dictionary>) -> [u8; 32] {
+fn commitment(secret: &Hmac, dictionary: Option<&Dictionary>) -> [u8; 32] {
     match dictionary {
         None => kdf::expand(secret, &[COMMIT_INFO]),
         Some(dictionary) => kdf::expand(secret, &[COMMIT_INFO, dictionary.hash()]),
     }
 }
 
-fn cipher(secret: &[u8; 32]) -> Result<LessSafeKey, EntryError> {
+fn cipher(secret: &Hmac) -> Result<LessSafeKey, EntryError> {
     let key = Zeroizing::new(kdf::expand(secret, &[KEY_INFO]));
     let key = UnboundKey::new(&AES_256_GCM, key.as_slice()).map_err(|_| EntryError::Crypto("take a key"))?;
     Ok(LessSafeKey::new(key))
@@ -142,7 +142,7 @@ pub(crate) fn seal_as(
     if plain.len() > PLAINTEXT_BYTES_MAX {
         return Err(EntryError::PlaintextTooLong(plain.len()));
     }
-    let secret = secret(ledger, seal.key, &seal.salt, usage);
+    let secret = Hmac::new(&secret(ledger, seal.key, &seal.salt, usage));
     scratch.packed.clear();
     let codec = match seal.dictionary {
         None => {
@@ -198,6 +198,7 @@ pub(crate) fn open_as(
             Some(dictionary.filter(|given| given.name() == name).ok_or(EntryError::DictionaryMissing(name))?)
         }
     };
+    let secret = &Hmac::new(secret);
     if commitment(secret, dictionary) != part.commitment {
         return Err(EntryError::Commitment);
     }

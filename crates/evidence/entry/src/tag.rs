@@ -5,15 +5,16 @@
 //!
 //! Not here: the tag keys (`evidence/keys`).
 
-use aws_lc_rs::hmac::{self, HMAC_SHA256};
 use waag_model::ids::{LedgerId, Tag};
+
+use crate::kdf::Hmac;
 
 const IDENTITY: u8 = 1;
 const ORDERING: u8 = 2;
 
 /// A tag key, prepared.
 #[derive(Clone)]
-pub struct TagKey(hmac::Key);
+pub struct TagKey(Hmac);
 
 impl std::fmt::Debug for TagKey {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -25,28 +26,25 @@ impl TagKey {
     /// Prepares a tag key.
     #[must_use]
     pub fn new(key: &[u8; 32]) -> Self {
-        Self(hmac::Key::new(HMAC_SHA256, key))
+        Self(Hmac::new(key))
     }
 
     /// The tag of an event's identity.
     #[must_use]
     pub fn identity(&self, ledger: &LedgerId, source: &str, id: &str) -> Tag {
-        self.tag(IDENTITY, ledger, &[&(source.len() as u64).to_be_bytes(), source.as_bytes(), id.as_bytes()])
+        let length = (source.len() as u64).to_be_bytes();
+        self.tag(&[&[IDENTITY], &ledger.0, &length, source.as_bytes(), id.as_bytes()])
     }
 
     /// The tag of an ordering key, by default the event's subject.
     #[must_use]
     pub fn ordering(&self, ledger: &LedgerId, subject: &str) -> Tag {
-        self.tag(ORDERING, ledger, &[subject.as_bytes()])
+        self.tag(&[&[ORDERING], &ledger.0, subject.as_bytes()])
     }
 
-    fn tag(&self, domain: u8, ledger: &LedgerId, pieces: &[&[u8]]) -> Tag {
-        let mut context = hmac::Context::with_key(&self.0);
-        context.update(&[domain]);
-        context.update(&ledger.0);
-        pieces.iter().for_each(|piece| context.update(piece));
+    fn tag(&self, message: &[&[u8]]) -> Tag {
         let mut tag = [0; 16];
-        tag.iter_mut().zip(context.sign().as_ref()).for_each(|(to, from)| *to = *from);
+        tag.iter_mut().zip(self.0.sign(message)).for_each(|(to, from)| *to = from);
         Tag(tag)
     }
 }

@@ -1,5 +1,4 @@
 //! The fuzz corpus of stored entries, replayed by the ordinary tests: `ENTRY-1` for every file.
-#![expect(clippy::unwrap_used, reason = "a test's helpers fail loudly")]
 
 #[path = "support/property.rs"]
 mod property;

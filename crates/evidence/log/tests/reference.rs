@@ -1,6 +1,6 @@
 //! The stored form is what `docs/reference/frame.md` says, and what the golden files hold.
 
-#![expect(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "helpers of tests")]
 
 use waag_ledger::hash::{Hash, leaf_hash};
 use waag_ledger::tree::Frontier;

@@ -1,6 +1,6 @@
 //! The verifier sees what is wrong with frames whose bytes are intact: order, roots, entries, guard.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use std::ops::ControlFlow;
 
@@ -121,11 +121,13 @@ fn frames_swapped_left_out_or_twice_are_faults() {
     }
 }
 
+type Change = fn(&mut FrameFields);
+
 #[test]
 fn a_wrong_link_time_epoch_or_root_is_named() {
     let (all, chain) = frames(6);
     let guard = chain.guard(1);
-    let cases: [(&str, fn(&mut FrameFields)); 6] = [
+    let cases: [(&str, Change); 6] = [
         ("E0421", |f| f.ledger = LedgerId([9; 16])),
         ("E0423", |f| f.first = Position(f.first.0 + 1)),
         ("E0424", |f| f.previous = Hash([9; 32])),

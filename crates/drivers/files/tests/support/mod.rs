@@ -1,8 +1,7 @@
 //! A small store on a simulated disk (log and guard in folders of their own), and what tests do with it.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "helpers of tests")]
 #![allow(dead_code, reason = "each test file uses some of the helpers")]
-#![expect(clippy::allow_attributes, reason = "not every test file leaves something unused")]
 
 use std::sync::Arc;
 
@@ -128,7 +127,10 @@ pub(crate) fn recover(disk: &SimDisk, acknowledged: Vec<Frame>, offered: &[Frame
             f.header().fields.number.0 == number && f.header().fields.previous == chain.tail().header_hash
         });
         let found = read_frame(&log, chain.tail().position.0);
-        let frame = frame.filter(|f| f.bytes() == found).cloned().expect("a frame that was never offered");
+        let frame = frame
+            .filter(|f| f.bytes() == found)
+            .cloned()
+            .unwrap_or_else(|| panic!("frame {number} was never offered"));
         let entries: Vec<&[u8]> = waag_log::frame::Entries::new(frame.body()).collect();
         assert_eq!(chain.next(&entries).unwrap().bytes(), frame.bytes());
         acknowledged_now.push(frame);

@@ -1,0 +1,141 @@
+//! The command line: what may be given, and which command does it.
+//!
+//! Place: the outermost rim. Commands turn arguments into calls of [`crate::store`] and answers into text or JSON lines.
+//! Not here: any rule of the ledger.
+//!
+//! Exit codes: 0 done or verified, 1 refused or not verified, 2 wrong usage, 3 the environment failed.
+
+mod append;
+mod checkpoint;
+mod completions;
+mod disclose;
+mod explain;
+mod failure;
+mod init;
+mod input;
+mod keys;
+mod mask;
+mod output;
+mod pipeline;
+mod prove;
+mod read;
+mod receipt;
+mod schema;
+mod setting;
+mod train;
+mod verify;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use failure::{Exit, Failure};
+use output::Output;
+use setting::Setting;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done, or verified
+  1  some events were refused, or not verified
+  2  wrong usage
+  3  the environment failed: disk, permissions, another process that writes
+
+Every error has a code; `waag explain CODE` says what it means and what to do.
+
+Example:
+  waag init
+  waag append events.jsonl
+  waag verify";
+
+/// The ledger beneath your money flows: every event once, in order, sealed, provable.
+#[derive(Debug, Parser)]
+#[command(name = "waag", version, after_help = EXIT_CODES, propagate_version = true)]
+struct Cli {
+    #[command(flatten)]
+    setting: Setting,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a tenant's store: its keys, its ledger, its folders
+    Init(init::Args),
+    /// Record events: CloudEvents, one JSON object a line
+    Append(append::Args),
+    /// Show recorded events, personal fields masked
+    Read(read::Args),
+    /// Write the proof of one event, to be checked by anybody offline
+    Prove(prove::Args),
+    /// Check the whole store: every byte, every link, every root
+    Verify(verify::Args),
+    /// Show the newest signed checkpoint, and the keys that verify it
+    Checkpoint(checkpoint::Args),
+    /// List, rotate, retire and destroy keys
+    Keys(keys::Args),
+    /// Register and list schemas
+    Schema(schema::Args),
+    /// Explain an error code
+    Explain(explain::Args),
+    /// Print shell completions
+    Completions(completions::Args),
+}
+
+/// Runs the program on an argument list that begins with its own name.
+#[must_use]
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let parsed = Cli::try_parse_from(&arguments);
+    let as_json = match &parsed {
+        Ok(cli) => cli.setting.json,
+        Err(_) => arguments.iter().any(|argument| argument == "--json"),
+    };
+    let mut output = Output::new(as_json);
+    let done = match parsed {
+        Ok(cli) => dispatch(cli, &mut output),
+        // Help and version are answers; everything else is wrong usage.
+        Err(asked) if !asked.use_stderr() => output.text(&asked.to_string()).map(|()| Exit::Done),
+        Err(wrong) => Err(Failure::usage(wrong.to_string())),
+    };
+    let exit = match done.and_then(|exit| output.flush().map(|()| exit)) {
+        Ok(exit) => exit,
+        Err(failure) => {
+            output.failure(&failure);
+            failure.exit
+        }
+    };
+    exit.into()
+}
+
+fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
+    let setting = &cli.setting;
+    match cli.command {
+        Command::Init(args) => init::run(setting, &args, output),
+        Command::Append(args) => append::run(setting, &args, output),
+        Command::Read(args) => read::run(setting, &args, output),
+        Command::Prove(args) => prove::run(setting, &args, output),
+        Command::Verify(args) => verify::run(setting, &args, output),
+        Command::Checkpoint(args) => checkpoint::run(setting, &args, output),
+        Command::Keys(args) => keys::run(setting, &args, output),
+        Command::Schema(args) => schema::run(setting, &args, output),
+        Command::Explain(args) => explain::run(&args, output),
+        Command::Completions(args) => completions::run(&args, Cli::command(), output),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_command_has_an_example() {
+        let mut command = Cli::command();
+        command.clone().debug_assert();
+        command.build();
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(help.contains("Example"), "`{}` has no example", sub.get_name());
+        }
+    }
+}

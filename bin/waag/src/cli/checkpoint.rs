@@ -1,0 +1,78 @@
+//! `waag checkpoint`: the newest checkpoint that the guard holds, and the keys that verify it.
+
+use serde::Serialize;
+use waag_engine::recover::verifier_keys;
+use waag_keys::ledger::SignerInfo;
+
+use super::failure::{Exit, Failure};
+use super::output::Output;
+use super::setting::Setting;
+use crate::store::error::StoreError;
+use crate::store::reader::{OpenedReader, open_reader};
+
+const HELP: &str = "\
+The checkpoint is a C2SP signed note; a key is printed in the vkey form, `name+id+base64`.
+Keep both where the operator of this store cannot change them.
+
+Example:
+  waag checkpoint > 2026-11-21.checkpoint
+  waag checkpoint --key > ledger.vkey";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Print the public keys instead, one a line: those that sign first, then the retired ones
+    #[arg(long)]
+    key: bool,
+}
+
+/// A public key as programs read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct KeyJson {
+    pub(crate) number: u32,
+    pub(crate) vkey: String,
+    pub(crate) active: bool,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    origin: &'a str,
+    tree_size: u64,
+    root: String,
+    checkpoint: &'a str,
+    keys: Vec<KeyJson>,
+}
+
+/// The ledger's public keys: those that sign first.
+pub(crate) fn public_keys(store: &OpenedReader) -> Result<Vec<KeyJson>, Failure> {
+    let ledger = &store.ledger;
+    let infos: Vec<&SignerInfo> =
+        ledger.signers.iter().map(|signer| &signer.info).chain(&ledger.retired).collect();
+    let keys = verifier_keys(ledger).map_err(StoreError::Origin)?;
+    let json = |(info, key): (&&SignerInfo, waag_ledger::note::VerifierKey)| KeyJson {
+        number: info.number,
+        vkey: key.to_string(),
+        active: info.retired.is_none(),
+    };
+    Ok(infos.iter().zip(keys).map(json).collect())
+}
+
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let store = open_reader(&setting.place()?, &setting.options()?)?;
+    let told = store.checkpoint.checkpoint();
+    let answer = Answer {
+        origin: &told.origin,
+        tree_size: told.size,
+        root: told.root.to_string(),
+        checkpoint: store.checkpoint.note(),
+        keys: public_keys(&store)?,
+    };
+    output.answer(&answer, || {
+        if args.key {
+            answer.keys.iter().map(|key| format!("{}\n", key.vkey)).collect()
+        } else {
+            answer.checkpoint.to_owned()
+        }
+    })?;
+    Ok(Exit::Done)
+}

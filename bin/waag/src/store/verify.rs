@@ -1,0 +1,363 @@
+//! Verification of a whole store, beside its writer or without one: nothing that was acknowledged is missing or changed.
+//!
+//! In this order, each step going on behind the faults of those before it, as far as it can:
+//! places → guard → state → vault and keys → guard's signature → log with every entry → objects → derived files.
+//!
+//! What lies beyond the guard was never acknowledged and is told as residue. Derived files are compared with what they
+//! are derived from; where they differ that is a note, and they are made again unless a writer runs.
+//!
+//! - `VERIFY-1`: a report without faults has a guard whose signature holds, a log that reaches it, and its root computed
+//!   anew from every entry.
+//! - `VERIFY-2`: a store that is empty, missing, cut, or of an unknown form is never verified.
+//! - `VERIFY-3`: every fault names its file, and where in it: an offset, or for the state a table and record.
+
+mod derived;
+mod entries;
+mod objects;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use waag_engine::recover::{self, check_guard};
+use waag_files::guard::GUARD_FILE;
+use waag_files::vault::VAULT_FILE;
+use waag_files::walk::RawFiles;
+use waag_keys::keyring::Keyring;
+use waag_keys::ledger::LedgerKeys;
+use waag_keys::state::{self, Extent, State, Table};
+use waag_keys::vault::VaultError;
+use waag_ledger::hash::Hash;
+use waag_log::guard::GuardRecord;
+use waag_log::verify::LogFault;
+use waag_model::ids::{LedgerId, Position};
+use waag_sqlite::state::{STATE_FILE, SqliteState};
+
+use self::derived::Derived;
+use self::entries::EntryCheck;
+use super::error::StoreError;
+use super::options::Options;
+use super::place::{LEDGER, Place};
+use super::reader::{open_keys, read_guard};
+
+/// Most faults that are kept one by one.
+pub const FAULTS_MAX: usize = 1_000;
+
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Depth {
+    /// Open every part whose key is there, and look every identity up.
+    pub deep: bool,
+    /// Make derived files again where they are wrong and no writer runs.
+    pub rebuild: bool,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The file.
+    pub file: PathBuf,
+    /// Where in it, in bytes, where that can be said.
+    pub offset: Option<u64>,
+    /// The first position concerned, where it is known.
+    pub position: Option<Position>,
+    /// The state's table and record, where it is one's.
+    pub record: Option<(String, String)>,
+    /// The stable code.
+    pub code: &'static str,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// A derived file that was not what it is derived from, or is behind it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The file or folder.
+    pub file: PathBuf,
+    /// What was found.
+    pub what: String,
+    /// It was made again, or removed so that the next opening makes it.
+    pub rebuilt: bool,
+}
+
+/// What a verification found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Entries under the guard.
+    pub entries: u64,
+    /// Frames under the guard.
+    pub frames: u64,
+    /// Bytes of these frames.
+    pub bytes: u64,
+    /// The root computed over all entries, where it could be computed.
+    pub root: Option<Hash>,
+    /// The checkpoint's origin, where the guard could be read.
+    pub origin: Option<String>,
+    /// Objects that were read.
+    pub objects: u64,
+    /// The first [`FAULTS_MAX`] faults.
+    pub faults: Vec<Fault>,
+    /// How many there are.
+    pub faults_total: u64,
+    /// Whole frames beyond the guard, and their entries.
+    pub residue_frames: u64,
+    /// Entries in these.
+    pub residue_entries: u64,
+    /// What else lies beyond the guard.
+    pub residue: Vec<Fault>,
+    /// What was found about derived files and the like; no fault.
+    pub notes: Vec<Note>,
+    /// The guard is reached and every step was taken.
+    complete: bool,
+}
+
+impl Report {
+    /// Whether everything that was acknowledged is there and unchanged (`VERIFY-1`).
+    #[must_use]
+    pub fn verified(&self) -> bool {
+        self.complete && self.faults_total == 0 && self.entries > 0 && self.root.is_some()
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        self.faults_total += 1;
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(fault);
+        }
+    }
+
+    /// A fault of a whole file.
+    fn file_fault(&mut self, file: PathBuf, code: &'static str, reason: String) {
+        self.fault(Fault { file, offset: Some(0), position: None, record: None, code, reason });
+    }
+
+    fn note(&mut self, file: PathBuf, what: impl Into<String>, rebuilt: bool) {
+        self.notes.push(Note { file, what: what.into(), rebuilt });
+    }
+}
+
+/// How far it is: entries checked, entries to check.
+pub type Progress<'p> = &'p mut dyn FnMut(u64, u64);
+
+/// The keys as far as they could be opened.
+struct Keys {
+    keyring: Arc<Keyring>,
+    ledger: LedgerKeys,
+}
+
+/// Verifies a store.
+///
+/// # Errors
+/// Only where the caller can do something about it before anything is said: [`VaultError::Passphrase`] is missing or
+/// wrong. Everything else is in the report.
+pub fn verify(
+    place: &Place,
+    options: &Options,
+    depth: Depth,
+    progress: Progress<'_>,
+) -> Result<Report, StoreError> {
+    let mut report = Report::default();
+    if let Err(error) = place.must_exist() {
+        let folder = if place.data.is_dir() { &place.state } else { &place.data };
+        report.file_fault(folder.clone(), error.code(), error.to_string());
+        return Ok(report);
+    }
+    let guard = check_guard_file(place, &mut report);
+    let state = check_state(place, &mut report);
+    let keys = match &state {
+        Some(state) => check_keys(place, options, Arc::clone(state), &mut report)?,
+        None => None,
+    };
+    if let (Some(guard), Some(keys), Some(state)) = (&guard, &keys, &state) {
+        check_signature(place, guard, keys, &**state, &mut report);
+    }
+    let ledger = keys.as_ref().map(|keys| keys.ledger.id).or(guard.as_ref().map(|guard| guard.ledger));
+    let Some(ledger) = ledger else { return Ok(report) };
+    let objects = objects::check(place, &mut report);
+    let found = check_log(
+        place,
+        options,
+        depth,
+        (ledger, guard.as_ref(), keys.as_ref()),
+        objects,
+        &mut report,
+        progress,
+    );
+    let (Some(guard), Some(keys)) = (guard, keys) else { return Ok(report) };
+    if report.entries == 0 && report.faults_total == 0 {
+        let reason = StoreError::Empty;
+        report.file_fault(place.data.clone(), reason.code(), reason.to_string());
+    }
+    let rebuild = depth.rebuild && report.faults_total == 0;
+    Derived { place, guard: &guard, ledger: keys.ledger.id }.check(&found, rebuild, &mut report);
+    report.complete = found.guard_reached;
+    Ok(report)
+}
+
+fn check_guard_file(place: &Place, report: &mut Report) -> Option<GuardRecord> {
+    let file = place.state.join(GUARD_FILE);
+    let inspection = match read_guard(&*place.state_files()) {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let reason = with_cause(&error);
+            report.file_fault(file, error.code(), reason);
+            return None;
+        }
+    };
+    for (offset, fault) in &inspection.faults {
+        report.fault(Fault {
+            file: file.clone(),
+            offset: Some(*offset),
+            position: None,
+            record: None,
+            code: fault.code(),
+            reason: fault.to_string(),
+        });
+    }
+    if inspection.record.is_none() && inspection.faults.is_empty() {
+        let error = StoreError::NoGuard;
+        report.file_fault(file, error.code(), error.to_string());
+    }
+    inspection.record
+}
+
+fn check_state(place: &Place, report: &mut Report) -> Option<Arc<dyn State>> {
+    let file = place.state.join(STATE_FILE);
+    let state = match SqliteState::open_read_only(&place.state) {
+        Ok(state) => state,
+        Err(error) => {
+            let (code, reason) = (error.code(), error.to_string());
+            report.fault(state_fault(file, fault_of(&error), code, reason));
+            return None;
+        }
+    };
+    let damaged =
+        |reason: String| state::StateError::Damaged(state::Fault { place: state::Place::Store, reason });
+    let code = damaged(String::new()).code();
+    match state.check(Extent::All) {
+        Ok(check) => {
+            for fault in &check.faults {
+                report.fault(state_fault(file.clone(), Some(&fault.place), code, fault.reason.clone()));
+            }
+            report.faults_total += check.faults_more;
+        }
+        Err(error) => report.fault(state_fault(file, fault_of(&error), error.code(), error.to_string())),
+    }
+    Some(Arc::new(state))
+}
+
+fn fault_of(error: &state::StateError) -> Option<&state::Place> {
+    if let state::StateError::Damaged(fault) = error { Some(&fault.place) } else { None }
+}
+
+fn state_fault(file: PathBuf, place: Option<&state::Place>, code: &'static str, reason: String) -> Fault {
+    let record = match place {
+        Some(state::Place::Record { table, key }) => {
+            let name =
+                Table::of_code(*table).map_or_else(|| table.to_string(), |table| table.name().to_owned());
+            Some((name, hex::encode(key)))
+        }
+        Some(state::Place::Head) => Some(("head".to_owned(), String::new())),
+        Some(state::Place::Store) | None => None,
+    };
+    Fault { file, offset: None, position: None, record, code, reason }
+}
+
+/// Opens vault and keys; a vault that only lacks its passphrase is the caller's matter.
+fn check_keys(
+    place: &Place,
+    options: &Options,
+    state: Arc<dyn State>,
+    report: &mut Report,
+) -> Result<Option<Keys>, StoreError> {
+    let opened = open_keys(place, state, options).and_then(|(_, keyring)| {
+        let ledger = keyring.ledger(LEDGER)?;
+        Ok(Keys { keyring, ledger })
+    });
+    match opened {
+        Ok(keys) => Ok(Some(keys)),
+        Err(StoreError::Vault(VaultError::Passphrase)) => Err(StoreError::Vault(VaultError::Passphrase)),
+        Err(error) => {
+            // What the vault itself says is its file's; all else stands in the state.
+            let is_vaults = matches!(error, StoreError::Vault(_));
+            let file = place.state.join(if is_vaults { VAULT_FILE } else { STATE_FILE });
+            report.file_fault(file, error.code(), with_cause(&error));
+            Ok(None)
+        }
+    }
+}
+
+fn check_signature(place: &Place, guard: &GuardRecord, keys: &Keys, state: &dyn State, report: &mut Report) {
+    match check_guard(&keys.ledger, guard) {
+        Ok(checkpoint) => report.origin = Some(checkpoint.checkpoint().origin.clone()),
+        Err(error) => report.file_fault(place.state.join(GUARD_FILE), error.code(), error.to_string()),
+    }
+    let generation = state.check(Extent::Head).map(|check| check.head.generation.0);
+    if let Ok(found) = generation
+        && found < guard.keys_generation
+    {
+        let error = recover::OpenError::StateBehindGuard { state: found, guard: guard.keys_generation };
+        report.file_fault(place.state.join(STATE_FILE), error.code(), error.to_string());
+    }
+}
+
+/// What the walk over the log leaves for the steps behind it.
+pub(crate) struct Walked {
+    guard_reached: bool,
+    /// The registrations that the log has.
+    schemas: super::schemas::Schemas,
+    /// What the identity index said about itself.
+    identity: Option<String>,
+}
+
+fn check_log(
+    place: &Place,
+    options: &Options,
+    depth: Depth,
+    (ledger, guard, keys): (LedgerId, Option<&GuardRecord>, Option<&Keys>),
+    objects: Vec<Hash>,
+    report: &mut Report,
+    progress: Progress<'_>,
+) -> Walked {
+    let size = guard.map_or(0, |guard| guard.size);
+    let keyring = keys.map(|keys| Arc::clone(&keys.keyring));
+    let mut check = EntryCheck::new(place, options, depth, ledger, keyring, objects);
+    let log = RawFiles::new(place.data_files(), ledger);
+    let mut look = |position: Position, bytes: &[u8]| {
+        progress(position.0, size);
+        check.entry(position, bytes)
+    };
+    let found = waag_log::verify::verify(&log, ledger, guard, &mut look);
+    progress(size, size);
+    report.entries = found.entries;
+    report.frames = found.frames;
+    report.bytes = found.bytes;
+    report.root = found.root;
+    report.residue_frames = found.residue_frames;
+    report.residue_entries = found.residue_entries;
+    report.faults_total += found.faults_total.saturating_sub(found.faults.len() as u64);
+    for fault in &found.faults {
+        let root = if fault.file == GUARD_FILE { &place.state } else { &place.data };
+        report.fault(log_fault(root, fault));
+    }
+    report.residue.extend(found.residue.iter().map(|fault| log_fault(&place.data, fault)));
+    let (schemas, identity) = check.finish();
+    Walked { guard_reached: found.verified(), schemas, identity }
+}
+
+fn log_fault(root: &Path, fault: &LogFault) -> Fault {
+    Fault {
+        file: root.join(&fault.file),
+        offset: Some(fault.offset),
+        position: fault.position,
+        record: None,
+        code: fault.code,
+        reason: fault.reason.clone(),
+    }
+}
+
+/// An error with its cause behind it.
+fn with_cause(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(cause) => format!("{error}: {cause}"),
+        None => error.to_string(),
+    }
+}

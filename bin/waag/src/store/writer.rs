@@ -1,0 +1,293 @@
+//! A store opened to write: every driver in its place, the engine running, the upkeep behind it.
+//!
+//! Order of opening: state (its lock is the store's) → vault and keys → guard → log, cut and repaired → stored hashes and
+//! identity index, made whole → schemas → the engine's threads. Order of closing: the engine, after everything under way
+//! is done → upkeep → stored hashes synced → log, guard, state.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use waag_domain::passthrough::Passthrough;
+use waag_engine::engine::{Engine, Start};
+use waag_engine::identity::IdentityError;
+use waag_engine::reader::Reader;
+use waag_engine::recover::{self, IDENTITY_FOLDER, Progress};
+use waag_engine::registry::Registry;
+use waag_engine::runtime::{Status, World, Writer};
+use waag_engine::sealer::Sealer;
+use waag_files::guard::{FileGuard, Inspection};
+use waag_files::hashes::HashFile;
+use waag_files::log::FilesLog;
+use waag_files::objects::FileObjects;
+use waag_files::recover::Recovery;
+use waag_files::vault::FileVault;
+use waag_keys::keyring::Keyring;
+use waag_keys::ledger::LedgerKeys;
+use waag_keys::state::State;
+use waag_ledger::checkpoint::Checkpoint;
+use waag_ledger::hash::Hash;
+use waag_ledger::proof::InclusionProof;
+use waag_log::contract::EventLog;
+use waag_log::hashes::StoredHashes;
+use waag_log::objects::Objects;
+use waag_model::ids::Position;
+use waag_sqlite::state::SqliteState;
+use waag_stdx::clock::Clock;
+use waag_stdx::entropy::SystemEntropy;
+use waag_stdx::files::Files;
+
+use super::error::StoreError;
+use super::options::Options;
+use super::place::{HASHES_FILE, LEDGER, Place};
+use super::proof::prove;
+use super::reader::open_keys;
+use super::schemas::Schemas;
+use super::upkeep::{ScrubStatus, Upkeep};
+
+/// A store, opened to write. Dropping it finishes what is under way and closes it.
+pub struct OpenedStore {
+    /// Where it is.
+    pub place: Place,
+    /// Seals events; shared by all sealing threads.
+    pub sealer: Arc<Sealer<Passthrough>>,
+    /// Reads entries back, also those that are not guarded yet.
+    pub reader: Reader,
+    /// The log.
+    pub log: Arc<FilesLog>,
+    /// The stored hashes.
+    pub hashes: Arc<HashFile>,
+    /// The tenant's keys.
+    pub keyring: Arc<Keyring>,
+    /// The vault.
+    pub vault: Arc<FileVault>,
+    /// The state.
+    pub state: Arc<dyn State>,
+    /// The ledger's keys as they were opened.
+    pub ledger: LedgerKeys,
+    /// What the log's driver found beyond the guard.
+    pub recovery: Recovery,
+    /// What the guard's two slots held.
+    pub guard: Inspection,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    schemas: Mutex<Schemas>,
+    /// The running writer; of what follows, fields drop in the order they stand.
+    pub writer: Writer,
+    upkeep: Upkeep,
+    closing: Closing,
+}
+
+/// What is done when the engine's threads have ended.
+struct Closing {
+    hashes: Arc<HashFile>,
+    place: Place,
+    /// The engine found the identity index damaged.
+    identity_is_damaged: bool,
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Derived, both: what fails here is mended at the next opening.
+        drop(StoredHashes::sync(&*self.hashes));
+        if self.identity_is_damaged {
+            drop(remove_identity(&*self.place.data_files(), &self.place));
+        }
+    }
+}
+
+impl std::fmt::Debug for OpenedStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OpenedStore").field("place", &self.place).finish_non_exhaustive()
+    }
+}
+
+/// What is opened before the engine can start.
+struct Parts {
+    state: Arc<dyn State>,
+    vault: Arc<FileVault>,
+    keyring: Arc<Keyring>,
+    ledger: LedgerKeys,
+    guard: FileGuard,
+    inspection: Inspection,
+    log: Arc<FilesLog>,
+    recovery: Recovery,
+    objects: Arc<dyn Objects>,
+    hashes: Arc<HashFile>,
+    files: Arc<dyn Files>,
+}
+
+/// Opens a store to write; `progress` hears how far a long recovery is (entries read, entries to read).
+///
+/// # Errors
+/// [`StoreError`]; [`StoreError::InUse`] where another process has it.
+pub fn open_writer(
+    place: &Place,
+    options: &Options,
+    progress: Progress<'_>,
+) -> Result<OpenedStore, StoreError> {
+    let parts = open_parts(place, options)?;
+    let start = recovered(place, options, &parts, progress)?;
+    let Parts { state, vault, keyring, ledger, guard, inspection, log, recovery, objects, hashes, files } =
+        parts;
+    let reader = Reader {
+        ledger: ledger.id,
+        log: Arc::clone(&log) as Arc<dyn EventLog>,
+        keyring: Arc::clone(&keyring),
+        objects: Arc::clone(&objects),
+        registry: Arc::new(Registry::default()),
+    };
+    let (schemas, registry) = load_schemas(place, &*files, &reader)?;
+    let reader = Reader { registry: Arc::new(registry.clone()), ..reader };
+    let entropy = Arc::new(SystemEntropy::new());
+    let sealer =
+        Arc::new(Sealer::new(Passthrough, &ledger, Arc::clone(&keyring), entropy, objects, registry));
+    let clock = Arc::clone(&options.clock);
+    let (upkeep, waking) =
+        Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s)
+            .map_err(StoreError::Thread)?;
+    let counting = Arc::clone(&sealer);
+    let world = World {
+        log: Arc::new(waking),
+        guard: Arc::new(guard),
+        keyring: Arc::clone(&keyring),
+        hashes: Arc::clone(&hashes) as Arc<dyn StoredHashes>,
+        reader: reader.clone(),
+        clock: Arc::clone(&clock),
+        keys_destroyed: Box::new(move || counting.keys_destroyed()),
+    };
+    let writer = Writer::start(Engine::new(start), world).map_err(StoreError::Thread)?;
+    let closing = Closing { hashes: Arc::clone(&hashes), place: place.clone(), identity_is_damaged: false };
+    Ok(OpenedStore {
+        place: place.clone(),
+        sealer,
+        reader,
+        log,
+        hashes,
+        keyring,
+        vault,
+        state,
+        ledger,
+        recovery,
+        guard: inspection,
+        clock,
+        schemas: Mutex::new(schemas),
+        writer,
+        upkeep,
+        closing,
+    })
+}
+
+/// Every driver in its place; the state's lock, which comes first, is the store's.
+fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
+    place.must_exist()?;
+    let state: Arc<dyn State> = Arc::new(SqliteState::open(&place.state)?);
+    let (vault, keyring) = open_keys(place, Arc::clone(&state), options)?;
+    let ledger = keyring.ledger(LEDGER)?;
+    let (guard, inspection) = FileGuard::open(&*place.state_files())?;
+    let record = inspection.record.as_ref().ok_or(StoreError::NoGuard)?;
+    let files = place.data_files();
+    let (log, recovery) = FilesLog::open(Arc::clone(&files), options.log, ledger.id, record)?;
+    let objects = FileObjects::new(Arc::clone(&files));
+    objects.remove_unfinished()?;
+    let failed = StoreError::io("open", &place.data.join(HASHES_FILE));
+    let hashes = Arc::new(HashFile::open(&*files, HASHES_FILE).map_err(failed)?);
+    let (log, objects) = (Arc::new(log), Arc::new(objects));
+    Ok(Parts { state, vault, keyring, ledger, guard, inspection, log, recovery, objects, hashes, files })
+}
+
+/// What the engine goes on from; a damaged identity index is removed once, since it is made again from the log.
+fn recovered(
+    place: &Place,
+    options: &Options,
+    parts: &Parts,
+    progress: Progress<'_>,
+) -> Result<Start, StoreError> {
+    let store = recover::Store {
+        ledger: &parts.ledger,
+        keyring: &parts.keyring,
+        log: &*parts.log,
+        guard: &parts.guard,
+        hashes: &*parts.hashes,
+        files: Arc::clone(&parts.files),
+        identity: options.identity.clone(),
+    };
+    match recover::open(&store, progress) {
+        Err(recover::OpenError::Identity(IdentityError::Damaged { .. })) => {
+            remove_identity(&*parts.files, place)?;
+            Ok(recover::open(&store, progress)?)
+        }
+        other => Ok(other?),
+    }
+}
+
+/// The schemas, each of which must be there: what was sealed by one may need its dictionary to be opened.
+fn load_schemas(
+    place: &Place,
+    files: &dyn Files,
+    reader: &Reader,
+) -> Result<(Schemas, Registry), StoreError> {
+    let schemas = Schemas::find(files, reader)?;
+    let (registry, faults) = schemas.load(&*reader.objects);
+    if let Some(fault) = faults.into_iter().next() {
+        return Err(fault);
+    }
+    if !schemas.indexed {
+        let failed = |error| StoreError::io("write in", &place.data.join("derived"))(error);
+        schemas.write_index(files, reader.ledger).map_err(failed)?;
+        Schemas::unmark(files).map_err(failed)?;
+    }
+    Ok((Schemas { indexed: true, ..schemas }, registry))
+}
+
+/// Removes the identity index; it is made again from the log at the next opening.
+pub(crate) fn remove_identity(files: &dyn Files, place: &Place) -> Result<(), StoreError> {
+    let failed = |error| StoreError::io("remove files in", &place.data.join(IDENTITY_FOLDER))(error);
+    for name in files.list(IDENTITY_FOLDER).map_err(failed)? {
+        files.remove(&format!("{IDENTITY_FOLDER}/{name}")).map_err(failed)?;
+    }
+    Ok(())
+}
+
+impl OpenedStore {
+    /// What the writer tells of itself.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.writer.status()
+    }
+
+    /// What the background has read again.
+    #[must_use]
+    pub fn scrubbed(&self) -> ScrubStatus {
+        self.upkeep.scrubbed()
+    }
+
+    /// The registered schemas.
+    #[must_use]
+    pub fn schemas(&self) -> Schemas {
+        self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn set_schemas(&self, schemas: Schemas) {
+        *self.schemas.lock().unwrap_or_else(PoisonError::into_inner) = schemas;
+    }
+
+    /// The inclusion proof of an entry under a checkpoint of this ledger; checked before it is given out.
+    ///
+    /// # Errors
+    /// [`StoreError::Proof`], [`StoreError::Read`].
+    pub fn prove(
+        &self,
+        checkpoint: &Checkpoint,
+        position: Position,
+        leaf: &Hash,
+    ) -> Result<InclusionProof, StoreError> {
+        prove(&*self.hashes, &*self.log, checkpoint, position, leaf)
+    }
+}
+
+impl Drop for OpenedStore {
+    fn drop(&mut self) {
+        let damaged = IdentityError::Damaged { file: String::new(), offset: 0, what: "" };
+        let halted = self.writer.status().halted;
+        self.closing.identity_is_damaged = halted.is_some_and(|halt| halt.code == damaged.code());
+    }
+}
