@@ -7,10 +7,11 @@ use std::path::PathBuf;
 use clap::Parser;
 use clap_complete::Shell;
 
+/// One line a paragraph: the terminal's width decides where it breaks.
 const AFTER_HELP: &str = "\
 Example:
   waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey
-  waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey --part 1 --secret @part.hex --json
+  waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey --part 1 --secret @part.hex
 
 Exit codes:
   0  verified
@@ -18,18 +19,21 @@ Exit codes:
   2  wrong usage
   3  the environment failed: a file cannot be read, or the report cannot be written
 
-What is checked: the entry's form; the checkpoint's signature by a given key whose name is the ledger's origin, and
-every signature that claims to be by a given key; the path from the entry to the signed root. Signature lines by
+What is checked: the entry's form; the checkpoint's signature by a given key whose name is the ledger's origin, and \
+every signature that claims to be by a given key; the path from the entry to the signed root. Signature lines by \
 other keys are counted and not checked. A proof with an `extra` line, which nobody signs, is refused.
 
-An opened part is shown as JSON. Numbers keep the digits they were sealed with, binary data stands as `data_base64`.
-A value that stands in another part is shown as {\"withheld_in_part\": 1}; `withheld` lists these places by path, so
-that data which merely looks alike cannot be taken for one. The common part is one event; a person's part gives the
-values by their paths in the event, or the whole event under the path \"\".";
+An opened part is shown as JSON. Numbers keep the digits they were sealed with, binary data stands as `data_base64`. \
+A value that stands in another part is shown as {\"withheld_in_part\": 1}; `withheld` lists these places by path, so \
+that data which merely looks alike cannot be taken for one. The common part is one event; a person's part gives the \
+values by their paths in the event, or the whole event under the path \"\". Whether a person's values fill exactly \
+the places that name them is seen only with the common part opened too.";
+
+const USAGE: &str = "waag-verify --entry FILE --proof FILE --key VKEY [--part INDEX --secret HEX] [OPTIONS]";
 
 /// Verifies offline that an entry is in a ledger, with nothing but the entry, its proof and a public key.
 #[derive(Debug, Parser)]
-#[command(name = "waag-verify", version, after_help = AFTER_HELP)]
+#[command(name = "waag-verify", version, override_usage = USAGE, after_help = AFTER_HELP)]
 pub struct Args {
     /// The entry's bytes as stored; `-` reads the standard input
     #[arg(long, value_name = "FILE", required_unless_present = "completions")]

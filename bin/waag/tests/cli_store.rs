@@ -1,5 +1,5 @@
 //! Making stores, verifying them, and every way to be wrong about where they are, through the real program.
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails loudly")]
 
 mod common;
 
@@ -31,7 +31,11 @@ fn a_wrong_place_or_tenant_is_named_and_nothing_is_made() {
     let input = event(0);
     let feed =
         |arguments: &[&str]| folder.feed(&[arguments, &["append", "--json"]].concat(), input.as_bytes());
-    assert_eq!(feed(&[]).exits(3).json()["error"]["code"], "E0801");
+    let missing = feed(&[]).exits(3);
+    assert_eq!(missing.json()["error"]["code"], "E0801");
+    assert!(
+        missing.err.contains("`waag init` makes one") && missing.err.contains("hint: waag explain E0801")
+    );
     assert!(folder.files().is_empty(), "nothing was made");
     folder.run(&["init"]).exits(0);
     assert_eq!(feed(&["--tenant", "other"]).exits(3).json()["error"]["code"], "E0802");

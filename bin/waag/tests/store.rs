@@ -10,8 +10,11 @@ use waag::store::own::{RegisterError, own_event};
 use waag::store::place::{HASHES_FILE, Place};
 use waag::store::reader::open_reader;
 use waag::store::schemas::{INDEX_FILE, Schemas};
+use waag::store::verify::{Depth, verify};
 use waag::store::writer::{OpenedStore, open_writer};
 use waag_engine::batch::Outcome;
+use waag_engine::effect::Rejection;
+use waag_engine::identity::IdentityLimits;
 use waag_files::config::LogConfig;
 use waag_keys::create::Made;
 use waag_ledger::hash::leaf_hash;
@@ -224,4 +227,85 @@ fn a_lost_key_file_or_guard_is_never_replaced() {
     std::fs::write(here.state.join("vault.key"), key).unwrap();
     let refused = open_writer(&here, &small(), &mut |_, _| {}).unwrap_err();
     assert_eq!(refused.code(), "E0528", "the file was written with a mode that lets others read it");
+}
+
+/// Options under which the identity index writes a run for every few events.
+fn small_index() -> Options {
+    let identity =
+        IdentityLimits { table_entries_max: 64, entries_max: 100_000, ..IdentityLimits::default() };
+    Options { identity, ..small() }
+}
+
+#[test]
+fn a_damaged_identity_index_is_noted_by_a_deep_verification_and_made_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = place(folder.path());
+    init(&here, "waag.example", &small()).unwrap();
+    let open = || open_writer(&here, &small_index(), &mut |_, _| {}).unwrap();
+    let store = open();
+    for start in (0..400).step_by(20) {
+        append(&store, start..start + 20);
+    }
+    drop(store);
+    let deep = Depth { deep: true, rebuild: false };
+    let check = |depth| verify(&here, &small_index(), depth, &mut |_, _| {}).unwrap();
+    let clean = check(deep);
+    assert!(clean.verified() && clean.notes.is_empty(), "{:?}", clean.notes);
+    let identity = here.data.join("derived/identity");
+    let mut runs: Vec<_> = std::fs::read_dir(&identity).unwrap().map(|entry| entry.unwrap().path()).collect();
+    runs.retain(|path| path.file_name().unwrap().to_str().unwrap().starts_with("run-"));
+    assert!(!runs.is_empty());
+    let run = runs.pop().unwrap();
+    let whole = std::fs::read(&run).unwrap();
+    // Header, first block, filter behind the blocks, footer: each is noticed, and none of it is a fault.
+    for at in [100, 4_096 + 30, whole.len() / 2, whole.len() - 5] {
+        let mut changed = whole.clone();
+        changed[at] ^= 1;
+        std::fs::write(&run, &changed).unwrap();
+        let noted = check(deep);
+        assert!(noted.verified(), "{:?}", noted.faults);
+        assert_eq!(noted.notes.len(), 1, "byte {at}: {:?}", noted.notes);
+        assert!(!noted.notes[0].rebuilt);
+    }
+    let mended = check(Depth { rebuild: true, ..deep });
+    assert!(mended.verified() && mended.notes[0].rebuilt);
+    // Retries of everything are still told from new events.
+    let store = open();
+    let again = append(&store, 0..400);
+    assert!(again.iter().all(|outcome| matches!(outcome, Outcome::Before(_))));
+    drop(store);
+    assert!(check(deep).notes.is_empty());
+}
+
+#[test]
+fn an_index_found_damaged_while_writing_stops_the_writer_and_is_gone_at_the_next_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = place(folder.path());
+    init(&here, "waag.example", &small()).unwrap();
+    let open = || open_writer(&here, &small_index(), &mut |_, _| {}).unwrap();
+    let store = open();
+    for start in (0..200).step_by(20) {
+        append(&store, start..start + 20);
+    }
+    drop(store);
+    for entry in std::fs::read_dir(here.data.join("derived/identity")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.file_name().unwrap().to_str().unwrap().starts_with("run-") {
+            let mut bytes = std::fs::read(&path).unwrap();
+            // Blocks are checked when they are read, not at opening.
+            bytes[4_096 + 30] ^= 1;
+            std::fs::write(&path, bytes).unwrap();
+        }
+    }
+    let store = open();
+    let mut batch = store.sealer.begin();
+    for number in 0..100 {
+        let accepted = store.clock.now();
+        batch.push(Accepted { event: event(number), actor: actor(), accepted }, None).unwrap();
+    }
+    let rejected = store.writer.submit(batch.finish()).unwrap().wait().unwrap_err();
+    assert!(matches!(rejected, Rejection::Halted(_)), "{rejected}");
+    drop(store);
+    let store = open();
+    assert!(append(&store, 0..200).iter().all(|outcome| matches!(outcome, Outcome::Before(_))));
 }

@@ -16,6 +16,8 @@ const PROGRESS_MIN: u64 = 1_000_000;
 pub(crate) struct Output {
     stdout: BufWriter<io::Stdout>,
     json: bool,
+    /// Nobody reads standard output any more, which is theirs to decide.
+    closed: bool,
 }
 
 /// An error as programs read it.
@@ -34,7 +36,7 @@ struct FailureJson<'a> {
 
 impl Output {
     pub(crate) fn new(json: bool) -> Self {
-        Self { stdout: BufWriter::new(io::stdout()), json }
+        Self { stdout: BufWriter::new(io::stdout()), json, closed: false }
     }
 
     /// Whether programs read this.
@@ -45,7 +47,8 @@ impl Output {
     /// One JSON object as a line.
     pub(crate) fn json(&mut self, value: &impl Serialize) -> Result<(), Failure> {
         let written = serde_json::to_writer(&mut self.stdout, value).map_err(io::Error::from);
-        written.and_then(|()| self.stdout.write_all(b"\n")).map_err(|error| CliError::Output(error).into())
+        let written = written.and_then(|()| self.stdout.write_all(b"\n"));
+        self.written(written)
     }
 
     /// Text as it is.
@@ -55,7 +58,8 @@ impl Output {
 
     /// Bytes as they are.
     pub(crate) fn bytes(&mut self, bytes: &[u8]) -> Result<(), Failure> {
-        self.stdout.write_all(bytes).map_err(|error| CliError::Output(error).into())
+        let written = self.stdout.write_all(bytes);
+        self.written(written)
     }
 
     /// JSON for programs, text for people.
@@ -69,7 +73,15 @@ impl Output {
 
     /// Hands everything written on.
     pub(crate) fn flush(&mut self) -> Result<(), Failure> {
-        self.stdout.flush().map_err(|error| CliError::Output(error).into())
+        let written = self.stdout.flush();
+        self.written(written)
+    }
+
+    fn written(&mut self, written: io::Result<()>) -> Result<(), Failure> {
+        written.map_err(|error| {
+            self.closed |= error.kind() == io::ErrorKind::BrokenPipe;
+            CliError::Output(error).into()
+        })
     }
 
     /// Says why a command failed; what cannot be written is lost, since there is nobody left to tell.
@@ -80,6 +92,9 @@ impl Output {
             drop(self.json(&FailureJson { error: ErrorJson { code, reason, path: None } }));
         }
         drop(self.flush());
+        if self.closed {
+            return;
+        }
         // clap's own texts begin with `error:` and say what is right.
         match reason.strip_prefix("error: ") {
             Some(text) => tell(&format!("error {code}: {}", text.trim_end())),
@@ -107,7 +122,8 @@ pub(crate) fn progress(total: Option<u64>, unit: &str) -> ProgressBar {
     };
     let template = match total {
         Some(_) => format!("{{bar:40}} {count}, {{eta}} left"),
-        None => "{spinner} {bytes}, {bytes_per_sec}".to_owned(),
+        None if unit == "bytes" => "{spinner} {bytes}, {bytes_per_sec}".to_owned(),
+        None => format!("{{spinner}} {{human_pos}} of {{human_len}} {unit}"),
     };
     match ProgressStyle::with_template(&template) {
         Ok(style) => bar.with_style(style),

@@ -1,0 +1,719 @@
+//! One world: a seed becomes a workload, faults and an order of things; the auditor watches; at the end everything is
+//! verified again.
+//!
+//! A world has at least 100 events and three faults. Faults of an honest disk (crashes, torn writes, errors, a full disk,
+//! clock jumps, failing commits, a second writer) must leave every promise whole. Faults that lie (a lost or misdirected
+//! write, a flipped bit, a rollback) may end in a refusal, and must never end in a wrong answer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use waag_engine::batch::Ticket;
+use waag_engine::effect::{Input, Rejection};
+use waag_engine::identity::IdentityLimits;
+use waag_engine::recover::first_guard;
+use waag_engine::registry::{Registered, Registry};
+use waag_entry::form::{Entry, check};
+use waag_entry::plain::Body;
+use waag_files::config::LogConfig;
+use waag_files::guard::FileGuard;
+use waag_files::log::FilesLog;
+use waag_files::walk::RawFiles;
+use waag_keys::create::create_tenant;
+use waag_keys::keyring::{Keyring, Limits, Means};
+use waag_keys::memory::MemoryVault;
+use waag_ledger::hash::leaf_hash;
+use waag_ledger::tree::Frontier;
+use waag_log::contract::EventLog;
+use waag_log::guard::Guard;
+use waag_model::event::{Accepted, Data, Event};
+use waag_model::ids::{Actor, Position, TenantName};
+use waag_model::schema::Schema;
+use waag_model::time::UtcNanos;
+use waag_model::value::{Object, Value};
+use waag_stdx::clock::Clock;
+use waag_stdx::files::Files;
+
+use crate::auditor::{Auditor, Broken, ERASED, Sent};
+use crate::disk::SimDisk;
+use crate::fault::{Fault, Op};
+use crate::node::{Ground, Happened, Node, NotOpened, Plant};
+use crate::prng::Prng;
+use crate::senses::{SeededEntropy, SimClock, SimObjects};
+use crate::state::{StateFault, StateStore};
+
+/// Events of a world, at least.
+pub const EVENTS_MIN: u32 = 100;
+/// Faults of a world, at least.
+pub const FAULTS_MIN: u32 = 3;
+/// Codes with which a node may refuse to open after a disk that lied or was taken back.
+const REFUSALS: [&str; 16] = [
+    "E0461", "E0462", "E0463", "E0449", "E0440", "E0441", "E0442", "E0443", "E0630", "E0631", "E0632",
+    "E0633", "E0634", "E0635", "E0544", "E0542",
+];
+
+/// What a world did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report {
+    /// Events acknowledged.
+    pub acknowledged: usize,
+    /// Entries in the log at the end.
+    pub entries: usize,
+    /// Faults by kind.
+    pub faults: BTreeMap<&'static str, u32>,
+    /// How it ended: `whole`, or the code of a refusal that was due.
+    pub ended: String,
+    /// A fingerprint of everything that happened: equal for equal seeds.
+    pub fingerprint: u64,
+}
+
+/// A world in progress.
+pub struct World {
+    rng: Prng,
+    disk: SimDisk,
+    state: StateStore,
+    ground: Ground,
+    clock: Arc<SimClock>,
+    auditor: Auditor,
+    node: Option<Node>,
+    under_way: BTreeMap<u64, Vec<Sent>>,
+    unsettled: Vec<Vec<Sent>>,
+    next_ticket: u64,
+    next_id: u32,
+    events: u32,
+    faults: BTreeMap<&'static str, u32>,
+    lied: bool,
+    destroying: Option<u64>,
+    sealing_failed: bool,
+    fingerprint: u64,
+    trace: bool,
+}
+
+/// What went wrong in a world that should not.
+pub type Outcome = Result<Report, Broken>;
+
+/// Runs one world.
+///
+/// # Errors
+/// [`Broken`] where a promise was broken.
+pub fn run(seed: u64, plant: Option<Plant>, trace: bool) -> Outcome {
+    let mut world =
+        World::new(seed, plant, trace).map_err(|error| Broken(format!("creation failed: {error:?}")))?;
+    world.live()
+}
+
+fn means(seed: u64, state: &StateStore, clock: &Arc<SimClock>) -> Result<Means, NotOpened> {
+    let entropy: Arc<SeededEntropy> = Arc::new(SeededEntropy::new(seed));
+    let vault = MemoryVault::new(entropy.clone())
+        .map_err(|error| NotOpened { code: error.code().to_owned(), reason: error.to_string() })?;
+    Ok(Means { state: state.open(), vault: Arc::new(vault), entropy, clock: clock.clone() })
+}
+
+fn text(words: &str) -> Value<'_> {
+    Value::Text(words.into())
+}
+
+fn object<'a>(members: Vec<(&'a str, Value<'a>)>) -> Value<'a> {
+    let members = members.into_iter().map(|(name, value)| (name.into(), value)).collect();
+    Object::from_members(members).map_or(Value::Null, Value::Object)
+}
+
+/// The one registered type: its `who` is a person's, all else is nobody's.
+fn registry() -> Registry {
+    let who = object(vec![("x-data-subject", text("id")), ("x-classification", text("personal"))]);
+    let document = object(vec![("properties", object(vec![("who", who)]))]);
+    let mut registry = Registry::default();
+    if let Ok(schema) = Schema::compile(1, &document) {
+        registry.add("known", Registered { schema, dictionary: None });
+    }
+    registry
+}
+
+/// The event that stands for an identity and a content; the same whenever it is sent.
+fn event(sent: Sent) -> Event<'static> {
+    let number = Value::Integer(i128::from(sent.id));
+    let content = Value::Integer(i128::from(sent.content));
+    let mut members = vec![("n", number), ("c", content)];
+    let person = format!("p{}", sent.id % 7);
+    if sent.id.is_multiple_of(5) {
+        members.push(("who", object(vec![("id", text(&person))])));
+    }
+    if sent.id.is_multiple_of(97) {
+        members.push(("long", text(LONG)));
+    }
+    let data = object(members).into_owned();
+    Event {
+        id: format!("e{}", sent.id).into(),
+        source: "/sim".into(),
+        kind: if sent.id.is_multiple_of(11) { "unknown".into() } else { "known".into() },
+        subject: sent.id.is_multiple_of(3).then(|| format!("s{}", sent.id % 13).into()),
+        attributes: Object::default(),
+        data: Data::Json(data),
+    }
+    .into_owned()
+}
+
+/// Longer than what stays in an entry.
+static LONG: &str = {
+    const BYTES: [u8; 61_500] = [b'x'; 61_500];
+    match std::str::from_utf8(&BYTES) {
+        Ok(long) => long,
+        Err(_) => "",
+    }
+};
+
+impl World {
+    fn new(seed: u64, plant: Option<Plant>, trace: bool) -> Result<Self, NotOpened> {
+        let mut rng = Prng::new(seed);
+        let disk = SimDisk::new(rng.next_u64());
+        let state = StateStore::default();
+        let clock = Arc::new(SimClock::new(UtcNanos(1_790_000_000_000_000_000)));
+        let data: Arc<dyn Files> = Arc::new(disk.folder("data"));
+        let state_files: Arc<dyn Files> = Arc::new(disk.folder("state"));
+        let config = LogConfig { segment_bytes: 65_536, step_bytes: 8_192, ahead_bytes_max: 32_768 };
+        let identity = IdentityLimits {
+            table_entries_max: 64,
+            entries_max: 1_000_000,
+            merge_step_entries: 100,
+            // Planted: identities are forgotten as soon as they leave the table in memory.
+            window_ns: if plant == Some(Plant::ShortMemory) {
+                1
+            } else {
+                IdentityLimits::default().window_ns
+            },
+            ..IdentityLimits::default()
+        };
+        let ground = Ground {
+            data: no_sync(plant, data),
+            state_files: no_sync(plant, state_files),
+            means: means(rng.next_u64(), &state, &clock)?,
+            objects: Arc::new(SimObjects::default()),
+            registry: registry(),
+            config,
+            identity,
+            plant,
+        };
+        let mut world = Self {
+            rng,
+            disk,
+            state,
+            ground,
+            clock,
+            auditor: Auditor::default(),
+            node: None,
+            under_way: BTreeMap::new(),
+            unsettled: Vec::new(),
+            next_ticket: 0,
+            next_id: 0,
+            events: 0,
+            faults: BTreeMap::new(),
+            lied: false,
+            destroying: None,
+            sealing_failed: false,
+            fingerprint: seed,
+            trace,
+        };
+        world.create()?;
+        if plant == Some(Plant::ForgetfulState) {
+            world.state.make_forgetful();
+        }
+        Ok(world)
+    }
+
+    fn create(&mut self) -> Result<(), NotOpened> {
+        let no = |code: &str, error: &dyn std::error::Error| NotOpened {
+            code: code.to_owned(),
+            reason: error.to_string(),
+        };
+        let tenant = TenantName::new("default").map_err(|error| no(error.code(), &error))?;
+        create_tenant(&self.ground.means, &tenant).map_err(|error| no(error.code(), &error))?;
+        let keyring = Keyring::open(self.ground.means.clone(), &tenant, Limits::default());
+        let keyring = keyring.map_err(|error| no(error.code(), &error))?;
+        let (ledger, _) = keyring.create_ledger("main", "sim").map_err(|error| no(error.code(), &error))?;
+        let guard =
+            FileGuard::create(self.ground.state_files.as_ref()).map_err(|error| no(error.code(), &error))?;
+        let generation = keyring.commit_pending(0).map_err(|error| no(error.code(), &error))?.generation().0;
+        let record = first_guard(&ledger, generation).map_err(|error| no(error.code(), &error))?;
+        guard.swap(None, &record).map_err(|error| no(error.code(), &error))?;
+        FilesLog::create(Arc::clone(&self.ground.data), self.ground.config, ledger.id)
+            .map_err(|error| no(error.code(), &error))?;
+        Ok(())
+    }
+
+    fn note(&mut self, what: &str) {
+        for byte in what.bytes() {
+            self.fingerprint = (self.fingerprint ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+        if self.trace {
+            self.tell(what);
+        }
+    }
+
+    #[expect(clippy::print_stdout, reason = "the trace of a seed that someone looks at")]
+    fn tell(&self, what: &str) {
+        println!("{:>6} {what}", self.disk.operations());
+    }
+
+    fn strike(&mut self, kind: &'static str) {
+        *self.faults.entry(kind).or_insert(0) += 1;
+        self.note(kind);
+    }
+
+    fn live(&mut self) -> Outcome {
+        let rolled = self.rng.below(8) == 0;
+        let mut early = None;
+        if let Some(ended) = self.reopen()? {
+            return self.report(ended);
+        }
+        let events = EVENTS_MIN + u32::try_from(self.rng.below(60)).unwrap_or(0);
+        let faults = FAULTS_MIN + u32::try_from(self.rng.below(3)).unwrap_or(0);
+        let due = self.faults.values().sum::<u32>() + faults;
+        while self.events < events || self.faults.values().sum::<u32>() < due {
+            if rolled && early.is_none() && self.events > EVENTS_MIN / 2 && self.quiet()? {
+                early = Some((
+                    self.disk.folder("data").snapshot(),
+                    self.disk.folder("state").snapshot(),
+                    self.state.snapshot(),
+                ));
+            }
+            if let Some(ended) = self.turn()? {
+                return self.report(ended);
+            }
+        }
+        // Whatever is unsettled is sent once more: it must be answered now.
+        self.disk.clear_faults();
+        self.disk.set_capacity(None);
+        if let Some(ended) = self.crash("kill")? {
+            return self.report(ended);
+        }
+        for batch in std::mem::take(&mut self.unsettled) {
+            self.send(batch)?;
+        }
+        self.settle()?;
+        self.finish()?;
+        self.aftermath(early)
+    }
+
+    /// One random step of the world.
+    fn turn(&mut self) -> Result<Option<String>, Broken> {
+        let ns = self.rng.below(3_000_000);
+        self.clock.pass(ns);
+        match self.rng.below(100) {
+            0..30 => {
+                let batch = self.make_batch();
+                self.send(batch)?;
+            }
+            30..36 if !self.unsettled.is_empty() => {
+                let at = self.rng.index(self.unsettled.len());
+                let batch = self.unsettled.swap_remove(at);
+                self.send(batch)?;
+            }
+            36..38 => self.erase()?,
+            38..45 => return self.fault(),
+            45..48 => {
+                if let Some(node) = &self.node {
+                    drop(node.log.prepare());
+                }
+            }
+            _ => self.carry_out_one()?,
+        }
+        let stopped = std::mem::take(&mut self.sealing_failed)
+            || self.disk.is_off()
+            || self.node.as_ref().is_some_and(|node| node.engine.halted().is_some());
+        if stopped { self.crash(if self.disk.is_off() { "power" } else { "kill" }) } else { Ok(None) }
+    }
+
+    fn make_batch(&mut self) -> Vec<Sent> {
+        let len = 1 + self.rng.below(12);
+        let mut batch = Vec::new();
+        for _ in 0..len {
+            let retry = self.next_id > 0 && self.rng.below(6) == 0;
+            let id = if retry {
+                u32::try_from(self.rng.below(u64::from(self.next_id))).unwrap_or(0)
+            } else {
+                self.next_id
+            };
+            self.next_id += u32::from(!retry);
+            let content = u8::from(retry && self.rng.below(4) == 0);
+            batch.push(Sent { id, content });
+        }
+        batch
+    }
+
+    fn send(&mut self, events: Vec<Sent>) -> Result<(), Broken> {
+        let Some(node) = &mut self.node else {
+            self.unsettled.push(events);
+            return Ok(());
+        };
+        let Ok(actor) = Actor::new("sim") else { return Ok(()) };
+        let accepted = self.clock.now();
+        let mut batch = node.sealer.begin();
+        for sent in &events {
+            let command = Accepted { event: event(*sent), actor: actor.clone(), accepted };
+            if batch.push(command, None).is_err() {
+                // A poisoned keyring or a failing state: the node is about to stop.
+                self.unsettled.push(events);
+                return self.stop_node();
+            }
+        }
+        let sealed = batch.finish();
+        self.events += u32::try_from(events.len()).unwrap_or(0);
+        self.auditor.sends(&events);
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.under_way.insert(ticket, events);
+        let happened = node.submit(self.clock.as_ref(), Ticket(ticket), sealed);
+        self.hear(happened)
+    }
+
+    /// The node cannot seal any more: its process ends, and is started again by the next turn.
+    fn stop_node(&mut self) -> Result<(), Broken> {
+        self.sealing_failed = true;
+        Ok(())
+    }
+
+    fn carry_out_one(&mut self) -> Result<(), Broken> {
+        let Some(node) = &mut self.node else { return Ok(()) };
+        let lanes = node.busy_lanes();
+        if lanes.is_empty() {
+            return Ok(());
+        }
+        let lane = lanes.get(self.rng.index(lanes.len())).copied().unwrap_or(0);
+        let happened = node.carry_out(self.clock.as_ref(), lane);
+        self.hear(happened)
+    }
+
+    fn hear(&mut self, happened: Vec<Happened>) -> Result<(), Broken> {
+        for one in happened {
+            match one {
+                Happened::Inside => {}
+                Happened::Answer(ticket, outcome) => {
+                    if self.destroying == Some(ticket.0) {
+                        self.destroying = None;
+                        continue;
+                    }
+                    let Some(events) = self.under_way.remove(&ticket.0) else { continue };
+                    match *outcome {
+                        Ok(receipt) => {
+                            self.note(&format!("ack {} {:?}", ticket.0, receipt.items));
+                            self.auditor.hears(&events, &receipt)?;
+                        }
+                        Err(
+                            Rejection::Busy
+                            | Rejection::Reseal
+                            | Rejection::Halted(_)
+                            | Rejection::Compare(_),
+                        ) => {
+                            self.unsettled.push(events);
+                        }
+                    }
+                }
+                Happened::Destroy(_) => {
+                    self.destroying = None;
+                    let person = format!("p{}", self.rng.below(7));
+                    let Some(node) = &mut self.node else { continue };
+                    drop(node.keyring.destroy_person(&person, &|_| true));
+                    let more = node.destroyed(self.clock.as_ref());
+                    self.hear(more)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn erase(&mut self) -> Result<(), Broken> {
+        let ticket = self.next_ticket;
+        if self.destroying.is_some() {
+            return Ok(());
+        }
+        let Some(node) = &mut self.node else { return Ok(()) };
+        self.next_ticket += 1;
+        self.destroying = Some(ticket);
+        self.auditor.erases();
+        let happened = node.step(self.clock.as_ref(), Input::Destroy(Ticket(ticket)));
+        self.hear(happened)
+    }
+
+    fn fault(&mut self) -> Result<Option<String>, Broken> {
+        let soon = self.rng.below(4);
+        let op = if self.rng.coin() { Op::Write } else { Op::Sync };
+        match self.rng.below(16) {
+            0..3 => {
+                self.strike("power cut at an operation");
+                self.disk.fault_at(self.disk.operations() + soon, Fault::PowerOff);
+            }
+            3..5 => return self.crash("power"),
+            5 => return self.crash("kill"),
+            6 => {
+                self.strike("error, nothing done");
+                self.disk.fault_nth(op, soon, Fault::Io);
+            }
+            7 => {
+                self.strike("error, half done");
+                self.disk.fault_nth(op, soon, Fault::IoShort);
+            }
+            8 => {
+                self.strike("error, all done");
+                self.disk.fault_nth(op, soon, Fault::IoPersisted);
+            }
+            9 => {
+                self.strike("no space");
+                self.disk.fault_nth(
+                    Op::Write,
+                    soon,
+                    if self.rng.coin() { Fault::NoSpace } else { Fault::NoSpaceShort },
+                );
+            }
+            10 => {
+                let stored = self.rng.coin();
+                self.strike("state commit fails");
+                self.state.fault(if stored { StateFault::FailedButStored } else { StateFault::Failed });
+            }
+            11 => {
+                let forward = self.rng.coin();
+                self.strike("clock jump");
+                let by = i64::try_from(self.rng.below(3_600_000_000_000)).unwrap_or(0);
+                self.clock.jump(if forward { by } else { -by });
+            }
+            12 => return self.second_writer().map(|()| None),
+            13 => {
+                self.strike("slow operation");
+                self.disk.fault_nth(op, soon, Fault::Slow { ns: 2_000_000_000 });
+            }
+            14 => {
+                self.strike("lost write");
+                self.lied = true;
+                self.disk.fault_nth(Op::Write, soon, Fault::Lost);
+            }
+            _ => {
+                self.strike("misdirected write");
+                self.lied = true;
+                let offset = self.rng.below(8) * 4_096;
+                self.disk.fault_nth(Op::Write, soon, Fault::Misdirected { offset });
+            }
+        }
+        Ok(None)
+    }
+
+    fn second_writer(&mut self) -> Result<(), Broken> {
+        self.strike("second writer");
+        if self.node.is_none() || self.disk.is_off() {
+            return Ok(());
+        }
+        match Node::open(&self.ground) {
+            Err(_) => Ok(()),
+            Ok(_) => Err(Broken("WRITER-1: a second writer was let in".to_owned())),
+        }
+    }
+
+    /// Everything stops; then the store is opened again. `Some` where it refuses, and may.
+    fn crash(&mut self, how: &'static str) -> Result<Option<String>, Broken> {
+        self.strike(how);
+        self.node = None;
+        self.destroying = None;
+        let lost = std::mem::take(&mut self.under_way);
+        self.unsettled.extend(lost.into_values());
+        if how == "power" {
+            self.disk.crash(&mut self.rng);
+        } else {
+            self.disk.kill();
+        }
+        self.disk.clear_faults();
+        self.reopen()
+    }
+
+    fn reopen(&mut self) -> Result<Option<String>, Broken> {
+        self.ground.means.state = self.state.open();
+        match Node::open(&self.ground) {
+            Ok(node) => {
+                let told = node.engine.checkpoint().checkpoint().clone();
+                self.auditor.sees(told.size, told.root)?;
+                self.note(&format!("open {}", told.size));
+                self.node = Some(node);
+                Ok(None)
+            }
+            Err(refusal) if self.lied && REFUSALS.contains(&refusal.code.as_str()) => Ok(Some(refusal.code)),
+            Err(refusal) => Err(Broken(format!("OPEN-1: the store does not open: {refusal:?}"))),
+        }
+    }
+
+    /// Whether nothing is under way; a step towards it otherwise.
+    fn quiet(&mut self) -> Result<bool, Broken> {
+        self.settle()?;
+        Ok(self.node.is_some() && self.under_way.is_empty() && !self.disk.is_off())
+    }
+
+    /// Carries everything out.
+    fn settle(&mut self) -> Result<(), Broken> {
+        for _ in 0..100_000 {
+            let busy = self.node.as_ref().is_some_and(|node| !node.busy_lanes().is_empty());
+            if !busy || self.disk.is_off() {
+                return Ok(());
+            }
+            self.carry_out_one()?;
+        }
+        Err(Broken("LIVE-1: work that never ends".to_owned()))
+    }
+
+    /// The last look: everything is read back and verified.
+    fn finish(&mut self) -> Result<(), Broken> {
+        if let Some(halted) = self.node.as_ref().and_then(|node| node.engine.halted().cloned()) {
+            return if self.lied {
+                Ok(())
+            } else {
+                Err(Broken(format!("LIVE-2: halted without a cause: {halted}")))
+            };
+        }
+        if !self.under_way.is_empty() {
+            return Err(Broken(format!("LIVE-1: {} batches were never answered", self.under_way.len())));
+        }
+        match self.verify() {
+            Ok(()) => Ok(()),
+            Err(_) if self.lied => Ok(()),
+            Err(broken) => Err(broken),
+        }
+    }
+
+    /// Verifies the log from its bytes, and holds what is in it against the auditor.
+    fn verify(&self) -> Result<(), Broken> {
+        let Some(node) = &self.node else { return Ok(()) };
+        let inspected = waag_files::guard::inspect(self.ground.state_files.as_ref());
+        let guard = inspected.map_err(|error| Broken(format!("VER-1: {error}")))?.record;
+        let raw = RawFiles::new(Arc::clone(&self.ground.data), node.reader.ledger);
+        let report = waag_log::verify::verify(&raw, node.reader.ledger, guard.as_ref(), &mut |_, bytes| {
+            check(bytes).map_err(|error| error.to_string())
+        });
+        if !report.verified() {
+            return Err(Broken(format!("VER-1: not verified: {:?}", report.faults.first())));
+        }
+        let mut entries = Vec::new();
+        let mut frontier = Frontier::new();
+        let mut roots = vec![frontier.root()];
+        let mut sink = Vec::new();
+        let mut failed = None;
+        let read = node.log.read(Position(0), &mut |frame| {
+            for (_, bytes) in frame.entries() {
+                let leaf = leaf_hash(bytes);
+                frontier.append(leaf, &mut sink);
+                sink.clear();
+                roots.push(frontier.root());
+                match read_back(node, bytes) {
+                    Ok(sent) => entries.push((leaf, sent)),
+                    Err(broken) => failed = Some(broken),
+                }
+            }
+            std::ops::ControlFlow::Continue(())
+        });
+        if let Some(broken) = failed {
+            return Err(broken);
+        }
+        read.or_else(|error| if node.log.tail().position.0 == 0 { Ok(()) } else { Err(error) })
+            .map_err(|error| Broken(format!("VER-2: {error}")))?;
+        let root_at = |size: u64| usize::try_from(size).ok().and_then(|size| roots.get(size)).copied();
+        self.auditor.audits(&entries, &root_at)
+    }
+
+    /// After the end: a bit flips, or a folder is taken back; both must be noticed.
+    fn aftermath(
+        &mut self,
+        early: Option<(crate::disk::Snapshot, crate::disk::Snapshot, waag_keys::memory::Model)>,
+    ) -> Outcome {
+        if self.lied || self.node.as_ref().is_some_and(|node| node.engine.halted().is_some()) {
+            return self.report("whole, after a disk that lied".to_owned());
+        }
+        self.flip()?;
+        let Some((data, state_files, records)) = early else { return self.report("whole".to_owned()) };
+        let size = |world: &Self| world.node.as_ref().map_or(0, |node| node.log.tail().position.0);
+        let before = size(self);
+        self.node = None;
+        self.disk.kill();
+        self.lied = true;
+        let what = self.rng.coin();
+        if what {
+            self.strike("rollback of the log");
+            self.disk.folder("data").restore(&data);
+        } else {
+            self.strike("rollback of the state");
+            self.disk.folder("state").restore(&state_files);
+            self.state.restore(records);
+        }
+        if let Some(code) = self.reopen()? {
+            return self.report(format!("refused after a rollback: {code}"));
+        }
+        // It opened: then nothing may be missing.
+        self.verify()?;
+        if size(self) < before {
+            Err(Broken("AUD-1: a rollback went unnoticed".to_owned()))
+        } else {
+            self.report("whole".to_owned())
+        }
+    }
+
+    /// Flips a byte under the guard: verification must go red and name the file, and green again when it is put back.
+    fn flip(&mut self) -> Result<(), Broken> {
+        let Some(node) = &self.node else { return Ok(()) };
+        let mut frames = Vec::new();
+        drop(node.log.read(Position(0), &mut |view| {
+            frames.push((view.place.file.to_owned(), view.place.offset, view.header().frame_bytes() as u64));
+            std::ops::ControlFlow::Continue(())
+        }));
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let (file, start, len) = frames.swap_remove(self.rng.index(frames.len()));
+        let (at, bit) = (start + self.rng.below(len), self.rng.below(8));
+        self.strike("bit flip at rest");
+        let data = self.disk.folder("data");
+        data.corrupt(&file, at, |byte| byte ^ (1 << bit));
+        let seen = self.verify();
+        data.corrupt(&file, at, |byte| byte ^ (1 << bit));
+        match seen {
+            Err(_) => self.verify(),
+            Ok(()) => {
+                Err(Broken(format!("VER-3: bit {bit} of byte {at} of {file} was flipped and nobody saw")))
+            }
+        }
+    }
+
+    fn report(&mut self, ended: String) -> Outcome {
+        let entries =
+            self.node.as_ref().map_or(0, |node| usize::try_from(node.log.tail().position.0).unwrap_or(0));
+        self.note(&ended);
+        Ok(Report {
+            acknowledged: self.auditor.acknowledged(),
+            entries,
+            faults: self.faults.clone(),
+            ended,
+            fingerprint: self.fingerprint,
+        })
+    }
+}
+
+/// What an entry of the log was, as far as it can be read.
+fn read_back(node: &Node, bytes: &[u8]) -> Result<Sent, Broken> {
+    let broken = |what: String| Broken(format!("AUD-6: {what}"));
+    let entry = Entry::read(bytes).map_err(|error| broken(error.to_string()))?;
+    let opened = node.reader.open(&entry).map_err(|error| broken(error.to_string()))?;
+    let event = opened.opened.event().map_err(|error| broken(error.to_string()))?;
+    let number = |value: Option<&Value<'_>>| match value {
+        Some(Value::Integer(number)) => u32::try_from(*number).ok(),
+        _ => None,
+    };
+    if let Some(Body::Json(data)) = event.as_ref().map(|event| &event.body)
+        && let (Some(id), Some(content)) = (number(data.child("n")), number(data.child("c")))
+    {
+        return Ok(Sent { id, content: u8::try_from(content).unwrap_or(ERASED) });
+    }
+    // Erased as a whole: the identity's tag still says which event it was.
+    let known =
+        (0..4_096).find(|id| node.sealer.identity_tag("/sim", &format!("e{id}")) == entry.header.identity);
+    match known {
+        Some(id) if opened.erased > 0 => Ok(Sent { id, content: ERASED }),
+        Some(_) | None => Err(broken("an entry that cannot be read and was not erased".to_owned())),
+    }
+}
+
+/// Planted: a disk whose syncs do nothing.
+fn no_sync(plant: Option<Plant>, files: Arc<dyn Files>) -> Arc<dyn Files> {
+    if plant == Some(Plant::NoSync) { Arc::new(crate::planted::NoSyncFiles(files)) } else { files }
+}
