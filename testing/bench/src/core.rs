@@ -137,7 +137,7 @@ fn one_run(
     by_thread.insert("read and seal".to_owned(), fed.cpu);
     let recorded = fed.recorded;
     anyhow::ensure!(
-        recorded as usize == measured.iter().map(Vec::len).sum::<usize>(),
+        recorded == measured.iter().map(Vec::len).sum::<usize>() as u64,
         "every event is recorded once"
     );
     let mut frames = Vec::new();

@@ -1,7 +1,6 @@
 //! The benchmarks behind `cargo xtask bench`: each prints its conditions with its figures.
 #![expect(
     clippy::print_stdout,
-    clippy::print_stderr,
     clippy::disallowed_methods,
     reason = "a program that measures real time and reports it"
 )]

@@ -20,8 +20,7 @@ pub enum StateFault {
 #[derive(Debug, Default)]
 struct Plan {
     next: Option<StateFault>,
-    /// Planted: commits answer well and are gone after the next opening.
-    forgetful: bool,
+    /// Planted: every opening finds this again, whatever was committed since.
     kept: Option<Model>,
 }
 
@@ -41,8 +40,8 @@ impl StateStore {
     #[must_use]
     pub fn open(&self) -> Arc<dyn State> {
         let mut plan = self.plan();
-        if let Some(kept) = plan.kept.take() {
-            *self.records.model() = kept;
+        if let Some(kept) = &plan.kept {
+            *self.records.model() = kept.clone();
         }
         plan.next = None;
         Arc::new(Handle { store: self.clone(), poisoned: Mutex::new(false) })
@@ -56,9 +55,7 @@ impl StateStore {
     /// Plants a defect: from now on, commits are lost at the next opening.
     pub fn make_forgetful(&self) {
         let kept = self.snapshot();
-        let mut plan = self.plan();
-        plan.forgetful = true;
-        plan.kept.get_or_insert(kept);
+        self.plan().kept = Some(kept);
     }
 
     /// The records as they are.

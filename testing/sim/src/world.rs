@@ -155,7 +155,7 @@ fn event(sent: Sent) -> Event<'static> {
 
 /// Longer than what stays in an entry.
 static LONG: &str = {
-    const BYTES: [u8; 61_500] = [b'x'; 61_500];
+    static BYTES: [u8; 61_500] = [b'x'; 61_500];
     match std::str::from_utf8(&BYTES) {
         Ok(long) => long,
         Err(_) => "",
@@ -569,7 +569,8 @@ impl World {
         }
         match self.verify() {
             Ok(()) => Ok(()),
-            Err(_) if self.lied => Ok(()),
+            // A disk that lied may be found out; what verifies must still be what was acknowledged.
+            Err(broken) if self.lied && broken.0.starts_with("VER-") => Ok(()),
             Err(broken) => Err(broken),
         }
     }

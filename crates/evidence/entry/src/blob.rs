@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::cbor::Reader;
 use crate::codec::Dictionary;
 use crate::error::EntryError;
-use crate::form::{Part, Role, read_part};
+use crate::form::{Codec, Part, Role, read_part};
 use crate::part::{PartSecret, Scratch, Seal, Use, open_as, seal_as, secret};
 
 /// A sealed blob.
@@ -62,6 +62,14 @@ pub fn blob_secret(ledger: &LedgerId, key: &[u8; 32], bytes: &[u8]) -> Result<Pa
 /// [`EntryError::Form`] where the bytes are no blob.
 pub fn blob_owner(bytes: &[u8]) -> Result<(Role, KeyId), EntryError> {
     read(bytes).map(|part| (part.role, part.key_id))
+}
+
+/// How a blob's plaintext was encoded: which dictionary it needs.
+///
+/// # Errors
+/// [`EntryError::Form`] where the bytes are no blob.
+pub fn blob_codec(bytes: &[u8]) -> Result<Codec, EntryError> {
+    read(bytes).map(|part| part.codec)
 }
 
 /// Opens a blob after holding its bytes against the hash that names it.

@@ -14,6 +14,8 @@ use crate::error::EntryError;
 
 /// The entry version this program writes and the only one it reads.
 pub const VERSION: u64 = 1;
+/// Fields of a header of this version.
+const HEADER_FIELDS: usize = 10;
 /// Most bytes of an entry: what a tlog-tiles entry bundle can carry (C2SP tlog-tiles, uint16 length).
 pub const ENTRY_BYTES_MAX: usize = 65_535;
 /// Most parts of an entry: the common part and seven persons'.
@@ -114,7 +116,7 @@ pub fn write_header(out: &mut Vec<u8>, header: &Header<'_>) -> Result<(), EntryE
     if header.blobs.len() > BLOBS_MAX || header.cause.is_some_and(|cause| cause.depth == 0) {
         return Err(EntryError::Header("at most 8 blobs and a cause's depth above 0"));
     }
-    write::array(out, 10);
+    write::array(out, HEADER_FIELDS);
     write::uint(out, VERSION);
     write::text(out, header.kind);
     write::uint(out, u64::from(header.schema));
@@ -229,10 +231,15 @@ pub fn read_clear(bytes: &[u8]) -> Result<Header<'_>, EntryError> {
 }
 
 fn read_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, EntryError> {
-    reader.array_of(10, "a header")?;
+    let offset = reader.offset();
+    let fields = reader.array("a header")?;
+    // The version first: a later one may have other fields, and is to be refused by its name.
     let version = reader.uint("the version")?;
     if version != VERSION {
         return Err(EntryError::Version(version));
+    }
+    if fields != HEADER_FIELDS {
+        return Err(EntryError::Form { offset, expected: "a header of 10 fields" });
     }
     let kind = bounded_text(reader, TYPE_BYTES_MAX, "a type of 1 to 255 bytes")?;
     let schema = small(reader, "a schema version")?;

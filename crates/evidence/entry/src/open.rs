@@ -8,7 +8,7 @@
 use waag_model::ids::LedgerId;
 use zeroize::Zeroizing;
 
-use crate::blob::{blob_owner, open_blob};
+use crate::blob::{blob_codec, blob_hash, blob_owner, open_blob};
 use crate::codec::Dictionary;
 use crate::error::EntryError;
 use crate::form::{Codec, Entry, Role};
@@ -16,7 +16,8 @@ use crate::merge::merge;
 use crate::part::{PartSecret, open_part};
 use crate::plain::{Common, Fields, Inline, read_common, read_fields};
 
-/// Where opening gets what it needs. Every answer may be "not to be had": that part stays closed.
+/// Where opening gets what it needs. A secret or blob may be "not to be had": that part stays closed. A dictionary that is
+/// missing is an error, since it was never a person's to take away.
 pub trait Opener {
     /// The secret of the part with this index.
     fn part_secret(&self, entry: &Entry<'_>, index: usize) -> Option<PartSecret>;
@@ -59,9 +60,13 @@ pub fn open(ledger: &LedgerId, entry: &Entry<'_>, opener: &dyn Opener) -> Result
             plains.push(None);
             continue;
         };
+        if blob_hash(&bytes) != *hash {
+            return Err(EntryError::BlobHash);
+        }
         if blob_owner(&bytes)? != (part.role, part.key_id) {
             return Err(EntryError::BlobReference);
         }
+        let dictionary = dictionary_of(blob_codec(&bytes)?, opener);
         let plain = open_blob(ledger, hash, &bytes, &secret, dictionary.as_ref())?;
         if reference(part.role, &plain)?.is_some() {
             return Err(EntryError::BlobReference);

@@ -18,6 +18,7 @@
 //! - `ENGINE-4`: keys are destroyed only while nothing is forming, appending or unguarded; a batch sealed before and
 //!   sequenced after must be sealed again.
 //! - `ENGINE-5`: after a failed or uncertain write nothing is signed or acknowledged any more.
+//! - `ENGINE-6`: a crash leaves at most two frames beyond the guard.
 //!
 //! Not here: sealing (`sealer`), comparing a retry with what was recorded (`compare`), opening a store (`recover`).
 
@@ -42,6 +43,9 @@ use crate::identity::IdentityIndex;
 pub const BATCHES_QUEUED_MAX: usize = 64;
 /// Most sealed bytes that wait for their turn.
 pub const QUEUED_BYTES_MAX: usize = 32 * 1_024 * 1_024;
+/// Durable frames that may wait for their guard while the next one is appended (`frames_in_flight_max` on files).
+/// Recovery takes more frames beyond the guard for a guard that was taken back.
+const UNGUARDED_FRAMES_MAX: usize = 1;
 /// Bytes of a frame that are not body: header, trailer, padding to a block, with room to spare.
 const FRAME_OVERHEAD_BYTES: usize = 8_192;
 
@@ -265,7 +269,8 @@ impl Engine {
         }
         // ENGINE-1.
         let keys_are_durable = self.forming.keys_serial <= self.keys_durable;
-        if self.appending.is_none() && keys_are_durable && !self.forming.leaves.is_empty() {
+        let overlaps = self.unguarded.len() <= UNGUARDED_FRAMES_MAX;
+        if self.appending.is_none() && overlaps && keys_are_durable && !self.forming.leaves.is_empty() {
             self.form(now, effects);
             // What did not fit into that frame begins to form the next one while it syncs.
             self.sequence(now, effects);
@@ -333,8 +338,8 @@ impl Engine {
                 }
             }
         }
-        let new = next - first;
-        if new as usize == batch.len() {
+        let retries_open = items.iter().filter(|item| matches!(item, Item::Retry(_))).count();
+        if retries_open == 0 {
             self.forming.body.extend_from_slice(&batch.body);
         } else {
             for (entry, item) in batch.entries.iter().zip(&items) {
@@ -345,10 +350,9 @@ impl Engine {
                 }
             }
         }
-        let retries_open = batch.len() - new as usize;
         let mut waiting =
             Waiting { batch, items, retries_open, retries_need, compare_sent: false, proven: None };
-        if new > 0 {
+        if next > first {
             self.forming.batches.push((ticket, first, next));
             self.forming.keys_serial = self.forming.keys_serial.max(waiting.batch.keys_serial);
         }

@@ -6,7 +6,7 @@
 //! Not here: moving the values (`split`).
 
 use waag_model::schema::{Node, Schema, Subject, SubjectPath, pointer_step};
-use waag_model::value::Value;
+use waag_model::value::{Object, Value};
 
 use super::{PERSONS_MAX, SplitError};
 use crate::plain::{Body, Common};
@@ -92,11 +92,11 @@ impl<'e> Walk<'e> {
         let persons = odd_shape || node.class.map_or(inherited, |class| class.is_persons());
         // The names of members nobody planned may be personal too (a mail address as a key): such an object is taken
         // whole.
-        let unplanned = |(name, _): &(std::borrow::Cow<'_, str>, Value<'_>)| planned(name).is_none();
+        let taken_whole = |object: &Object<'_>| {
+            leaf || odd_shape || persons && object.members().iter().any(|(name, _)| planned(name).is_none())
+        };
         match value {
-            Value::Object(object)
-                if !leaf && !odd_shape && !(persons && object.members().iter().any(unplanned)) =>
-            {
+            Value::Object(object) if !taken_whole(object) => {
                 for (name, member) in object.members() {
                     if let Some(below) = planned(name) {
                         self.visit(below, member, &format!("{path}/{}", pointer_step(name)), whose, persons)?;
