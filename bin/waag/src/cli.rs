@@ -8,6 +8,7 @@
 mod append;
 mod checkpoint;
 mod completions;
+mod demo;
 mod disclose;
 mod explain;
 mod failure;
@@ -76,6 +77,8 @@ enum Command {
     Keys(keys::Args),
     /// Register and list schemas
     Schema(schema::Args),
+    /// See the main job in a minute, in a folder of its own
+    Demo(demo::Args),
     /// Explain an error code
     Explain(explain::Args),
     /// Print shell completions
@@ -119,6 +122,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Checkpoint(args) => checkpoint::run(setting, &args, output),
         Command::Keys(args) => keys::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
+        Command::Demo(args) => demo::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions(args) => completions::run(&args, Cli::command(), output),
     }

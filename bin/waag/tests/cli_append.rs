@@ -230,4 +230,6 @@ fn tiny_batches_and_one_under_way_come_to_the_same() {
     let wrong = folder.run(&["append", "--batch", "0"]).exits(2);
     assert!(wrong.err.starts_with("error E0700: "), "{}", wrong.err);
     folder.feed(&["append", "--proof"], b"").exits(2);
+    let odd = folder.feed(&["append", "--json", "--segment-bytes", "70000"], b"").exits(2);
+    assert_eq!(odd.json()["error"]["code"], "E0466");
 }

@@ -202,7 +202,7 @@ fn a_disclosed_part_opens_and_is_recorded_and_no_other_secret_is_told() {
     assert_eq!(std::fs::read_to_string(folder.path("out/part-1.secret")).unwrap().trim().len(), 64);
     assert!(folder.path("out/part-1.dictionary").exists(), "the part is compressed, and needs it");
     assert_eq!(
-        folder.run(&["prove", "1", "--json", "--disclose", "5"]).exits(3).json()["error"]["code"],
+        folder.run(&["prove", "1", "--json", "--disclose", "5"]).exits(2).json()["error"]["code"],
         "E0209"
     );
     assert_eq!(folder.run(&["prove", "999", "--json"]).exits(2).json()["error"]["code"], "E0620");

@@ -8,7 +8,6 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
-    clippy::print_stdout,
     clippy::disallowed_methods,
     reason = "a test fails loudly and measures real time"
 )]
@@ -83,7 +82,7 @@ fn run_and_kill(data: &Path, first: u64, kill: u64, acknowledged: &mut Acknowled
             std::thread::sleep(delay(kill));
         }
         // A process may be killed at any instant; only the kernel's answer to the signal counts.
-        drop(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap());
+        let _killed_or_gone = Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap();
     });
     let mut number = first;
     for line in output.lines() {
@@ -103,7 +102,7 @@ fn run_and_kill(data: &Path, first: u64, kill: u64, acknowledged: &mut Acknowled
             }
         }
         if number == first {
-            drop(began.send(()));
+            let _killer_waits = began.send(());
         }
         number += 1;
     }

@@ -305,12 +305,18 @@ fn an_index_found_damaged_while_writing_stops_the_writer_and_is_gone_at_the_next
         }
     }
     let store = open();
-    let mut batch = store.sealer.begin();
-    for number in 0..50 {
-        let accepted = store.clock.now();
-        batch.push(Accepted { event: event(number), actor: actor(), accepted }, None).unwrap();
-    }
-    let rejected = store.writer.submit(batch.finish()).unwrap().wait().unwrap_err();
+    let submit = |number: u64| {
+        let mut batch = store.sealer.begin();
+        for number in number..number + 20 {
+            let accepted = store.clock.now();
+            batch.push(Accepted { event: event(number), actor: actor(), accepted }, None).unwrap();
+        }
+        store.writer.submit(batch.finish())
+    };
+    // The first batch meets the damage; whatever comes behind it is told that the writer has stopped.
+    let first = submit(0).unwrap();
+    let rejected = submit(1_000).unwrap().wait().unwrap_err();
+    drop(first);
     assert!(matches!(rejected, Rejection::Halted(_)), "{rejected}");
     drop(store);
     let store = open();

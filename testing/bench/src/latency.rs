@@ -8,6 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
+use waag_engine::effect::Rejection;
 use waag_fixtures::workload::{Shape, Workload};
 use waag_model::ids::Actor;
 use waag_stdx::clock::SystemClock;
@@ -75,8 +76,14 @@ fn offer(rig: &Rig, events: &Events) -> anyhow::Result<Vec<f64>> {
             if let Some(early) = due.checked_duration_since(Instant::now()) {
                 std::thread::sleep(early);
             }
-            let sealed = rig.seal(&actor, lines, &clock)?;
-            sender.send((due, rig.writer.submit(sealed)?)).map_err(|_| anyhow!("the collector has ended"))?;
+            // Too much is waiting: the sender tries again, and its events go on being late.
+            let pending = loop {
+                match rig.writer.submit(rig.seal(&actor, lines, &clock)?) {
+                    Err(Rejection::Busy) => std::thread::sleep(Duration::from_micros(200)),
+                    other => break other?,
+                }
+            };
+            sender.send((due, pending)).map_err(|_| anyhow!("the collector has ended"))?;
         }
         drop(sender);
         collector.join().map_err(|_| anyhow!("the collector has ended"))?

@@ -35,6 +35,7 @@ use waag_log::objects::{ObjectError, Objects};
 use waag_model::event::Accepted;
 use waag_model::ids::{Actor, TenantName};
 use waag_model::schema::Schema;
+use waag_sqlite::state::SqliteState;
 use waag_stdx::clock::{Clock, SystemClock};
 use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_stdx::files::{DiskFiles, Files};
@@ -89,7 +90,7 @@ impl Folders {
 
 /// Makes a store and closes it again.
 pub(crate) fn create(folders: &Folders) -> anyhow::Result<()> {
-    let (means, state_files) = means(folders, true)?;
+    let (means, state_files, _) = means(folders, true)?;
     let tenant = TenantName::new("default")?;
     create_tenant(&means, &tenant)?;
     let keyring = Keyring::open(means, &tenant, Limits::default())?;
@@ -102,7 +103,7 @@ pub(crate) fn create(folders: &Folders) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn means(folders: &Folders, new: bool) -> anyhow::Result<(Means, Arc<dyn Files>)> {
+fn means(folders: &Folders, new: bool) -> anyhow::Result<(Means, Arc<dyn Files>, Arc<SqliteState>)> {
     let state_files: Arc<dyn Files> = Arc::new(DiskFiles::new(&folders.state));
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
     let vault = if new {
@@ -110,9 +111,9 @@ fn means(folders: &Folders, new: bool) -> anyhow::Result<(Means, Arc<dyn Files>)
     } else {
         FileVault::open(Arc::clone(&state_files), Arc::clone(&entropy), None)?
     };
-    let state = waag_sqlite::state::SqliteState::create(&folders.state)?;
+    let state = Arc::new(SqliteState::create(&folders.state)?);
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    Ok((Means { state: Arc::new(state), vault: Arc::new(vault), entropy, clock }, state_files))
+    Ok((Means { state: state.clone(), vault: Arc::new(vault), entropy, clock }, state_files, state))
 }
 
 /// The schema of the workload with a dictionary trained from synthetic samples of both kinds of parts.
@@ -129,7 +130,7 @@ pub(crate) fn registry(dictionary: &Dictionary) -> anyhow::Result<Registry> {
 impl Rig {
     /// Opens a store to write, as a node does.
     pub(crate) fn open(folders: &Folders, registry: Registry) -> anyhow::Result<Self> {
-        let (means, state_files) = means(folders, false)?;
+        let (means, state_files, state) = means(folders, false)?;
         let (entropy, clock) = (Arc::clone(&means.entropy), Arc::clone(&means.clock));
         let keyring = Arc::new(Keyring::open(means, &TenantName::new("default")?, Limits::default())?);
         let ledger = keyring.ledger("main")?;
@@ -173,8 +174,13 @@ impl Rig {
         let stop = Arc::new(AtomicBool::new(false));
         let preparing = std::thread::Builder::new().name("waag-prepare".to_owned()).spawn({
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
+            let mut turns = 0u32;
             move || {
                 while !stop.load(Ordering::Acquire) && log.prepare().is_ok() {
+                    turns += 1;
+                    if turns % 100 == 0 {
+                        drop(state.fold_log());
+                    }
                     std::thread::park_timeout(Duration::from_millis(2));
                 }
             }

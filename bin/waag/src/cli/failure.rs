@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use waag_engine::reader::ReadFault;
+use waag_entry::error::EntryError;
+use waag_files::error::OpenError;
 use waag_keys::error::KeysError;
 use waag_keys::vault::VaultError;
 use waag_model::ids::NameError;
@@ -218,7 +220,8 @@ impl From<StoreError> for Failure {
                         | KeysError::LastSigner
                         | KeysError::SignersFull,
                 )
-                | StoreError::Read(ReadFault::Beyond(_))
+                | StoreError::Read(ReadFault::Beyond(_) | ReadFault::Entry(EntryError::NoPart(_)))
+                | StoreError::Log(OpenError::Config(_))
         );
         let exit = if is_callers { Exit::Usage } else { Exit::Environment };
         Self { code: error.code(), reason: chain(&error), exit }

@@ -172,22 +172,20 @@ pub fn verify(
     let ledger = keys.as_ref().map(|keys| keys.ledger.id).or(guard.as_ref().map(|guard| guard.ledger));
     let Some(ledger) = ledger else { return Ok(report) };
     let objects = objects::check(place, &mut report);
-    let found = check_log(
-        place,
-        options,
-        depth,
-        (ledger, guard.as_ref(), keys.as_ref()),
-        objects,
-        &mut report,
-        progress,
-    );
-    let (Some(guard), Some(keys)) = (guard, keys) else { return Ok(report) };
+    let derived = guard.as_ref().map(|guard| Derived { place, guard, ledger });
+    let (found, stored) = std::thread::scope(|scope| {
+        let stored = derived.as_ref().map(|derived| scope.spawn(|| derived.stored()));
+        let opened = (ledger, guard.as_ref(), keys.as_ref());
+        let found = check_log(place, options, depth, opened, objects, &mut report, progress);
+        (found, stored.and_then(|thread| thread.join().ok()))
+    });
+    let (Some(derived), Some(stored), true) = (derived, stored, keys.is_some()) else { return Ok(report) };
     if report.entries == 0 && report.faults_total == 0 {
         let reason = StoreError::Empty;
         report.file_fault(place.data.clone(), reason.code(), reason.to_string());
     }
     let rebuild = depth.rebuild && report.faults_total == 0;
-    Derived { place, guard: &guard, ledger: keys.ledger.id }.check(&found, rebuild, &mut report);
+    derived.check(&found, stored, rebuild, &mut report);
     report.complete = found.guard_reached;
     Ok(report)
 }

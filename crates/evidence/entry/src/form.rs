@@ -184,32 +184,38 @@ impl<'a> Entry<'a> {
         if bytes.len() > ENTRY_BYTES_MAX {
             return Err(EntryError::TooLong(bytes.len()));
         }
-        let mut reader = Reader::new(bytes);
-        reader.array_of(2, "an entry: header and parts")?;
-        let start = reader.offset();
-        let header = read_header(&mut reader)?;
-        let header_bytes = bytes.get(start..reader.offset()).unwrap_or_default();
-        let offset = reader.offset();
-        let count = reader.array("the parts")?;
-        if count == 0 || count > PARTS_MAX {
-            return Err(EntryError::Form { offset, expected: "1 to 8 parts" });
-        }
-        let mut parts = Vec::with_capacity(count);
-        for index in 0..count {
-            let offset = reader.offset();
-            let part = read_part(&mut reader)?;
-            // ENTRY-2.
-            if (part.role == Role::Common) != (index == 0) {
-                return Err(EntryError::Form {
-                    offset,
-                    expected: "the common part first and persons' parts after it",
-                });
-            }
-            parts.push(part);
-        }
-        reader.end()?;
+        let mut parts = Vec::new();
+        let (header, header_bytes) = walk(bytes, &mut |part| parts.push(part))?;
         Ok(Self { header, header_bytes, parts })
     }
+}
+
+/// Reads a whole entry, showing its parts one by one.
+fn walk<'a>(bytes: &'a [u8], part: &mut dyn FnMut(Part<'a>)) -> Result<(Header<'a>, &'a [u8]), EntryError> {
+    let mut reader = Reader::new(bytes);
+    reader.array_of(2, "an entry: header and parts")?;
+    let start = reader.offset();
+    let header = read_header(&mut reader)?;
+    let header_bytes = bytes.get(start..reader.offset()).unwrap_or_default();
+    let offset = reader.offset();
+    let count = reader.array("the parts")?;
+    if count == 0 || count > PARTS_MAX {
+        return Err(EntryError::Form { offset, expected: "1 to 8 parts" });
+    }
+    for index in 0..count {
+        let offset = reader.offset();
+        let read = read_part(&mut reader)?;
+        // ENTRY-2.
+        if (read.role == Role::Common) != (index == 0) {
+            return Err(EntryError::Form {
+                offset,
+                expected: "the common part first and persons' parts after it",
+            });
+        }
+        part(read);
+    }
+    reader.end()?;
+    Ok((header, header_bytes))
 }
 
 /// Checks an entry's form without keeping anything: what verification calls for every stored entry.
@@ -217,7 +223,10 @@ impl<'a> Entry<'a> {
 /// # Errors
 /// As [`Entry::read`].
 pub fn check(bytes: &[u8]) -> Result<(), EntryError> {
-    Entry::read(bytes).map(drop)
+    if bytes.len() > ENTRY_BYTES_MAX {
+        return Err(EntryError::TooLong(bytes.len()));
+    }
+    walk(bytes, &mut |_| {}).map(drop)
 }
 
 /// Reads only an entry's clear header: what rebuilding an index needs.

@@ -37,17 +37,24 @@ pub(super) struct Derived<'a> {
 }
 
 /// How the stored hashes stand.
-enum Stored {
+pub(super) enum Stored {
     Right,
     Behind(u64),
     Wrong(u64),
 }
 
 impl Derived<'_> {
-    pub(super) fn check(&self, walked: &Walked, rebuild: bool, report: &mut Report) {
+    /// Notes what is wrong; `stored` is what [`Derived::stored`] has found meanwhile.
+    pub(super) fn check(
+        &self,
+        walked: &Walked,
+        stored: io::Result<Stored>,
+        rebuild: bool,
+        report: &mut Report,
+    ) {
         let files = self.place.data_files();
         let path = |name: &str| self.place.data.join(name);
-        match self.stored(&*files) {
+        match stored {
             Ok(Stored::Right) => {}
             Ok(Stored::Behind(missing)) => {
                 let what = format!("{missing} hashes are not there yet; the next opening adds them");
@@ -82,7 +89,10 @@ impl Derived<'_> {
     }
 
     /// Builds the tree over the stored leaf hashes and compares every node with the stored one, and the root at the end.
-    fn stored(&self, files: &dyn Files) -> io::Result<Stored> {
+    ///
+    /// It needs nothing of the log, so it runs beside the walk over it.
+    pub(super) fn stored(&self) -> io::Result<Stored> {
+        let files = self.place.data_files();
         let due = stored_hash_count(self.guard.size);
         let file = match files.open(HASHES_FILE, Open::Read) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Stored::Behind(due)),

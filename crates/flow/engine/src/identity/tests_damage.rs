@@ -152,7 +152,6 @@ fn a_merge_stops_at_a_damaged_block_and_the_index_can_be_rebuilt() {
     }
     let fault = index.maintain().unwrap_err();
     assert!(matches!(fault, IdentityError::Damaged { offset: 4_096, .. }), "{fault}");
-    assert_eq!(fault.code(), "E0641");
     index.reset().unwrap();
     super::tests::replay(&mut index, &log).unwrap();
     super::tests::check(&index, &log);
