@@ -57,17 +57,13 @@ fn build(root: &Path, folder: &Path, profile: &str) -> anyhow::Result<f64> {
 }
 
 /// Makes a file look changed without changing it.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "Cargo compares file times with the system's own clock"
-)]
+#[expect(clippy::disallowed_methods, reason = "Cargo compares file times with the system's own clock")]
 fn touch(path: &Path) -> anyhow::Result<()> {
     let file = File::options()
         .append(true)
         .open(path)
         .with_context(|| format!("`{}` cannot be opened", path.display()))?;
-    file.set_modified(SystemTime::now())
-        .context("the file's time cannot be set")
+    file.set_modified(SystemTime::now()).context("the file's time cannot be set")
 }
 
 fn remove(folder: &Path) -> anyhow::Result<()> {
@@ -98,9 +94,7 @@ fn with_rustc(root: &Path) -> std::process::Command {
 /// The first line a program prints, or a dash.
 fn first_line(mut command: std::process::Command) -> String {
     let output = command.output().ok().filter(|output| output.status.success());
-    let text = output
-        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
-        .unwrap_or_default();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
     text.lines().next().unwrap_or("–").to_owned()
 }
 

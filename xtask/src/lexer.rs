@@ -48,12 +48,7 @@ pub(crate) struct Source<'a> {
 impl<'a> Source<'a> {
     /// Reads a source text.
     pub(crate) fn new(text: &'a str) -> Self {
-        let pieces = Cursor {
-            bytes: text.as_bytes(),
-            text,
-            at: 0,
-        }
-        .pieces();
+        let pieces = Cursor { bytes: text.as_bytes(), text, at: 0 }.pieces();
         let mut code = String::with_capacity(text.len());
         for (kind, range) in &pieces {
             let piece = text.get(range.clone()).unwrap_or("");
@@ -63,15 +58,9 @@ impl<'a> Source<'a> {
                 code.push_str(&blanked(piece));
             }
         }
-        let line_starts = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(offset, _)| offset + 1))
-            .collect();
-        Self {
-            text,
-            pieces,
-            code,
-            line_starts,
-        }
+        let line_starts =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(offset, _)| offset + 1)).collect();
+        Self { text, pieces, code, line_starts }
     }
 
     /// The line of a byte offset, from 1.
@@ -90,9 +79,7 @@ impl<'a> Source<'a> {
 
     /// Every function that has a body, nested ones too.
     pub(crate) fn functions(&self) -> Vec<Function> {
-        word_offsets(&self.code, "fn")
-            .filter_map(|offset| self.function_at(offset))
-            .collect()
+        word_offsets(&self.code, "fn").filter_map(|offset| self.function_at(offset)).collect()
     }
 
     fn function_at(&self, offset: usize) -> Option<Function> {
@@ -107,13 +94,7 @@ impl<'a> Source<'a> {
         }
         let body = body_after(&self.code, offset)?;
         let line = self.line_of(offset);
-        Some(Function {
-            name,
-            start: offset,
-            line,
-            lines: self.line_of(body.end) - line + 1,
-            body,
-        })
+        Some(Function { name, start: offset, line, lines: self.line_of(body.end) - line + 1, body })
     }
 
     /// The byte ranges of items under `#[cfg(test)]`.
@@ -133,33 +114,25 @@ impl<'a> Source<'a> {
     pub(crate) fn code_without_tests(&self) -> String {
         let ranges = self.test_ranges();
         let keep = |offset: usize| !ranges.iter().any(|range| range.contains(&offset));
-        self.code
-            .char_indices()
-            .map(|(offset, c)| if c == '\n' || keep(offset) { c } else { ' ' })
-            .collect()
+        self.code.char_indices().map(|(offset, c)| if c == '\n' || keep(offset) { c } else { ' ' }).collect()
     }
 }
 
 /// Whether a file holds only tests, by its place: `tests/` folders, `tests.rs` and `*_tests.rs`, benches.
 pub(crate) fn is_test_path(path: &str) -> bool {
     let file = path.rsplit('/').next().unwrap_or(path);
-    path.split('/')
-        .any(|folder| folder == "tests" || folder == "benches")
+    path.split('/').any(|folder| folder == "tests" || folder == "benches")
         || file == "tests.rs"
         || file.ends_with("_tests.rs")
 }
 
 /// The offsets at which `word` stands alone, not as a part of a longer identifier.
 pub(crate) fn word_offsets<'a>(code: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
-    code.match_indices(word)
-        .map(|(offset, _)| offset)
-        .filter(move |offset| {
-            let before = code.get(..*offset).and_then(|text| text.chars().next_back());
-            let after = code
-                .get(offset + word.len()..)
-                .and_then(|text| text.chars().next());
-            !before.is_some_and(is_word) && !after.is_some_and(is_word)
-        })
+    code.match_indices(word).map(|(offset, _)| offset).filter(move |offset| {
+        let before = code.get(..*offset).and_then(|text| text.chars().next_back());
+        let after = code.get(offset + word.len()..).and_then(|text| text.chars().next());
+        !before.is_some_and(is_word) && !after.is_some_and(is_word)
+    })
 }
 
 /// Whether a character may stand in an identifier.
@@ -196,10 +169,7 @@ fn body_after(code: &str, offset: usize) -> Option<Range<usize>> {
 
 /// The same length in bytes, with line breaks kept and everything else a space.
 fn blanked(piece: &str) -> String {
-    piece
-        .bytes()
-        .map(|byte| if byte == b'\n' { '\n' } else { ' ' })
-        .collect()
+    piece.bytes().map(|byte| if byte == b'\n' { '\n' } else { ' ' }).collect()
 }
 
 /// A position in a text that is being split.
@@ -305,11 +275,7 @@ impl Cursor<'_> {
         if before.is_some_and(is_word) {
             return None;
         }
-        let prefix = if matches!(self.peek(0), b'b' | b'c') && self.peek(1) == b'r' {
-            2
-        } else {
-            1
-        };
+        let prefix = if matches!(self.peek(0), b'b' | b'c') && self.peek(1) == b'r' { 2 } else { 1 };
         let raw = self.peek(prefix - 1) == b'r';
         let mut hashes = 0;
         while raw && self.peek(prefix + hashes) == b'#' {
@@ -325,9 +291,7 @@ impl Cursor<'_> {
         }
         let closing = format!("\"{}", "#".repeat(hashes));
         let rest = self.text.get(self.at + 1..).unwrap_or("");
-        self.at = rest
-            .find(&closing)
-            .map_or(self.bytes.len(), |offset| self.at + 1 + offset + closing.len());
+        self.at = rest.find(&closing).map_or(self.bytes.len(), |offset| self.at + 1 + offset + closing.len());
         Some(Kind::Text)
     }
 
@@ -391,14 +355,8 @@ mod tests {
         let text = "fn one() {}\nfn two(\n    f: fn(u8) -> [u8; 3],\n) {\n    let s = \"}\";\n}\n\
                     trait T { fn three(&self); fn four() { fn five() {} } }\n";
         let functions = Source::new(text).functions();
-        let found: Vec<_> = functions
-            .iter()
-            .map(|f| (f.name.as_str(), f.line, f.lines))
-            .collect();
-        assert_eq!(
-            found,
-            [("one", 1, 1), ("two", 2, 5), ("four", 7, 1), ("five", 7, 1)]
-        );
+        let found: Vec<_> = functions.iter().map(|f| (f.name.as_str(), f.line, f.lines)).collect();
+        assert_eq!(found, [("one", 1, 1), ("two", 2, 5), ("four", 7, 1), ("five", 7, 1)]);
     }
 
     #[test]
@@ -419,18 +377,10 @@ mod tests {
 
     #[test]
     fn test_files_are_known_by_their_place() {
-        for path in [
-            "crates/a/tests/x.rs",
-            "crates/a/src/tests.rs",
-            "crates/a/src/frame_tests.rs",
-        ] {
+        for path in ["crates/a/tests/x.rs", "crates/a/src/tests.rs", "crates/a/src/frame_tests.rs"] {
             assert!(is_test_path(path), "{path}");
         }
-        for path in [
-            "testing/sim/src/lib.rs",
-            "crates/a/src/attests.rs",
-            "crates/a/src/lib.rs",
-        ] {
+        for path in ["testing/sim/src/lib.rs", "crates/a/src/attests.rs", "crates/a/src/lib.rs"] {
             assert!(!is_test_path(path), "{path}");
         }
     }

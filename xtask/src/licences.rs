@@ -23,18 +23,12 @@ impl Policy {
         let table = toml_file::parse("deny.toml", text)?;
         let list = |keys: &[&str]| -> anyhow::Result<Vec<Value>> {
             let list = toml_file::lookup(&table, keys).and_then(Value::as_array);
-            list.cloned()
-                .with_context(|| format!("deny.toml has no list `{}`", keys.join(".")))
+            list.cloned().with_context(|| format!("deny.toml has no list `{}`", keys.join(".")))
         };
         let allowed = list(&["licenses", "allow"])?;
         let banned = list(&["bans", "deny"])?;
-        let name = |value: &Value| {
-            value
-                .get("crate")
-                .or(Some(value))
-                .and_then(Value::as_str)
-                .map(str::to_owned)
-        };
+        let name =
+            |value: &Value| value.get("crate").or(Some(value)).and_then(Value::as_str).map(str::to_owned);
         Ok(Self {
             allowed: allowed.iter().filter_map(name).collect(),
             banned: banned.iter().filter_map(name).collect(),
@@ -64,10 +58,7 @@ impl Policy {
     /// Whether an SPDX expression can be met by allowed licences alone; nothing when it cannot be read.
     fn permits(&self, expression: &str) -> Option<bool> {
         // Before SPDX expressions, crates wrote `MIT/Apache-2.0` for a choice.
-        let spaced = expression
-            .replace('/', " OR ")
-            .replace('(', " ( ")
-            .replace(')', " ) ");
+        let spaced = expression.replace('/', " OR ").replace('(', " ( ").replace(')', " ) ");
         let words: Vec<&str> = spaced.split_whitespace().collect();
         let (result, rest) = self.either(&words)?;
         rest.is_empty().then_some(result)
@@ -152,10 +143,7 @@ mod tests {
                 licence: licence.map(str::to_owned),
                 ..Resolved::default()
             };
-            policy.check(&Packages {
-                members: Vec::new(),
-                graph: [(name.to_owned(), resolved)].into(),
-            })
+            policy.check(&Packages { members: Vec::new(), graph: [(name.to_owned(), resolved)].into() })
         };
         assert!(check("a", Some("MIT")).is_empty());
         assert_eq!(check("a", Some("LGPL-3.0-only")).len(), 1);

@@ -25,26 +25,11 @@ use std::process::ExitCode;
 
 /// The subcommands with their one-line descriptions, in the order in which help shows them.
 const COMMANDS: [(&str, &str); 6] = [
-    (
-        "tidy",
-        "check the house rules: layers, map, heads, sizes, tests, links, error pages, words",
-    ),
-    (
-        "test [--fast]",
-        "run every check there is and close with a summary; --fast leaves out the slow ones",
-    ),
-    (
-        "bench [NAME ARGS…]",
-        "run a benchmark in a release build; without a name, list them",
-    ),
-    (
-        "sim [ARGS…]",
-        "run the simulator in a release build, arguments passed on",
-    ),
-    (
-        "build-times",
-        "measure cold and warm builds of `waag` and print a row for docs/benchmarks.md",
-    ),
+    ("tidy", "check the house rules: layers, map, heads, sizes, tests, links, error pages, words"),
+    ("test [--fast]", "run every check there is and close with a summary; --fast leaves out the slow ones"),
+    ("bench [NAME ARGS…]", "run a benchmark in a release build; without a name, list them"),
+    ("sim [ARGS…]", "run the simulator in a release build, arguments passed on"),
+    ("build-times", "measure cold and warm builds of `waag` and print a row for docs/benchmarks.md"),
     ("help", "print this"),
 ];
 

@@ -74,12 +74,7 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
         if !process::is_present(need.tool, root) {
             missing.push((
                 need,
-                format!(
-                    "`{}` is missing ({}; {})",
-                    need.tool,
-                    need.used_for,
-                    advice(need.source)
-                ),
+                format!("`{}` is missing ({}; {})", need.tool, need.used_for, advice(need.source)),
             ));
         }
     }
@@ -88,23 +83,11 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
 
 /// The command lines that bring a program; none where this machine does not allow it.
 fn commands(source: Source, means: Means, tools: &Path, lists_updated: bool) -> Vec<Vec<String>> {
-    let line = |words: &[&str]| {
-        words
-            .iter()
-            .map(|word| (*word).to_owned())
-            .collect::<Vec<String>>()
-    };
+    let line = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     match source {
         Source::Debian(package) if means.system_packages => {
             let update = (!lists_updated).then(|| line(&["apt-get", "update", "-q"]));
-            let install = line(&[
-                "apt-get",
-                "install",
-                "-y",
-                "-q",
-                "--no-install-recommends",
-                package,
-            ]);
+            let install = line(&["apt-get", "install", "-y", "-q", "--no-install-recommends", package]);
             update.into_iter().chain([install]).collect()
         }
         Source::PyPi(package) if means.python => {
@@ -138,29 +121,17 @@ mod tests {
 
     use super::{Means, NEEDS, Source, advice, commands};
 
-    const ALL: Means = Means {
-        system_packages: true,
-        python: true,
-    };
-    const NONE: Means = Means {
-        system_packages: false,
-        python: false,
-    };
+    const ALL: Means = Means { system_packages: true, python: true };
+    const NONE: Means = Means { system_packages: false, python: false };
 
     fn shown(source: Source, means: Means, lists_updated: bool) -> Vec<String> {
-        commands(source, means, Path::new("tools"), lists_updated)
-            .iter()
-            .map(|line| line.join(" "))
-            .collect()
+        commands(source, means, Path::new("tools"), lists_updated).iter().map(|line| line.join(" ")).collect()
     }
 
     #[test]
     fn system_packages_are_brought_by_root_and_the_lists_updated_once() {
         let install = "apt-get install -y -q --no-install-recommends strace";
-        assert_eq!(
-            shown(Source::Debian("strace"), ALL, false),
-            ["apt-get update -q", install]
-        );
+        assert_eq!(shown(Source::Debian("strace"), ALL, false), ["apt-get update -q", install]);
         assert_eq!(shown(Source::Debian("strace"), ALL, true), [install]);
         assert!(shown(Source::Debian("strace"), NONE, false).is_empty());
     }
@@ -168,13 +139,7 @@ mod tests {
     #[test]
     fn python_packages_go_into_a_folder_of_their_own() {
         let lines = shown(Source::PyPi("cloudevents==2.2.0"), ALL, false);
-        assert_eq!(
-            lines,
-            [
-                "python3 -m venv tools",
-                "tools/bin/pip install -q cloudevents==2.2.0"
-            ]
-        );
+        assert_eq!(lines, ["python3 -m venv tools", "tools/bin/pip install -q cloudevents==2.2.0"]);
         assert!(shown(Source::PyPi("cloudevents==2.2.0"), NONE, false).is_empty());
         assert!(advice(Source::PyPi("cloudevents==2.2.0")).contains("pip install"));
     }
@@ -183,9 +148,7 @@ mod tests {
     fn a_tool_can_stand_in_the_name_of_a_test() {
         for need in NEEDS {
             assert!(
-                need.tool
-                    .chars()
-                    .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'),
+                need.tool.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_'),
                 "{}",
                 need.tool
             );

@@ -65,16 +65,10 @@ impl Runner {
     pub(crate) fn counts_in(self, line: &str) -> Option<Counts> {
         match self {
             Self::Nextest => {
-                let (_, numbers) = line
-                    .trim_start()
-                    .strip_prefix("Summary [")?
-                    .split_once(" run: ")?;
+                let (_, numbers) = line.trim_start().strip_prefix("Summary [")?.split_once(" run: ")?;
                 Some(numbers_in(&without_parentheses(numbers), ','))
             }
-            Self::Cargo => Some(numbers_in(
-                line.strip_prefix("test result: ")?.split_once(". ")?.1,
-                ';',
-            )),
+            Self::Cargo => Some(numbers_in(line.strip_prefix("test result: ")?.split_once(". ")?.1, ';')),
         }
     }
 
@@ -141,16 +135,8 @@ pub(crate) fn total(reports: &[Report]) -> Counts {
 /// The closing text: tails of what failed, the table, the numbers.
 pub(crate) fn summary(reports: &[Report]) -> String {
     let mut text = String::new();
-    for report in reports
-        .iter()
-        .filter(|report| matches!(report.outcome, Outcome::Failed(_)))
-    {
-        let _ = writeln!(
-            text,
-            "\n---- {}: the last {} lines",
-            report.step,
-            report.tail.len()
-        );
+    for report in reports.iter().filter(|report| matches!(report.outcome, Outcome::Failed(_))) {
+        let _ = writeln!(text, "\n---- {}: the last {} lines", report.step, report.tail.len());
         for line in &report.tail {
             let _ = writeln!(text, "{line}");
         }
@@ -162,18 +148,11 @@ pub(crate) fn summary(reports: &[Report]) -> String {
             Outcome::Failed(why) => ("FAILED", why.as_str()),
             Outcome::Skipped(why) => ("skipped", why.as_str()),
         };
-        let line = format!(
-            "{:<14} {result:<8} {:>8.1}  {remark}",
-            report.step, report.seconds
-        );
+        let line = format!("{:<14} {result:<8} {:>8.1}  {remark}", report.step, report.seconds);
         let _ = writeln!(text, "{}", line.trim_end());
     }
     let seconds: f64 = reports.iter().map(|report| report.seconds).sum();
-    let Counts {
-        passed,
-        failed,
-        skipped,
-    } = total(reports);
+    let Counts { passed, failed, skipped } = total(reports);
     let _ = write!(
         text,
         "{:<14} {:<8} {seconds:>8.1}\n\n{passed} passed, {failed} failed, {skipped} skipped",
@@ -187,21 +166,11 @@ mod tests {
     use super::{Counts, Outcome, Report, Runner, summary, total};
 
     fn counts(passed: u64, failed: u64, skipped: u64) -> Counts {
-        Counts {
-            passed,
-            failed,
-            skipped,
-        }
+        Counts { passed, failed, skipped }
     }
 
     fn report(outcome: Outcome, tests: Counts) -> Report {
-        Report {
-            step: "tests",
-            outcome,
-            seconds: 1.0,
-            tests,
-            tail: vec!["assertion".to_owned()],
-        }
+        Report { step: "tests", outcome, seconds: 1.0, tests, tail: vec!["assertion".to_owned()] }
     }
 
     #[test]
@@ -215,10 +184,7 @@ mod tests {
                 "     Summary [   0.003s] 3/4 tests run: 1 passed, 1 timed out, 1 exec failed, 0 skipped",
                 counts(1, 2, 0),
             ),
-            (
-                "     Summary [   0.003s] 1 test run: 1 passed, 0 skipped",
-                counts(1, 0, 0),
-            ),
+            ("     Summary [   0.003s] 1 test run: 1 passed, 0 skipped", counts(1, 0, 0)),
         ] {
             assert_eq!(Runner::Nextest.counts_in(line), Some(expected), "{line}");
             assert_eq!(Runner::Cargo.counts_in(line), None, "{line}");
@@ -255,19 +221,13 @@ mod tests {
             nextest("        SKIP [         ] waag-files::faults needs_strace_commit"),
             Some((false, "needs_strace_commit"))
         );
-        assert_eq!(
-            nextest("        FAIL [   0.004s] waag-entry cbor::fuzz_corpus_entry"),
-            None
-        );
+        assert_eq!(nextest("        FAIL [   0.004s] waag-entry cbor::fuzz_corpus_entry"), None);
         assert_eq!(nextest("    test cbor::fuzz_corpus_entry ... ok"), None);
         assert_eq!(
             Runner::Cargo.test_in("test cbor::fuzz_corpus_entry ... ok"),
             Some((true, "cbor::fuzz_corpus_entry"))
         );
-        assert_eq!(
-            Runner::Cargo.test_in("test cbor::fuzz_corpus_entry ... FAILED"),
-            None
-        );
+        assert_eq!(Runner::Cargo.test_in("test cbor::fuzz_corpus_entry ... FAILED"), None);
     }
 
     #[test]

@@ -32,11 +32,7 @@ pub(crate) fn simulator(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
 
 fn run(root: &Path, program: &[&str], words: &[&str]) -> anyhow::Result<bool> {
     let mut command = process::cargo(root);
-    command
-        .args(["run", "--quiet", "--release"])
-        .args(program)
-        .arg("--")
-        .args(words);
+    command.args(["run", "--quiet", "--release"]).args(program).arg("--").args(words);
     process::hand_over(command)
 }
 

@@ -65,14 +65,7 @@ pub(crate) fn cargo(root: &Path) -> Command {
         }
     }
     if std::env::var_os("CARGO_TERM_COLOR").is_none() {
-        command.env(
-            "CARGO_TERM_COLOR",
-            if std::io::stdout().is_terminal() {
-                "always"
-            } else {
-                "never"
-            },
-        );
+        command.env("CARGO_TERM_COLOR", if std::io::stdout().is_terminal() { "always" } else { "never" });
     }
     command
 }
@@ -107,11 +100,7 @@ pub(crate) fn run(mut command: Command, watch: &mut dyn FnMut(&str)) -> anyhow::
     let mut tail = VecDeque::new();
     let mut lines = BufReader::new(reader);
     let mut bytes = Vec::new();
-    while lines
-        .read_until(b'\n', &mut bytes)
-        .context("the output cannot be read")?
-        > 0
-    {
+    while lines.read_until(b'\n', &mut bytes).context("the output cannot be read")? > 0 {
         let line = String::from_utf8_lossy(&bytes);
         println!("{}", line.trim_end());
         let plain = without_colours(line.trim_end());
@@ -123,27 +112,19 @@ pub(crate) fn run(mut command: Command, watch: &mut dyn FnMut(&str)) -> anyhow::
         bytes.clear();
     }
     let status = child.wait().with_context(|| format!("`{name}` was lost"))?;
-    Ok(Finished {
-        ok: status.success(),
-        tail: tail.into(),
-    })
+    Ok(Finished { ok: status.success(), tail: tail.into() })
 }
 
 /// Runs a program with this program's own input and output; whether it said that all is well.
 pub(crate) fn hand_over(mut command: Command) -> anyhow::Result<bool> {
-    let status = command
-        .status()
-        .with_context(|| format!("`{}` cannot be started", shown(&command)))?;
+    let status = command.status().with_context(|| format!("`{}` cannot be started", shown(&command)))?;
     Ok(status.success())
 }
 
 /// The command line as a person would type it.
 fn shown(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
-    words
-        .map(|word| word.to_string_lossy())
-        .collect::<Vec<_>>()
-        .join(" ")
+    words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
 
 /// The line without ANSI control sequences (ECMA-48, CSI … final byte).
@@ -177,19 +158,13 @@ mod tests {
 
     #[test]
     fn colours_are_taken_off() {
-        assert_eq!(
-            without_colours("\u{1b}[32;1m  PASS\u{1b}[0m a\u{1b}(b"),
-            "  PASS ab"
-        );
+        assert_eq!(without_colours("\u{1b}[32;1m  PASS\u{1b}[0m a\u{1b}(b"), "  PASS ab");
     }
 
     #[test]
     fn both_streams_are_watched_and_the_status_is_told() {
         let mut seen = Vec::new();
-        let good = run(shell("echo one; echo two >&2"), &mut |line| {
-            seen.push(line.to_owned())
-        })
-        .unwrap();
+        let good = run(shell("echo one; echo two >&2"), &mut |line| seen.push(line.to_owned())).unwrap();
         assert!(good.ok);
         assert_eq!(seen, ["one", "two"]);
         assert!(!run(shell("exit 3"), &mut |_| {}).unwrap().ok);
@@ -198,10 +173,8 @@ mod tests {
 
     #[test]
     fn only_the_end_is_kept() {
-        let script = format!(
-            "i=0; while [ $i -lt {} ]; do i=$((i+1)); echo line $i; done",
-            TAIL_LINES_MAX + 5
-        );
+        let script =
+            format!("i=0; while [ $i -lt {} ]; do i=$((i+1)); echo line $i; done", TAIL_LINES_MAX + 5);
         let finished = run(shell(&script), &mut |_| {}).unwrap();
         assert_eq!(finished.tail.len(), TAIL_LINES_MAX);
         assert_eq!(finished.tail[0], "line 6");

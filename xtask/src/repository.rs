@@ -95,9 +95,7 @@ pub(crate) fn find_root() -> anyhow::Result<PathBuf> {
     let root = start
         .ancestors()
         .find(|folder| folder.join("xtask/Cargo.toml").is_file() && folder.join("Cargo.toml").is_file());
-    Ok(root
-        .context("no checkout of this repository at or above the current folder")?
-        .to_owned())
+    Ok(root.context("no checkout of this repository at or above the current folder")?.to_owned())
 }
 
 /// Reads every file that Git tracks or would track.
@@ -131,11 +129,8 @@ fn listed_by_git(root: &Path) -> anyhow::Result<Vec<String>> {
         String::from_utf8_lossy(&output.stderr).trim()
     );
     let listing = String::from_utf8(output.stdout).context("a file name is not UTF-8")?;
-    let mut paths: Vec<String> = listing
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect();
+    let mut paths: Vec<String> =
+        listing.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect();
     paths.sort();
     paths.dedup();
     Ok(paths)
@@ -148,24 +143,15 @@ pub(crate) fn read_packages(root: &Path) -> anyhow::Result<Packages> {
         .features(CargoOpt::AllFeatures)
         .exec()
         .context("`cargo metadata` failed")?;
-    let members = metadata
-        .workspace_packages()
-        .into_iter()
-        .map(|package| member(package, &metadata))
-        .collect();
-    Ok(Packages {
-        members,
-        graph: graph(&metadata),
-    })
+    let members =
+        metadata.workspace_packages().into_iter().map(|package| member(package, &metadata)).collect();
+    Ok(Packages { members, graph: graph(&metadata) })
 }
 
 fn member(package: &Package, metadata: &Metadata) -> Member {
     let folder = package.manifest_path.parent().unwrap_or(&package.manifest_path);
     let folder = folder.strip_prefix(&metadata.workspace_root).unwrap_or(folder);
-    let normal = package
-        .dependencies
-        .iter()
-        .filter(|needed| needed.kind != DependencyKind::Development);
+    let normal = package.dependencies.iter().filter(|needed| needed.kind != DependencyKind::Development);
     let programs = package.targets.iter().filter(|target| target.is_bin());
     Member {
         name: package.name.to_string(),
@@ -189,10 +175,7 @@ fn graph(metadata: &Metadata) -> BTreeMap<String, Resolved> {
     for node in metadata.resolve.iter().flat_map(|resolve| &resolve.nodes) {
         let linked = node.deps.iter().filter(|needed| {
             needed.dep_kinds.is_empty()
-                || needed
-                    .dep_kinds
-                    .iter()
-                    .any(|info| info.kind == DependencyKind::Normal)
+                || needed.dep_kinds.iter().any(|info| info.kind == DependencyKind::Normal)
         });
         let linked: Vec<String> = linked.map(|needed| needed.pkg.repr.clone()).collect();
         if let Some(resolved) = graph.get_mut(&node.id.repr) {
@@ -213,10 +196,7 @@ pub(crate) mod samples {
         let mut tree = Tree::default();
         for (path, text) in files {
             tree.add_path(path);
-            tree.files.push(TextFile {
-                path: (*path).to_owned(),
-                text: (*text).to_owned(),
-            });
+            tree.files.push(TextFile { path: (*path).to_owned(), text: (*text).to_owned() });
         }
         tree
     }
@@ -224,12 +204,7 @@ pub(crate) mod samples {
     /// A member with its normal dependencies.
     pub(crate) fn member(name: &str, folder: &str, normal: &[&str]) -> Member {
         let normal = normal.iter().map(|name| (*name).to_owned()).collect();
-        Member {
-            name: name.to_owned(),
-            folder: folder.to_owned(),
-            normal,
-            programs: Vec::new(),
-        }
+        Member { name: name.to_owned(), folder: folder.to_owned(), normal, programs: Vec::new() }
     }
 }
 
@@ -245,24 +220,11 @@ mod tests {
         assert!(tree.paths.contains("xtask/src"));
         assert!(!tree.paths.iter().any(|path| path.starts_with("target/")));
         let packages = read_packages(&root).unwrap();
-        let own = packages
-            .members
-            .iter()
-            .find(|member| member.name == "xtask")
-            .unwrap();
+        let own = packages.members.iter().find(|member| member.name == "xtask").unwrap();
         assert_eq!(own.folder, "xtask");
         assert!(own.normal.contains(&"anyhow".to_owned()));
         assert_eq!(own.programs, ["xtask"]);
-        let resolved = packages
-            .graph
-            .values()
-            .find(|package| package.name == "xtask")
-            .unwrap();
-        assert!(
-            resolved
-                .linked
-                .iter()
-                .any(|id| packages.graph[id].name == "anyhow")
-        );
+        let resolved = packages.graph.values().find(|package| package.name == "xtask").unwrap();
+        assert!(resolved.linked.iter().any(|id| packages.graph[id].name == "anyhow"));
     }
 }

@@ -47,27 +47,15 @@ struct Ended {
 
 impl Ended {
     fn passed() -> Self {
-        Self {
-            outcome: Outcome::Passed,
-            tests: Counts::default(),
-            tail: Vec::new(),
-        }
+        Self { outcome: Outcome::Passed, tests: Counts::default(), tail: Vec::new() }
     }
 
     fn failed(why: impl Into<String>, tail: Vec<String>) -> Self {
-        Self {
-            outcome: Outcome::Failed(why.into()),
-            tests: Counts::default(),
-            tail,
-        }
+        Self { outcome: Outcome::Failed(why.into()), tests: Counts::default(), tail }
     }
 
     fn skipped(why: impl Into<String>) -> Self {
-        Self {
-            outcome: Outcome::Skipped(why.into()),
-            tests: Counts::default(),
-            tail: Vec::new(),
-        }
+        Self { outcome: Outcome::Skipped(why.into()), tests: Counts::default(), tail: Vec::new() }
     }
 }
 
@@ -78,9 +66,7 @@ type Step = (&'static str, fn(&mut Run<'_>) -> anyhow::Result<Ended>);
 const STEPS: [Step; 9] = [
     ("needs", step_needs),
     ("format", |run| run.cargo_step(&["fmt", "--all", "--check"])),
-    ("clippy", |run| {
-        run.cargo_step(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])
-    }),
+    ("clippy", |run| run.cargo_step(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("tidy", step_tidy),
     ("licences", step_licences),
     ("tests", step_tests),
@@ -93,14 +79,7 @@ const STEPS: [Step; 9] = [
 pub(crate) fn command(root: &Path, extent: Extent) -> anyhow::Result<bool> {
     let strict = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     let data = test_data(root);
-    let mut run = Run {
-        root,
-        extent,
-        strict,
-        data,
-        missing: Vec::new(),
-        replayed: BTreeSet::new(),
-    };
+    let mut run = Run { root, extent, strict, data, missing: Vec::new(), replayed: BTreeSet::new() };
     let mut reports = Vec::new();
     for (step, action) in STEPS {
         println!("\n==== {step}");
@@ -108,13 +87,7 @@ pub(crate) fn command(root: &Path, extent: Extent) -> anyhow::Result<bool> {
         // A step that could not be made has failed, and the others are still worth knowing.
         let ended = action(&mut run).unwrap_or_else(|error| Ended::failed(format!("{error:#}"), Vec::new()));
         let Ended { outcome, tests, tail } = ended;
-        reports.push(Report {
-            step,
-            outcome,
-            seconds: stopwatch.seconds(),
-            tests,
-            tail,
-        });
+        reports.push(Report { step, outcome, seconds: stopwatch.seconds(), tests, tail });
     }
     println!("{}", outcome::summary(&reports));
     Ok(outcome::total(&reports).failed == 0)
@@ -126,15 +99,9 @@ fn test_data(root: &Path) -> Option<PathBuf> {
         println!("WAAG_TEST_DATA is set: {}", PathBuf::from(&set).display());
         return Some(set.into());
     }
-    let beside = root
-        .parent()
-        .map(|parent| parent.join("shared/data"))
-        .filter(|folder| folder.is_dir());
+    let beside = root.parent().map(|parent| parent.join("shared/data")).filter(|folder| folder.is_dir());
     match &beside {
-        Some(folder) => println!(
-            "WAAG_TEST_DATA is taken from beside the checkout: {}",
-            folder.display()
-        ),
+        Some(folder) => println!("WAAG_TEST_DATA is taken from beside the checkout: {}", folder.display()),
         None => println!(
             "WAAG_TEST_DATA is not set: tests of outside vectors check only what the repository holds"
         ),
@@ -154,11 +121,7 @@ impl Run<'_> {
 
     fn cargo_step(&self, arguments: &[&str]) -> anyhow::Result<Ended> {
         let finished = process::run(self.cargo(arguments), &mut |_| {})?;
-        Ok(if finished.ok {
-            Ended::passed()
-        } else {
-            Ended::failed("see above", finished.tail)
-        })
+        Ok(if finished.ok { Ended::passed() } else { Ended::failed("see above", finished.tail) })
     }
 
     /// Runs tests, adds up their numbers, and notes which corpora were replayed.
@@ -192,11 +155,7 @@ fn judged(finished: Finished, tests: Counts) -> Ended {
         (_, Counts { failed: 0, .. }) => Outcome::Failed("did not build, or ended early".to_owned()),
         (_, Counts { failed, .. }) => Outcome::Failed(format!("{failed} failed")),
     };
-    Ended {
-        outcome,
-        tests,
-        tail: finished.tail,
-    }
+    Ended { outcome, tests, tail: finished.tail }
 }
 
 fn step_needs(run: &mut Run<'_>) -> anyhow::Result<Ended> {
@@ -207,11 +166,7 @@ fn step_needs(run: &mut Run<'_>) -> anyhow::Result<Ended> {
     run.missing = missing.iter().map(|(need, _)| need.tool).collect();
     let lines: Vec<String> = missing.into_iter().map(|(_, line)| line).collect();
     let why = lines.join("; ");
-    Ok(if run.strict {
-        Ended::failed(why, lines)
-    } else {
-        Ended::skipped(why)
-    })
+    Ok(if run.strict { Ended::failed(why, lines) } else { Ended::skipped(why) })
 }
 
 fn step_tidy(run: &mut Run<'_>) -> anyhow::Result<Ended> {
@@ -230,10 +185,7 @@ fn step_licences(run: &mut Run<'_>) -> anyhow::Result<Ended> {
     let policy = Policy::read(&std::fs::read_to_string(run.root.join("deny.toml"))?)?;
     let packages = repository::read_packages(run.root)?;
     let wrong = policy.check(&packages);
-    println!(
-        "cargo-deny is not installed: {} packages held to deny.toml by xtask",
-        packages.graph.len()
-    );
+    println!("cargo-deny is not installed: {} packages held to deny.toml by xtask", packages.graph.len());
     for line in &wrong {
         println!("{line}");
     }
@@ -255,14 +207,7 @@ fn step_tests(run: &mut Run<'_>) -> anyhow::Result<Ended> {
         }
         return run.run_tests(Runner::Cargo, command);
     }
-    let mut command = run.cargo(&[
-        "nextest",
-        "run",
-        "--workspace",
-        "--no-fail-fast",
-        "--no-tests",
-        "fail",
-    ]);
+    let mut command = run.cargo(&["nextest", "run", "--workspace", "--no-fail-fast", "--no-tests", "fail"]);
     command.args(["--final-status-level", "fail"]);
     match nextest_filter(&run.missing) {
         Some(filter) => command.args(["--status-level", "skip", "--filterset", &filter]),
@@ -300,16 +245,8 @@ fn step_fuzz_corpora(run: &mut Run<'_>) -> anyhow::Result<Ended> {
         }
     }
     let wrong = unreplayed(&corpora, &run.replayed);
-    println!(
-        "{} corpora, {} replaying tests passed",
-        corpora.len(),
-        run.replayed.len()
-    );
-    Ok(if wrong.is_empty() {
-        Ended::passed()
-    } else {
-        Ended::failed(wrong.join("; "), wrong)
-    })
+    println!("{} corpora, {} replaying tests passed", corpora.len(), run.replayed.len());
+    Ok(if wrong.is_empty() { Ended::passed() } else { Ended::failed(wrong.join("; "), wrong) })
 }
 
 /// Corpora that no test has replayed, or that hold nothing; corpora are folder names with numbers of inputs.
@@ -333,10 +270,7 @@ fn step_simulation(run: &mut Run<'_>) -> anyhow::Result<Ended> {
         return Ok(Ended::skipped("left out by --fast"));
     }
     let packages = repository::read_packages(run.root)?;
-    let there = packages
-        .members
-        .iter()
-        .any(|member| member.programs.iter().any(|name| name == "waag-sim"));
+    let there = packages.members.iter().any(|member| member.programs.iter().any(|name| name == "waag-sim"));
     if !there {
         return Ok(Ended::skipped("testing/sim has no program `waag-sim`"));
     }
@@ -353,11 +287,7 @@ mod tests {
     #[test]
     fn a_run_is_good_only_when_runner_and_numbers_agree() {
         let ended = |ok, failed| {
-            let tests = Counts {
-                passed: 1,
-                failed,
-                skipped: 0,
-            };
+            let tests = Counts { passed: 1, failed, skipped: 0 };
             judged(Finished { ok, tail: Vec::new() }, tests).outcome
         };
         assert_eq!(ended(true, 0), Outcome::Passed);
@@ -369,10 +299,7 @@ mod tests {
     #[test]
     fn tests_of_missing_tools_are_filtered_by_name() {
         assert_eq!(nextest_filter(&[]), None);
-        assert_eq!(
-            nextest_filter(&["strace", "aws"]).unwrap(),
-            "not (test(needs_strace) | test(needs_aws))"
-        );
+        assert_eq!(nextest_filter(&["strace", "aws"]).unwrap(), "not (test(needs_strace) | test(needs_aws))");
     }
 
     #[test]
@@ -380,13 +307,7 @@ mod tests {
         let replayed = BTreeSet::from(["codec::fuzz_corpus_entry_part".to_owned()]);
         let corpus = |name: &str, inputs| vec![(name.to_owned(), inputs)];
         assert!(unreplayed(&corpus("entry_part", 3), &replayed).is_empty());
-        assert_eq!(
-            unreplayed(&corpus("entry_part", 0), &replayed),
-            ["fuzz/corpus/entry_part is empty"]
-        );
-        assert_eq!(
-            unreplayed(&corpus("entry", 3), &replayed),
-            ["no test `fuzz_corpus_entry` passed"]
-        );
+        assert_eq!(unreplayed(&corpus("entry_part", 0), &replayed), ["fuzz/corpus/entry_part is empty"]);
+        assert_eq!(unreplayed(&corpus("entry", 3), &replayed), ["no test `fuzz_corpus_entry` passed"]);
     }
 }

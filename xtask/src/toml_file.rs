@@ -5,15 +5,13 @@ use toml::{Table, Value};
 
 /// Parses a TOML text; `path` is for the message.
 pub(crate) fn parse(path: &str, text: &str) -> anyhow::Result<Table> {
-    text.parse::<Table>()
-        .with_context(|| format!("`{path}` is not TOML"))
+    text.parse::<Table>().with_context(|| format!("`{path}` is not TOML"))
 }
 
 /// The value at a path of keys.
 pub(crate) fn lookup<'a>(table: &'a Table, keys: &[&str]) -> Option<&'a Value> {
     let (first, rest) = keys.split_first()?;
-    rest.iter()
-        .try_fold(table.get(*first)?, |value, key| value.get(key))
+    rest.iter().try_fold(table.get(*first)?, |value, key| value.get(key))
 }
 
 /// Whether the value at a path of keys is `true`.
@@ -27,15 +25,8 @@ mod tests {
 
     #[test]
     fn dotted_keys_and_tables_are_the_same() {
-        for text in [
-            "lints.workspace = true",
-            "[lints]\nworkspace = true",
-            "lints = { workspace = true }",
-        ] {
-            assert!(
-                is_true(&parse("x", text).unwrap(), &["lints", "workspace"]),
-                "{text}"
-            );
+        for text in ["lints.workspace = true", "[lints]\nworkspace = true", "lints = { workspace = true }"] {
+            assert!(is_true(&parse("x", text).unwrap(), &["lints", "workspace"]), "{text}");
         }
         let other = parse("x", "lints.workspace = \"true\"").unwrap();
         assert!(!is_true(&other, &["lints", "workspace"]));

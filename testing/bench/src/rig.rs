@@ -178,7 +178,7 @@ impl Rig {
             move || {
                 while !stop.load(Ordering::Acquire) && log.prepare().is_ok() {
                     turns += 1;
-                    if turns % 100 == 0 {
+                    if turns.is_multiple_of(100) {
                         drop(state.fold_log());
                     }
                     std::thread::park_timeout(Duration::from_millis(2));

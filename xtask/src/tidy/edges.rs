@@ -69,9 +69,9 @@ pub(super) fn check(members: &[Member]) -> Vec<Finding> {
 /// The place of a folder in the house.
 fn rank(folder: &str) -> Option<usize> {
     HOUSE.iter().position(|layer| match layer.strip_suffix('*') {
-        Some(parent) => folder
-            .strip_prefix(parent)
-            .is_some_and(|name| !name.is_empty() && !name.contains('/')),
+        Some(parent) => {
+            folder.strip_prefix(parent).is_some_and(|name| !name.is_empty() && !name.contains('/'))
+        }
         None => folder == *layer,
     })
 }
@@ -123,18 +123,10 @@ mod tests {
             member("waag-files", "crates/drivers/files", &["waag-log"]),
             member("waag-sqlite", "crates/drivers/sqlite", &["waag-log"]),
             member("waag-cloudevents", "crates/edge/cloudevents", &["waag-model"]),
-            member(
-                "waag",
-                "bin/waag",
-                &["waag-engine", "waag-files", "waag-cloudevents", "anyhow"],
-            ),
+            member("waag", "bin/waag", &["waag-engine", "waag-files", "waag-cloudevents", "anyhow"]),
             member("waag-verify", "bin/waag-verify", &["waag-entry", "waag-ledger"]),
             member("waag-fixtures", "testing/fixtures", &["waag-model"]),
-            member(
-                "waag-sim",
-                "testing/sim",
-                &["waag-engine", "waag-files", "waag-fixtures"],
-            ),
+            member("waag-sim", "testing/sim", &["waag-engine", "waag-files", "waag-fixtures"]),
             member("xtask", "xtask", &["anyhow"]),
         ];
         members.retain(|member| member.name != changed.name);
@@ -150,55 +142,15 @@ mod tests {
     #[test]
     fn every_forbidden_edge_is_found() {
         let cases: [(&str, &str, &[&str], &str); 13] = [
-            (
-                "waag-model",
-                "crates/base/model",
-                &["waag-entry"],
-                "later in the house",
-            ),
-            (
-                "waag-entry",
-                "crates/evidence/entry",
-                &["waag-ledger"],
-                "later in the house",
-            ),
-            (
-                "waag-invoices",
-                "crates/domains/invoices",
-                &["waag-payments"],
-                "only through events",
-            ),
-            (
-                "waag-invoices",
-                "crates/domains/invoices",
-                &["waag-engine"],
-                "does not know the engine",
-            ),
-            (
-                "waag-invoices",
-                "crates/domains/invoices",
-                &["waag-files"],
-                "drivers are named by",
-            ),
-            (
-                "waag-sqlite",
-                "crates/drivers/sqlite",
-                &["waag-files"],
-                "not each other's code",
-            ),
-            (
-                "waag-cloudevents",
-                "crates/edge/cloudevents",
-                &["waag-files"],
-                "drivers are named by",
-            ),
+            ("waag-model", "crates/base/model", &["waag-entry"], "later in the house"),
+            ("waag-entry", "crates/evidence/entry", &["waag-ledger"], "later in the house"),
+            ("waag-invoices", "crates/domains/invoices", &["waag-payments"], "only through events"),
+            ("waag-invoices", "crates/domains/invoices", &["waag-engine"], "does not know the engine"),
+            ("waag-invoices", "crates/domains/invoices", &["waag-files"], "drivers are named by"),
+            ("waag-sqlite", "crates/drivers/sqlite", &["waag-files"], "not each other's code"),
+            ("waag-cloudevents", "crates/edge/cloudevents", &["waag-files"], "drivers are named by"),
             ("xtask", "xtask", &["waag-files"], "drivers are named by"),
-            (
-                "waag-verify",
-                "bin/waag-verify",
-                &["waag-log"],
-                "the verifier stands on",
-            ),
+            ("waag-verify", "bin/waag-verify", &["waag-log"], "the verifier stands on"),
             ("waag", "bin/waag", &["waag-sim"], "later in the house"),
             ("waag", "bin/waag", &["waag-verify"], "later in the house"),
             ("waag-log", "crates/evidence/log", &["anyhow"], "errors are enums"),

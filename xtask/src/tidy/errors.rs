@@ -20,9 +20,8 @@ const INDEX: &str = "docs/errors/README.md";
 
 /// Compares the codes of the sources with the pages.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let sources = tree
-        .rust()
-        .filter(|file| file.path.starts_with("crates/") || file.path.starts_with("bin/"));
+    let sources =
+        tree.rust().filter(|file| file.path.starts_with("crates/") || file.path.starts_with("bin/"));
     let mut uses: BTreeMap<String, Vec<(&str, usize)>> = BTreeMap::new();
     for file in sources.filter(|file| !is_test_path(&file.path)) {
         for (code, line) in codes(file) {
@@ -33,11 +32,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (code, places) in &uses {
         findings.extend(check_code(code, places, tree));
     }
-    for page in tree
-        .files
-        .iter()
-        .filter(|file| file.path.starts_with(PAGES) && file.path != INDEX)
-    {
+    for page in tree.files.iter().filter(|file| file.path.starts_with(PAGES) && file.path != INDEX) {
         findings.extend(check_page(page, &uses));
     }
     findings
@@ -47,9 +42,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 fn codes(file: &TextFile) -> Vec<(String, usize)> {
     let source = Source::new(&file.text);
     let tests = source.test_ranges();
-    let literals = source
-        .pieces_of(Kind::Text)
-        .filter(|(offset, _)| !tests.iter().any(|range| range.contains(offset)));
+    let literals =
+        source.pieces_of(Kind::Text).filter(|(offset, _)| !tests.iter().any(|range| range.contains(offset)));
     literals
         .filter_map(|(offset, literal)| {
             let code = literal.strip_prefix('"')?.strip_suffix('"')?;
@@ -69,12 +63,7 @@ fn check_code(code: &str, places: &[(&str, usize)], tree: &Tree) -> Vec<Finding>
         return findings;
     };
     if tree.file(&format!("{PAGES}{code}.md")).is_none() {
-        findings.push(Finding::at(
-            first,
-            *line,
-            RULE,
-            format!("`{code}` has no page {PAGES}{code}.md"),
-        ));
+        findings.push(Finding::at(first, *line, RULE, format!("`{code}` has no page {PAGES}{code}.md")));
     }
     for (other, line) in places.iter().filter(|(path, _)| path != first) {
         findings.push(Finding::at(
@@ -92,18 +81,9 @@ fn check_page(page: &TextFile, uses: &BTreeMap<String, Vec<(&str, usize)>>) -> O
     let Some(code) = name.strip_suffix(".md").filter(|code| is_code(code)) else {
         return Some(Finding::on(&page.path, RULE, "pages here are named E####.md"));
     };
-    let title = page
-        .text
-        .lines()
-        .next()
-        .and_then(|line| line.strip_prefix(&format!("# {code}: ")));
+    let title = page.text.lines().next().and_then(|line| line.strip_prefix(&format!("# {code}: ")));
     if title.is_none_or(|title| title.trim().is_empty()) {
-        return Some(Finding::at(
-            &page.path,
-            1,
-            RULE,
-            format!("the first line must be `# {code}: title`"),
-        ));
+        return Some(Finding::at(&page.path, 1, RULE, format!("the first line must be `# {code}: title`")));
     }
     (!uses.contains_key(code)).then(|| Finding::on(&page.path, RULE, format!("no source raises `{code}`")))
 }
@@ -137,14 +117,8 @@ mod tests {
             (&[PAGE], "no source raises"),
             (&[source, (PAGE.0, "# E0302: wrong\n")], "first line must be"),
             (&[source, (PAGE.0, "# E0301: \n")], "first line must be"),
-            (
-                &[source, PAGE, ("bin/waag/src/x.rs", SOURCE)],
-                "a code has one place",
-            ),
-            (
-                &[source, PAGE, ("docs/errors/notes.md", "# Notes\n")],
-                "named E####.md",
-            ),
+            (&[source, PAGE, ("bin/waag/src/x.rs", SOURCE)], "a code has one place"),
+            (&[source, PAGE, ("docs/errors/notes.md", "# Notes\n")], "named E####.md"),
         ];
         for (files, why) in cases {
             let mut files = files.to_vec();

@@ -17,11 +17,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 }
 
 fn check_file(file: &TextFile) -> Option<Finding> {
-    let head: Vec<&str> = file
-        .text
-        .lines()
-        .map_while(|line| line.strip_prefix("//!"))
-        .collect();
+    let head: Vec<&str> = file.text.lines().map_while(|line| line.strip_prefix("//!")).collect();
     let first = head.first().map_or("", |line| line.trim());
     let message = if head.is_empty() {
         "the file must open with `//!`: a sentence on what it keeps true"

@@ -34,9 +34,7 @@ fn broken_link(page: &TextFile, target: &str, tree: &Tree) -> Option<String> {
     if target.contains("://") || target.starts_with("mailto:") {
         return None;
     }
-    let (path, anchor) = target
-        .split_once('#')
-        .map_or((target, None), |(path, anchor)| (path, Some(anchor)));
+    let (path, anchor) = target.split_once('#').map_or((target, None), |(path, anchor)| (path, Some(anchor)));
     if path.starts_with('/') {
         return Some("write the path relative to the page".to_owned());
     }
@@ -158,11 +156,7 @@ fn anchors(text: &str) -> Vec<String> {
         if let (1..=6, Some(title)) = (level, line.trim_start_matches('#').strip_prefix(' ')) {
             let slug = slug(title.trim());
             let repeat = seen.entry(slug.clone()).or_insert(0);
-            anchors.push(if *repeat == 0 {
-                slug
-            } else {
-                format!("{slug}-{repeat}")
-            });
+            anchors.push(if *repeat == 0 { slug } else { format!("{slug}-{repeat}") });
             *repeat += 1;
         }
         for mark in ["id=\"", "name=\""] {
@@ -182,12 +176,8 @@ fn slug(title: &str) -> String {
         rest = after.split_once(')').map_or("", |(_, behind)| behind);
     }
     words.push_str(rest);
-    let kept = words
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
-    kept.flat_map(char::to_lowercase)
-        .map(|c| if c == ' ' { '-' } else { c })
-        .collect()
+    let kept = words.chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    kept.flat_map(char::to_lowercase).map(|c| if c == ' ' { '-' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -199,15 +189,8 @@ mod tests {
         "# Stored form\n\n## `Frame`: header, body\n\n## Again\n\n## Again\n\n```\n# no heading\n```\n";
 
     fn found(page: &str) -> Vec<String> {
-        let files = [
-            ("docs/a.md", page),
-            ("docs/reference/entry.md", TARGET),
-            ("src/lib.rs", "//!"),
-        ];
-        check(&tree(&files))
-            .into_iter()
-            .map(|finding| finding.message)
-            .collect()
+        let files = [("docs/a.md", page), ("docs/reference/entry.md", TARGET), ("src/lib.rs", "//!")];
+        check(&tree(&files)).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
@@ -246,13 +229,7 @@ mod tests {
 
     #[test]
     fn anchors_are_made_as_the_host_makes_them() {
-        assert_eq!(
-            anchors(TARGET),
-            ["stored-form", "frame-header-body", "again", "again-1"]
-        );
-        assert_eq!(
-            anchors("## A [link](x.md) — here\n<a id=\"own\"></a>\n"),
-            ["a-link--here", "own"]
-        );
+        assert_eq!(anchors(TARGET), ["stored-form", "frame-header-body", "again", "again-1"]);
+        assert_eq!(anchors("## A [link](x.md) — here\n<a id=\"own\"></a>\n"), ["a-link--here", "own"]);
     }
 }

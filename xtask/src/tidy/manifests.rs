@@ -19,11 +19,7 @@ pub(super) fn check(tree: &Tree, members: &[Member]) -> anyhow::Result<Vec<Findi
         let path = format!("{}/Cargo.toml", member.folder);
         match tree.file(&path) {
             Some(file) => findings.extend(check_member(&path, &file.text)?),
-            None => findings.push(Finding::on(
-                &path,
-                RULE,
-                "the manifest is not among the tracked files",
-            )),
+            None => findings.push(Finding::on(&path, RULE, "the manifest is not among the tracked files")),
         }
     }
     let root = tree.file("Cargo.toml").map_or("", |file| &file.text);
@@ -47,11 +43,7 @@ fn check_member(path: &str, text: &str) -> anyhow::Result<Vec<Finding>> {
     }
     for key in INHERITED {
         if !toml_file::is_true(&manifest, &["package", key, "workspace"]) {
-            findings.push(Finding::on(
-                path,
-                RULE,
-                format!("`{key}.workspace = true` is missing"),
-            ));
+            findings.push(Finding::on(path, RULE, format!("`{key}.workspace = true` is missing")));
         }
     }
     Ok(findings)
@@ -84,35 +76,19 @@ mod tests {
             (ROOT, GOOD.replace("[lints]\nworkspace = true", ""), "[lints]"),
             (
                 ROOT,
-                GOOD.replace(
-                    "[lints]\nworkspace = true",
-                    "[lints.rust]\nunsafe_code = \"allow\"",
-                ),
+                GOOD.replace("[lints]\nworkspace = true", "[lints.rust]\nunsafe_code = \"allow\""),
                 "[lints]",
             ),
-            (
-                ROOT,
-                GOOD.replace("license.workspace = true", "license = \"MIT\""),
-                "license",
-            ),
+            (ROOT, GOOD.replace("license.workspace = true", "license = \"MIT\""), "license"),
             (ROOT, GOOD.replace("publish.workspace = true\n", ""), "publish"),
-            (
-                "[workspace.lints.rust]\nunsafe_code = \"deny\"\n",
-                GOOD.to_owned(),
-                "unsafe_code",
-            ),
+            ("[workspace.lints.rust]\nunsafe_code = \"deny\"\n", GOOD.to_owned(), "unsafe_code"),
         ];
         for (root, manifest, why) in cases {
             let messages = found(root, &manifest);
             assert_eq!(messages.len(), 1, "{messages:?}");
             assert!(messages[0].contains(why), "{messages:?}");
         }
-        assert!(
-            check(&tree(&[("Cargo.toml", ROOT)]), &[member("a", "crates/a", &[])])
-                .unwrap()
-                .len()
-                == 1
-        );
+        assert!(check(&tree(&[("Cargo.toml", ROOT)]), &[member("a", "crates/a", &[])]).unwrap().len() == 1);
         assert!(check(&tree(&[("Cargo.toml", "=")]), &[]).is_err());
     }
 }

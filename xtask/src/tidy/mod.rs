@@ -35,32 +35,17 @@ pub(crate) struct Finding {
 
 impl Finding {
     fn at(place: &str, line: usize, rule: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            place: place.to_owned(),
-            line: Some(line),
-            rule,
-            message: message.into(),
-        }
+        Self { place: place.to_owned(), line: Some(line), rule, message: message.into() }
     }
 
     fn on(place: &str, rule: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            place: place.to_owned(),
-            line: None,
-            rule,
-            message: message.into(),
-        }
+        Self { place: place.to_owned(), line: None, rule, message: message.into() }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            place,
-            line,
-            rule,
-            message,
-        } = self;
+        let Self { place, line, rule, message } = self;
         match line {
             Some(line) => write!(out, "{place}:{line}: {rule}: {message}"),
             None => write!(out, "{place}: {rule}: {message}"),
@@ -75,19 +60,13 @@ type Check = (&'static str, fn(&Tree, &Packages) -> anyhow::Result<Vec<Finding>>
 const CHECKS: [Check; 11] = [
     (edges::RULE, |_, packages| Ok(edges::check(&packages.members))),
     (purity::RULE, |tree, _| Ok(purity::check(tree))),
-    (map::RULE, |tree, packages| {
-        Ok(map::check(tree, &packages.members))
-    }),
+    (map::RULE, |tree, packages| Ok(map::check(tree, &packages.members))),
     (heads::RULE, |tree, _| Ok(heads::check(tree))),
     (ratchet::RULE, |tree, _| ratchet::check(tree)),
     (test_marks::RULE, |tree, _| Ok(test_marks::check(tree))),
     (links::RULE, |tree, _| Ok(links::check(tree))),
-    (manifests::RULE, |tree, packages| {
-        manifests::check(tree, &packages.members)
-    }),
-    (randomness::RULE, |tree, packages| {
-        randomness::check(tree, packages)
-    }),
+    (manifests::RULE, |tree, packages| manifests::check(tree, &packages.members)),
+    (randomness::RULE, |tree, packages| randomness::check(tree, packages)),
     (errors::RULE, |tree, _| Ok(errors::check(tree))),
     (words::RULE, |tree, _| Ok(words::check(tree))),
 ];
@@ -105,11 +84,8 @@ pub(crate) fn command(root: &Path) -> anyhow::Result<Vec<String>> {
         for line in &lines {
             println!("{line}");
         }
-        let result = if findings.is_empty() {
-            "holds".to_owned()
-        } else {
-            format!("{} found", findings.len())
-        };
+        let result =
+            if findings.is_empty() { "holds".to_owned() } else { format!("{} found", findings.len()) };
         println!("tidy: {name}: {result}");
         all.extend(lines);
     }

@@ -11,26 +11,16 @@ use crate::repository::{TextFile, Tree};
 pub(super) const RULE: &str = "no-io";
 
 /// The crates that do no IO.
-const PURE: [&str; 3] = [
-    "crates/base/model/",
-    "crates/evidence/entry/",
-    "crates/evidence/ledger/",
-];
+const PURE: [&str; 3] = ["crates/base/model/", "crates/evidence/entry/", "crates/evidence/ledger/"];
 
 /// What they must not name, by the crate it is in.
-const REACHES_OUT: [(&str, &[&str]); 2] = [
-    ("std", &["fs", "net", "process", "env", "thread", "os"]),
-    ("waag_stdx", &["files"]),
-];
+const REACHES_OUT: [(&str, &[&str]); 2] =
+    [("std", &["fs", "net", "process", "env", "thread", "os"]), ("waag_stdx", &["files"])];
 
 /// Checks the sources of the pure crates.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
-    let pure = tree
-        .rust()
-        .filter(|file| PURE.iter().any(|folder| file.path.starts_with(folder)));
-    pure.filter(|file| !is_test_path(&file.path))
-        .flat_map(check_file)
-        .collect()
+    let pure = tree.rust().filter(|file| PURE.iter().any(|folder| file.path.starts_with(folder)));
+    pure.filter(|file| !is_test_path(&file.path)).flat_map(check_file).collect()
 }
 
 fn check_file(file: &TextFile) -> Vec<Finding> {
@@ -50,22 +40,13 @@ fn check_file(file: &TextFile) -> Vec<Finding> {
 fn named<'a>(code: &str, library: &str, modules: &[&'a str]) -> Vec<(&'a str, usize)> {
     let mut found = Vec::new();
     for start in word_offsets(code, library) {
-        let Some(path) = code
-            .get(start + library.len()..)
-            .and_then(|rest| rest.strip_prefix("::"))
-        else {
+        let Some(path) = code.get(start + library.len()..).and_then(|rest| rest.strip_prefix("::")) else {
             continue;
         };
         let grouped = path.starts_with('{');
-        let end = if grouped {
-            path.find(';')
-        } else {
-            path.find(|c| !is_word(c))
-        };
+        let end = if grouped { path.find(';') } else { path.find(|c| !is_word(c)) };
         let names = path.get(..end.unwrap_or(path.len())).unwrap_or("");
-        let here = modules
-            .iter()
-            .filter(|module| word_offsets(names, module).next().is_some());
+        let here = modules.iter().filter(|module| word_offsets(names, module).next().is_some());
         found.extend(here.map(|module| (*module, start)));
     }
     found

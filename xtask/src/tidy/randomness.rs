@@ -41,15 +41,8 @@ const SEEDED: [&str; 13] = [
 ///
 /// `from_seed` is none of them: it also reads an Ed25519 private key (RFC 8032 §5.1.5) from its 32 stored bytes, and a
 /// generator's `from_seed` needs the trait `SeedableRng` in scope, which is named here.
-const CONSTRUCTORS: [&str; 7] = [
-    "SeededEntropy",
-    "SeedableRng",
-    "StdRng",
-    "SmallRng",
-    "seed_from_u64",
-    "with_seed",
-    "SplitMix64",
-];
+const CONSTRUCTORS: [&str; 7] =
+    ["SeededEntropy", "SeedableRng", "StdRng", "SmallRng", "seed_from_u64", "with_seed", "SplitMix64"];
 
 /// The one file that may implement the trait through which all randomness comes.
 const SYSTEM_ENTROPY: &str = "crates/base/stdx/src/entropy.rs";
@@ -57,14 +50,9 @@ const SYSTEM_ENTROPY: &str = "crates/base/stdx/src/entropy.rs";
 /// Looks at the graph and at the sources.
 pub(super) fn check(tree: &Tree, packages: &Packages) -> anyhow::Result<Vec<Finding>> {
     let mut findings = check_graph(packages)?;
-    let shipped = tree
-        .rust()
-        .filter(|file| file.path.starts_with("crates/") || file.path.starts_with("bin/"));
-    findings.extend(
-        shipped
-            .filter(|file| !is_test_path(&file.path))
-            .flat_map(check_source),
-    );
+    let shipped =
+        tree.rust().filter(|file| file.path.starts_with("crates/") || file.path.starts_with("bin/"));
+    findings.extend(shipped.filter(|file| !is_test_path(&file.path)).flat_map(check_source));
     Ok(findings)
 }
 
@@ -77,10 +65,7 @@ fn check_graph(packages: &Packages) -> anyhow::Result<Vec<Finding>> {
     let mut next = VecDeque::from([start.as_str()]);
     let mut findings = Vec::new();
     while let Some(id) = next.pop_front() {
-        let package = packages
-            .graph
-            .get(id)
-            .with_context(|| format!("`{id}` is not in the graph"))?;
+        let package = packages.graph.get(id).with_context(|| format!("`{id}` is not in the graph"))?;
         if SEEDED.contains(&package.name.as_str()) {
             let path = path_to(id, &reached_from, packages);
             findings.push(Finding::on(
@@ -102,9 +87,8 @@ fn check_graph(packages: &Packages) -> anyhow::Result<Vec<Finding>> {
 /// The chain of packages that leads to one, from the program on.
 fn path_to(id: &str, reached_from: &BTreeMap<&str, Option<&str>>, packages: &Packages) -> String {
     let chain = std::iter::successors(Some(id), |id| reached_from.get(id).copied().flatten());
-    let mut names: Vec<&str> = chain
-        .map(|id| packages.graph.get(id).map_or(id, |package| &package.name))
-        .collect();
+    let mut names: Vec<&str> =
+        chain.map(|id| packages.graph.get(id).map_or(id, |package| &package.name)).collect();
     names.reverse();
     names.join(" → ")
 }
@@ -113,10 +97,7 @@ fn check_source(file: &TextFile) -> Vec<Finding> {
     let source = Source::new(&file.text);
     let code = source.code_without_tests();
     let mut findings = Vec::new();
-    for (offset, _) in code
-        .match_indices("Entropy for ")
-        .filter(|_| file.path != SYSTEM_ENTROPY)
-    {
+    for (offset, _) in code.match_indices("Entropy for ").filter(|_| file.path != SYSTEM_ENTROPY) {
         let message = format!(
             "randomness has one source, {SYSTEM_ENTROPY}; others live in testing/ and in tests alone"
         );
@@ -142,11 +123,7 @@ mod tests {
         let mut packages = Packages::default();
         for (name, linked) in edges {
             let linked = linked.iter().map(|name| (*name).to_owned()).collect();
-            let resolved = Resolved {
-                name: (*name).to_owned(),
-                linked,
-                ..Resolved::default()
-            };
+            let resolved = Resolved { name: (*name).to_owned(), linked, ..Resolved::default() };
             packages.graph.insert((*name).to_owned(), resolved);
         }
         packages
@@ -174,12 +151,7 @@ mod tests {
         ]);
         let findings = check_graph(&packages).unwrap();
         assert_eq!(findings.len(), 1);
-        assert!(
-            findings[0]
-                .message
-                .contains("waag → waag-engine → tempfile → fastrand"),
-            "{findings:?}"
-        );
+        assert!(findings[0].message.contains("waag → waag-engine → tempfile → fastrand"), "{findings:?}");
     }
 
     #[test]
@@ -191,14 +163,8 @@ mod tests {
     fn seeds_are_for_tests_alone() {
         let packages = graph(&[("waag", &[])]);
         let good = [
-            (
-                "testing/sim/src/lib.rs",
-                "struct SeededEntropy;\nimpl Entropy for SeededEntropy {}",
-            ),
-            (
-                "crates/base/stdx/src/entropy.rs",
-                "impl Entropy for SystemEntropy {}",
-            ),
+            ("testing/sim/src/lib.rs", "struct SeededEntropy;\nimpl Entropy for SeededEntropy {}"),
+            ("crates/base/stdx/src/entropy.rs", "impl Entropy for SystemEntropy {}"),
             ("crates/a/tests/x.rs", "use waag_sim::SeededEntropy;"),
             (
                 "crates/a/src/lib.rs",
@@ -211,12 +177,7 @@ mod tests {
             "let r = StdRng::seed_from_u64(1);",
             "use rand::SeedableRng as _;",
         ] {
-            assert!(
-                !check(&tree(&[("bin/waag/src/main.rs", bad)]), &packages)
-                    .unwrap()
-                    .is_empty(),
-                "{bad}"
-            );
+            assert!(!check(&tree(&[("bin/waag/src/main.rs", bad)]), &packages).unwrap().is_empty(), "{bad}");
         }
     }
 }

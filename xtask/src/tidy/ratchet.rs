@@ -42,51 +42,27 @@ pub(super) fn check(tree: &Tree) -> anyhow::Result<Vec<Finding>> {
     let mut allowed = parse_list(tree.file(LIST).map_or("", |file| &file.text))?;
     let mut findings = Vec::new();
     for (measured, length) in tree.rust().flat_map(measure) {
-        let limit = if measured.function.is_some() {
-            FUNCTION_LINES_MAX
-        } else {
-            FILE_LINES_MAX
-        };
+        let limit = if measured.function.is_some() { FUNCTION_LINES_MAX } else { FILE_LINES_MAX };
         let recorded = allowed.remove(&measured);
         let message = verdict(&measured, length.lines, limit, recorded);
         findings.extend(message.map(|message| Finding::at(&measured.path, length.from, RULE, message)));
     }
     for measured in allowed.into_keys() {
-        let what = measured.function.map_or_else(
-            || measured.path.clone(),
-            |name| format!("{} fn {name}", measured.path),
-        );
-        findings.push(Finding::on(
-            LIST,
-            RULE,
-            format!("`{what}` is gone: remove its line"),
-        ));
+        let what = measured
+            .function
+            .map_or_else(|| measured.path.clone(), |name| format!("{} fn {name}", measured.path));
+        findings.push(Finding::on(LIST, RULE, format!("`{what}` is gone: remove its line")));
     }
     Ok(findings)
 }
 
 /// The file and its functions; of functions with one name, the longest counts.
 fn measure(file: &TextFile) -> BTreeMap<Measured, Length> {
-    let whole = Measured {
-        path: file.path.clone(),
-        function: None,
-    };
-    let mut lengths = BTreeMap::from([(
-        whole,
-        Length {
-            lines: file.text.lines().count(),
-            from: 1,
-        },
-    )]);
+    let whole = Measured { path: file.path.clone(), function: None };
+    let mut lengths = BTreeMap::from([(whole, Length { lines: file.text.lines().count(), from: 1 })]);
     for function in Source::new(&file.text).functions() {
-        let measured = Measured {
-            path: file.path.clone(),
-            function: Some(function.name),
-        };
-        let length = Length {
-            lines: function.lines,
-            from: function.line,
-        };
+        let measured = Measured { path: file.path.clone(), function: Some(function.name) };
+        let length = Length { lines: function.lines, from: function.line };
         let longest = lengths.entry(measured).or_insert(length);
         if longest.lines < length.lines {
             *longest = length;
@@ -97,24 +73,20 @@ fn measure(file: &TextFile) -> BTreeMap<Measured, Length> {
 
 /// What is wrong with a length, if anything.
 fn verdict(measured: &Measured, lines: usize, limit: usize, recorded: Option<usize>) -> Option<String> {
-    let what = measured
-        .function
-        .as_ref()
-        .map_or_else(|| "the file".to_owned(), |name| format!("`fn {name}`"));
+    let what =
+        measured.function.as_ref().map_or_else(|| "the file".to_owned(), |name| format!("`fn {name}`"));
     match recorded {
-        None if lines > limit => Some(format!(
-            "{what} has {lines} lines, the limit is {limit}: split it"
-        )),
+        None if lines > limit => Some(format!("{what} has {lines} lines, the limit is {limit}: split it")),
         None => None,
-        Some(_) if lines <= limit => Some(format!(
-            "{what} is within the limit of {limit}: remove it from {LIST}"
-        )),
-        Some(recorded) if lines > recorded => Some(format!(
-            "{what} has grown from {recorded} to {lines} lines; it may only shrink"
-        )),
-        Some(recorded) if lines < recorded => Some(format!(
-            "{what} has shrunk to {lines} lines: lower its {recorded} in {LIST}"
-        )),
+        Some(_) if lines <= limit => {
+            Some(format!("{what} is within the limit of {limit}: remove it from {LIST}"))
+        }
+        Some(recorded) if lines > recorded => {
+            Some(format!("{what} has grown from {recorded} to {lines} lines; it may only shrink"))
+        }
+        Some(recorded) if lines < recorded => {
+            Some(format!("{what} has shrunk to {lines} lines: lower its {recorded} in {LIST}"))
+        }
         Some(_) => None,
     }
 }
@@ -122,26 +94,15 @@ fn verdict(measured: &Measured, lines: usize, limit: usize, recorded: Option<usi
 /// Reads the exceptions; blank lines and `#` lines are comments.
 fn parse_list(text: &str) -> anyhow::Result<BTreeMap<Measured, usize>> {
     let mut list = BTreeMap::new();
-    for line in text
-        .lines()
-        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
-    {
+    for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
         let words: Vec<&str> = line.split_whitespace().collect();
         let (path, function, lines) = match words.as_slice() {
             [path, lines] => (path, None, lines),
             [path, "fn", name, lines] => (path, Some((*name).to_owned()), lines),
             _ => anyhow::bail!("{LIST}: `{line}` is neither `PATH LINES` nor `PATH fn NAME LINES`"),
         };
-        let lines = lines
-            .parse()
-            .with_context(|| format!("{LIST}: `{line}` does not end with a number"))?;
-        list.insert(
-            Measured {
-                path: (*path).to_owned(),
-                function,
-            },
-            lines,
-        );
+        let lines = lines.parse().with_context(|| format!("{LIST}: `{line}` does not end with a number"))?;
+        list.insert(Measured { path: (*path).to_owned(), function }, lines);
     }
     Ok(list)
 }

@@ -57,15 +57,11 @@ fn is_test(code: &str, start: usize) -> bool {
 
 fn is_commented_test(line: &str) -> bool {
     let code = line.trim_start_matches(['/', '*', ' ', '\t']);
-    ["#[test]", "#[tokio::test", "#[cfg(test)]", IGNORED]
-        .iter()
-        .any(|mark| code.starts_with(mark))
+    ["#[test]", "#[tokio::test", "#[cfg(test)]", IGNORED].iter().any(|mark| code.starts_with(mark))
 }
 
 fn is_ignored_example(line: &str) -> bool {
-    let fence = line
-        .trim_start_matches(['/', '!', '*', ' ', '\t'])
-        .strip_prefix("```");
+    let fence = line.trim_start_matches(['/', '!', '*', ' ', '\t']).strip_prefix("```");
     fence.is_some_and(|words| words.split(',').any(|word| word.trim().starts_with("ignore")))
 }
 
@@ -92,16 +88,10 @@ mod tests {
             ("#[test]\nfn f() {}", "empty test"),
             ("#[test]\nfn f() {\n    // later\n}", "empty test"),
             ("#[tokio::test(flavor = \"x\")]\nasync fn f() { }", "empty test"),
-            (
-                "fn g() { h(); }\n#[test]\n#[should_panic]\nfn f() {}",
-                "empty test",
-            ),
+            ("fn g() { h(); }\n#[test]\n#[should_panic]\nfn f() {}", "empty test"),
             ("// #[test]\n// fn f() { assert!(true); }", "commented-out"),
             ("/*\n#[test]\nfn f() { assert!(true); }\n*/", "commented-out"),
-            (
-                "/// ```ignore\n/// f();\n/// ```\nfn f() { g(); }",
-                "ignored example",
-            ),
+            ("/// ```ignore\n/// f();\n/// ```\nfn f() { g(); }", "ignored example"),
             ("//! ```rust,ignore\n", "ignored example"),
         ];
         for (text, why) in cases {

@@ -10,21 +10,14 @@ use crate::repository::{TextFile, Tree};
 pub(super) const RULE: &str = "words";
 
 /// Folders that exist on somebody's machine only.
-const MACHINE_PATHS: [&str; 3] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/tmp/bash", "_jobs"),
-];
+const MACHINE_PATHS: [&str; 3] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/tmp/bash", "_jobs")];
 
 /// Marks of unfinished work, as whole words.
 const MARKS: [&str; 3] = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X")];
 
 /// Macros that stand for work left undone or for debugging.
-const MACROS: [&str; 3] = [
-    concat!("dbg", "!("),
-    concat!("todo", "!("),
-    concat!("unimplemented", "!("),
-];
+const MACROS: [&str; 3] = [concat!("dbg", "!("), concat!("todo", "!("), concat!("unimplemented", "!(")];
 
 /// Checks every text file.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {

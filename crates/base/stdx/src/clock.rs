@@ -23,14 +23,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock whose monotonic reading starts at zero.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the ambient clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the ambient clock")]
     pub fn new() -> Self {
-        Self {
-            start: std::time::Instant::now(),
-        }
+        Self { start: std::time::Instant::now() }
     }
 }
 
@@ -41,10 +36,7 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "this is the one place that reads the ambient clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the ambient clock")]
     fn now(&self) -> UtcNanos {
         let now = std::time::SystemTime::now();
         match now.duration_since(std::time::UNIX_EPOCH) {

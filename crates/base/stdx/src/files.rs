@@ -98,9 +98,7 @@ impl DiskFiles {
     /// A tree below `root`; nothing is touched yet.
     #[must_use]
     pub fn new(root: &Path) -> Self {
-        Self {
-            root: root.to_owned(),
-        }
+        Self { root: root.to_owned() }
     }
 
     /// The root folder.
@@ -111,14 +109,8 @@ impl DiskFiles {
 
     fn full(&self, path: &str) -> io::Result<PathBuf> {
         let relative = Path::new(path);
-        let inside = relative
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
-        if inside {
-            Ok(self.root.join(relative))
-        } else {
-            Err(io::ErrorKind::InvalidInput.into())
-        }
+        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        if inside { Ok(self.root.join(relative)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
     fn sync_folder_of(full: &Path) -> io::Result<()> {
@@ -167,11 +159,7 @@ impl Files for DiskFiles {
     }
 
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let full = if folder.is_empty() {
-            self.root.clone()
-        } else {
-            self.full(folder)?
-        };
+        let full = if folder.is_empty() { self.root.clone() } else { self.full(folder)? };
         let entries = match std::fs::read_dir(full) {
             Ok(entries) => entries,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
@@ -191,11 +179,7 @@ impl Files for DiskFiles {
         let (from, to) = (self.full(from)?, self.full(to)?);
         std::fs::rename(&from, &to)?;
         Self::sync_folder_of(&to)?;
-        if from.parent() == to.parent() {
-            Ok(())
-        } else {
-            Self::sync_folder_of(&from)
-        }
+        if from.parent() == to.parent() { Ok(()) } else { Self::sync_folder_of(&from) }
     }
 
     fn remove(&self, path: &str) -> io::Result<()> {
@@ -229,9 +213,7 @@ impl File for DiskFile {
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
         while let Some(rest) = buf.get_mut(done..).filter(|rest| !rest.is_empty()) {
-            let at = offset
-                .checked_add(done as u64)
-                .ok_or(io::ErrorKind::InvalidInput)?;
+            let at = offset.checked_add(done as u64).ok_or(io::ErrorKind::InvalidInput)?;
             match self.0.read_at(rest, at) {
                 Ok(0) => break,
                 Ok(n) => done += n,
@@ -287,16 +269,10 @@ mod tests {
         let mut buf = [9; 16];
         assert_eq!(file.read_at(&mut buf, 2).unwrap(), 6);
         assert_eq!(&buf[..6], b"\0hello");
-        assert_eq!(
-            files.open("a/b/c", Open::Create).unwrap_err().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(files.open("a/b/c", Open::Create).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(files.list("a/b").unwrap(), ["c"]);
         files.rename("a/b/c", "a/b/d").unwrap();
-        assert_eq!(
-            files.open("a/b/c", Open::Read).unwrap_err().kind(),
-            io::ErrorKind::NotFound
-        );
+        assert_eq!(files.open("a/b/c", Open::Read).unwrap_err().kind(), io::ErrorKind::NotFound);
         files.remove("a/b/d").unwrap();
         assert!(files.list("a/b").unwrap().is_empty());
     }
