@@ -83,7 +83,7 @@ fn personal_fields_are_masked_and_a_reveal_is_recorded_before_it_is_shown() {
     let customer = &shown["event"]["data"]["customer"];
     assert_eq!(customer["iban"], "****4300");
     assert_eq!(customer["name"], "****frau");
-    assert_eq!(shown["event"]["data"]["amount"].to_string(), "0.5", "what is nobody's is shown");
+    assert_eq!(shown["event"]["data"]["amount"].as_f64(), Some(0.5), "what is nobody's is shown");
     assert_eq!(shown["masked"], serde_json::json!(["/data/customer"]));
     assert_eq!((&shown["actor"], &shown["schema"]), (&"erp-import".into(), &1.into()));
     let all = folder.run(&["read", "--count", "20"]).exits(0).out;
@@ -131,7 +131,12 @@ fn a_destroyed_person_is_gone_and_everything_still_verifies() {
         (&erased["erased"], &erased["missing"]),
         (&serde_json::json!([1]), &serde_json::json!(["/data/customer"]))
     );
-    assert_eq!(erased["event"]["data"].to_string(), r#"{"amount":0.5}"#);
+    assert_eq!(erased["event"]["data"].as_object().map(serde_json::Map::len), Some(1), "{erased}");
+    assert!(
+        shown.out.contains(r#""data":{"amount":0.50}"#),
+        "the digits are as they were written: {}",
+        shown.out
+    );
     // The event says what and why, not who.
     let record = folder.run(&["read", "--position", &done["position"].to_string()]).exits(0).json();
     assert_eq!(record["type"], "waag.keys.destroyed");

@@ -18,6 +18,8 @@ use waag_model::ids::{FrameNumber, LedgerId, Position};
 use waag_stdx::clock::Clock;
 use waag_stdx::files::Files;
 
+/// How often the state's write-ahead log is folded into its file.
+const FOLD_PERIOD: Duration = Duration::from_millis(200);
 /// How often the scrubber wakes.
 const SCRUB_PERIOD: Duration = Duration::from_secs(1);
 /// How long to wait after space could not be prepared.
@@ -121,7 +123,8 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    /// Starts the threads; a rate of 0 bytes per second means no scrubbing.
+    /// Starts the threads; `fold` is called a few times a second, so that no commit of keys has to fold SQLite's log
+    /// itself. A rate of 0 bytes per second means no scrubbing.
     ///
     /// # Errors
     /// The operating system's, where a thread cannot be had.
@@ -131,6 +134,7 @@ impl Upkeep {
         ledger: LedgerId,
         clock: Arc<dyn Clock>,
         scrub_bytes_per_s: u64,
+        fold: impl Fn() + Send + 'static,
     ) -> io::Result<(Self, WakingLog)> {
         // The first round makes up for what a crash has taken of the space that was ready.
         let bell = Arc::new(Bell::default());
@@ -139,6 +143,12 @@ impl Upkeep {
         let mut this = Self { bell: Arc::clone(&bell), scrubbed: Arc::clone(&scrubbed), threads: Vec::new() };
         let (own, own_bell) = (Arc::clone(log), Arc::clone(&bell));
         this.threads.push(spawn("waag-prepare", move || prepare(&own, &own_bell))?);
+        let own_bell = Arc::clone(&bell);
+        this.threads.push(spawn("waag-fold", move || {
+            while own_bell.sleep(FOLD_PERIOD) {
+                fold();
+            }
+        })?);
         if scrub_bytes_per_s > 0 {
             let (own, own_bell) = (Arc::clone(log), Arc::clone(&bell));
             let scrubber = Scrubber::new(files, ledger);

@@ -254,7 +254,8 @@ fn state_fault(file: PathBuf, place: Option<&state::Place>, code: &'static str, 
             Some((name, hex::encode(key)))
         }
         Some(state::Place::Head) => Some(("head".to_owned(), String::new())),
-        Some(state::Place::Store) | None => None,
+        // SQLite's own structure: no record can be named where none can be read.
+        Some(state::Place::Store) | None => Some(("store".to_owned(), String::new())),
     };
     Fault { file, offset: None, position: None, record, code, reason }
 }

@@ -102,6 +102,7 @@ impl std::fmt::Debug for OpenedStore {
 
 /// What is opened before the engine can start.
 struct Parts {
+    sqlite: Arc<SqliteState>,
     state: Arc<dyn State>,
     vault: Arc<FileVault>,
     keyring: Arc<Keyring>,
@@ -126,8 +127,20 @@ pub fn open_writer(
 ) -> Result<OpenedStore, StoreError> {
     let parts = open_parts(place, options)?;
     let start = recovered(place, options, &parts, progress)?;
-    let Parts { state, vault, keyring, ledger, guard, inspection, log, recovery, objects, hashes, files } =
-        parts;
+    let Parts {
+        sqlite,
+        state,
+        vault,
+        keyring,
+        ledger,
+        guard,
+        inspection,
+        log,
+        recovery,
+        objects,
+        hashes,
+        files,
+    } = parts;
     let reader = Reader {
         ledger: ledger.id,
         log: Arc::clone(&log) as Arc<dyn EventLog>,
@@ -142,8 +155,11 @@ pub fn open_writer(
         Arc::new(Sealer::new(Passthrough, &ledger, Arc::clone(&keyring), entropy, objects, registry));
     let clock = Arc::clone(&options.clock);
     let (upkeep, waking) =
-        Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s)
-            .map_err(StoreError::Thread)?;
+        Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s, move || {
+            // What stays in the log is folded next time, or by a commit.
+            drop(sqlite.fold_log());
+        })
+        .map_err(StoreError::Thread)?;
     let counting = Arc::clone(&sealer);
     let world = World {
         log: Arc::new(waking),
@@ -179,7 +195,8 @@ pub fn open_writer(
 /// Every driver in its place; the state's lock, which comes first, is the store's.
 fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     place.must_exist()?;
-    let state: Arc<dyn State> = Arc::new(SqliteState::open(&place.state)?);
+    let sqlite = Arc::new(SqliteState::open(&place.state)?);
+    let state: Arc<dyn State> = sqlite.clone();
     let (vault, keyring) = open_keys(place, Arc::clone(&state), options)?;
     let ledger = keyring.ledger(LEDGER)?;
     let (guard, inspection) = FileGuard::open(&*place.state_files())?;
@@ -191,7 +208,20 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     let failed = StoreError::io("open", &place.data.join(HASHES_FILE));
     let hashes = Arc::new(HashFile::open(&*files, HASHES_FILE).map_err(failed)?);
     let (log, objects) = (Arc::new(log), Arc::new(objects));
-    Ok(Parts { state, vault, keyring, ledger, guard, inspection, log, recovery, objects, hashes, files })
+    Ok(Parts {
+        sqlite,
+        state,
+        vault,
+        keyring,
+        ledger,
+        guard,
+        inspection,
+        log,
+        recovery,
+        objects,
+        hashes,
+        files,
+    })
 }
 
 /// What the engine goes on from; a damaged identity index is removed once, since it is made again from the log.

@@ -109,7 +109,8 @@ impl DiskFiles {
 
     fn full(&self, path: &str) -> io::Result<PathBuf> {
         let relative = Path::new(path);
-        let inside = relative.components().all(|part| matches!(part, Component::Normal(_)));
+        let inside =
+            !path.is_empty() && relative.components().all(|part| matches!(part, Component::Normal(_)));
         if inside { Ok(self.root.join(relative)) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 

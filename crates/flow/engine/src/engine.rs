@@ -305,6 +305,8 @@ impl Engine {
                 continue;
             }
             if let Err(halt) = self.sequence_batch(now, ticket, batch, effects) {
+                // This batch is in no list any more: its sender is told here.
+                effects.push(Effect::Reply(ticket, Err(Rejection::Halted(halt.clone()))));
                 self.halt(halt, effects);
             }
         }

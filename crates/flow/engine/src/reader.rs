@@ -5,6 +5,7 @@
 //! Not here: who may see what (the edge).
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -24,6 +25,9 @@ use waag_model::ids::{KeyId, LedgerId, Position};
 
 use crate::effect::{Comparison, Verdict};
 use crate::registry::Registry;
+
+/// How many entries further on reading goes on rather than looking up anew.
+const NEAR_ENTRIES: u64 = 8_192;
 
 /// What reading one ledger's entries needs.
 #[derive(Clone)]
@@ -158,13 +162,43 @@ impl Reader {
     /// # Errors
     /// [`ReadFault`] where one of the two cannot be read.
     pub fn compare(&self, comparisons: &[Comparison]) -> Result<Vec<(usize, Verdict)>, ReadFault> {
-        comparisons.iter().map(|one| Ok((one.index, self.verdict(one)?))).collect()
+        let firsts = self.bytes_of(comparisons.iter().map(|one| one.first).collect())?;
+        let verdict = |one: &Comparison| {
+            let first = firsts.get(&one.first).ok_or(ReadFault::Beyond(one.first))?;
+            Ok((one.index, self.verdict(one, first)?))
+        };
+        comparisons.iter().map(verdict).collect()
     }
 
-    fn verdict(&self, comparison: &Comparison) -> Result<Verdict, ReadFault> {
-        let first = self.bytes(comparison.first)?;
+    /// Several entries' bytes; each frame that holds some of them is read once.
+    fn bytes_of(&self, wanted: BTreeSet<Position>) -> Result<BTreeMap<Position, Vec<u8>>, ReadFault> {
+        let mut found = BTreeMap::new();
+        let mut rest = wanted;
+        while let Some(next) = rest.first().copied() {
+            let before = rest.len();
+            self.log
+                .read(next, &mut |frame| {
+                    for (position, bytes) in frame.entries() {
+                        if rest.remove(&position) {
+                            found.insert(position, bytes.to_vec());
+                        }
+                    }
+                    // Neighbours are often wanted together; a far one is looked up anew.
+                    let end = frame.header().tree_size;
+                    let near = rest.first().is_some_and(|next| next.0 < end.saturating_add(NEAR_ENTRIES));
+                    if near { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+                })
+                .map_err(ReadFault::Log)?;
+            if rest.len() == before {
+                return Err(ReadFault::Beyond(next));
+            }
+        }
+        Ok(found)
+    }
+
+    fn verdict(&self, comparison: &Comparison, first: &[u8]) -> Result<Verdict, ReadFault> {
         let (before, after) = (
-            Entry::read(&first).map_err(ReadFault::Entry)?,
+            Entry::read(first).map_err(ReadFault::Entry)?,
             Entry::read(&comparison.entry).map_err(ReadFault::Entry)?,
         );
         if before.header.kind != after.header.kind {
@@ -181,7 +215,7 @@ impl Reader {
         };
         let (was, is) = (event(&opened)?, event(&retried)?);
         let same = was.is_some() && was == is;
-        Ok(if same { Verdict::Same(leaf_hash(&first)) } else { Verdict::Other })
+        Ok(if same { Verdict::Same(leaf_hash(first)) } else { Verdict::Other })
     }
 }
 
