@@ -24,11 +24,15 @@ mod toml_file;
 use std::process::ExitCode;
 
 /// The subcommands with their one-line descriptions, in the order in which help shows them.
-const COMMANDS: [(&str, &str); 6] = [
+const COMMANDS: [(&str, &str); 7] = [
     ("tidy", "check the house rules: layers, map, heads, sizes, tests, links, error pages, words"),
     ("test [--fast]", "run every check there is and close with a summary; --fast leaves out the slow ones"),
     ("bench [NAME ARGS…]", "run a benchmark in a release build; without a name, list them"),
     ("sim [ARGS…]", "run the simulator in a release build, arguments passed on"),
+    (
+        "crash [KILLS]",
+        "kill the real program under load with SIGKILL, 500 times unless told, and audit what is left",
+    ),
     ("build-times", "measure cold and warm builds of `waag` and print a row for docs/benchmarks.md"),
     ("help", "print this"),
 ];
@@ -54,6 +58,8 @@ fn dispatch(words: &[&str]) -> anyhow::Result<bool> {
         ["test", "--fast"] => test_command::command(&repository::find_root()?, test_command::Extent::Fast),
         ["bench", rest @ ..] => passthrough::bench(&repository::find_root()?, rest),
         ["sim", rest @ ..] => passthrough::simulator(&repository::find_root()?, rest),
+        ["crash"] => passthrough::crash(&repository::find_root()?, "500"),
+        ["crash", kills] => passthrough::crash(&repository::find_root()?, kills),
         ["build-times"] => build_times::command(&repository::find_root()?),
         ["help" | "--help" | "-h"] => {
             print_help();

@@ -30,6 +30,25 @@ pub(crate) fn simulator(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
     run(root, &["--package", "waag-sim", "--bin", "waag-sim"], words)
 }
 
+/// `cargo xtask crash [KILLS]`: the crash loop of `waag`'s own tests, on a release build.
+pub(crate) fn crash(root: &Path, kills: &str) -> anyhow::Result<bool> {
+    anyhow::ensure!(kills.parse::<u32>().is_ok_and(|kills| kills > 0), "`{kills}` is not a number of kills");
+    let mut command = process::cargo(root);
+    command.args([
+        "test",
+        "--quiet",
+        "--release",
+        "--package",
+        "waag",
+        "--test",
+        "crash_loop",
+        "--",
+        "--nocapture",
+    ]);
+    command.env("WAAG_CRASH_KILLS", kills);
+    process::hand_over(command)
+}
+
 fn run(root: &Path, program: &[&str], words: &[&str]) -> anyhow::Result<bool> {
     let mut command = process::cargo(root);
     command.args(["run", "--quiet", "--release"]).args(program).arg("--").args(words);
@@ -40,11 +59,17 @@ fn run(root: &Path, program: &[&str], words: &[&str]) -> anyhow::Result<bool> {
 mod tests {
     use std::path::Path;
 
-    use super::bench;
+    use super::{bench, crash};
 
     #[test]
     fn only_known_benchmarks_are_started() {
         assert!(bench(Path::new("."), &["cor"]).is_err());
         assert!(bench(Path::new("."), &[]).unwrap());
+    }
+
+    #[test]
+    fn a_crash_loop_needs_a_number() {
+        assert!(crash(Path::new("."), "many").is_err());
+        assert!(crash(Path::new("."), "0").is_err());
     }
 }

@@ -13,6 +13,7 @@ use waag_model::ids::Position;
 
 use crate::events::{Events, dictionary};
 use crate::measure::{cpu_by_thread, median, spent};
+use crate::primitives::{self, REFERENCE_US};
 use crate::probe::{plain_append, sync_times};
 use crate::rig::{Folders, Rig, create, registry};
 use crate::{latency, opening, verify};
@@ -65,10 +66,11 @@ struct Run {
 fn throughput(options: &Options) -> anyhow::Result<()> {
     let shape = Shape::default();
     let dictionary = dictionary(&shape)?;
-    let mut workload = Workload::new(1, shape);
     let mut runs = Vec::new();
-    let mut parse_us = Vec::new();
+    let (mut parse_us, mut primitives_us) = (Vec::new(), Vec::new());
     for number in 0..options.runs {
+        // Each run has a store of its own, so its persons are new to it as the workload says, and no others.
+        let mut workload = Workload::new(1 + number as u64, shape.clone());
         let events = Events::take(&mut workload, options.events);
         if number == 0 {
             println!(
@@ -80,6 +82,8 @@ fn throughput(options: &Options) -> anyhow::Result<()> {
             );
         }
         parse_us.push(parse_cost(&events)?);
+        let bare = primitives::cost(&events, SEALERS)?;
+        primitives_us.push(bare);
         let run = one_run(&options.folder, &events, &dictionary)?;
         println!(
             "  run {number}: {:.0} events/s, plain append and sync {:.0}, ratio {:.2}, {:.2} us CPU/event, {} frames of {} KiB",
@@ -104,6 +108,13 @@ fn throughput(options: &Options) -> anyhow::Result<()> {
         figure(&|run| run.events_per_s / run.plain_events_per_s),
         figure(&|run| run.cpu_us),
         median(&parse_us)
+    );
+    let bare = median(&primitives_us);
+    println!(
+        "bare primitives of one event, {SEALERS} threads at once, here and now: {bare:.2} us, {:.2} x the {REFERENCE_US:.2} us \
+         of the machine the target was set on; by that measure {:.2} us CPU/event there",
+        bare / REFERENCE_US,
+        figure(&|run| run.cpu_us) * REFERENCE_US / bare
     );
     Ok(())
 }

@@ -28,7 +28,6 @@ pub(crate) fn run(folder: &Path, runs: usize) -> anyhow::Result<()> {
     );
     let shape = Shape::default();
     let dictionary = dictionary(&shape)?;
-    let mut workload = Workload::new(2, shape);
     let (mut p50, mut p99) = (Vec::new(), Vec::new());
     for number in 0..runs {
         let store = folder.join("latency");
@@ -36,7 +35,8 @@ pub(crate) fn run(folder: &Path, runs: usize) -> anyhow::Result<()> {
         let folders = Folders::below(&store);
         create(&folders)?;
         let rig = Rig::open(&folders, registry(&dictionary)?)?;
-        let events = Events::take(&mut workload, EVENTS_PER_S * SECONDS);
+        let events =
+            Events::take(&mut Workload::new(2 + number as u64, shape.clone()), EVENTS_PER_S * SECONDS);
         let before = sync_times(folder, 16_384)?;
         let times = offer(&rig, &events)?;
         let after = sync_times(folder, 16_384)?;

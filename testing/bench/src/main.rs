@@ -10,6 +10,7 @@ mod events;
 mod latency;
 mod measure;
 mod opening;
+mod primitives;
 mod probe;
 mod rig;
 mod verify;
