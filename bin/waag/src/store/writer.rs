@@ -155,11 +155,8 @@ pub fn open_writer(
         Arc::new(Sealer::new(Passthrough, &ledger, Arc::clone(&keyring), entropy, objects, registry));
     let clock = Arc::clone(&options.clock);
     let (upkeep, waking) =
-        Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s, move || {
-            // What stays in the log is folded next time, or by a commit.
-            drop(sqlite.fold_log());
-        })
-        .map_err(StoreError::Thread)?;
+        Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s, folding(sqlite))
+            .map_err(StoreError::Thread)?;
     let counting = Arc::clone(&sealer);
     let world = World {
         log: Arc::new(waking),
@@ -190,6 +187,11 @@ pub fn open_writer(
         upkeep,
         closing,
     })
+}
+
+/// Folds the state's write-ahead log; what stays in it is folded next time, or by a commit.
+fn folding(state: Arc<SqliteState>) -> impl Fn() + Send + 'static {
+    move || drop(state.fold_log())
 }
 
 /// Every driver in its place; the state's lock, which comes first, is the store's.
