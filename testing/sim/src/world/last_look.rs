@@ -1,5 +1,6 @@
 //! The last look at a world: its log read back from its bytes, a bit flipped, a folder taken back.
 
+use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -10,7 +11,7 @@ use waag_keys::memory::Model;
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tree::Frontier;
 use waag_log::contract::EventLog;
-use waag_model::ids::Position;
+use waag_model::ids::{Position, Tag};
 use waag_model::value::Value;
 
 use super::{Outcome, World};
@@ -51,6 +52,8 @@ impl World {
         if !report.verified() {
             return Err(Broken(format!("VER-1: not verified: {:?}", report.faults.first())));
         }
+        let tag = |id: u32| (node.sealer.identity_tag("/sim", &format!("e{id}")), id);
+        let tags: BTreeMap<Tag, u32> = (0..self.next_id).map(tag).collect();
         let mut entries = Vec::new();
         let mut frontier = Frontier::new();
         let mut roots = vec![frontier.root()];
@@ -62,7 +65,7 @@ impl World {
                 frontier.append(leaf, &mut sink);
                 sink.clear();
                 roots.push(frontier.root());
-                match read_back(node, bytes) {
+                match read_back(node, &tags, bytes) {
                     Ok(sent) => entries.push((leaf, sent)),
                     Err(broken) => failed = Some(broken),
                 }
@@ -139,7 +142,7 @@ impl World {
 }
 
 /// What an entry of the log was, as far as it can be read.
-fn read_back(node: &Node, bytes: &[u8]) -> Result<Sent, Broken> {
+fn read_back(node: &Node, tags: &BTreeMap<Tag, u32>, bytes: &[u8]) -> Result<Sent, Broken> {
     let broken = |what: String| Broken(format!("AUD-6: {what}"));
     let entry = Entry::read(bytes).map_err(|error| broken(error.to_string()))?;
     let opened = node.reader.open(&entry).map_err(|error| broken(error.to_string()))?;
@@ -154,8 +157,7 @@ fn read_back(node: &Node, bytes: &[u8]) -> Result<Sent, Broken> {
         return Ok(Sent { id, content: u8::try_from(content).unwrap_or(ERASED) });
     }
     // Erased as a whole: the identity's tag still says which event it was.
-    let known =
-        (0..4_096).find(|id| node.sealer.identity_tag("/sim", &format!("e{id}")) == entry.header.identity);
+    let known = tags.get(&entry.header.identity).copied();
     match known {
         Some(id) if opened.erased > 0 => Ok(Sent { id, content: ERASED }),
         Some(_) | None => Err(broken("an entry that cannot be read and was not erased".to_owned())),
