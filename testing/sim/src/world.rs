@@ -477,17 +477,19 @@ impl World {
                 self.strike("slow operation");
                 self.disk.fault_nth(op, soon, Fault::Slow { ns: 2_000_000_000 });
             }
-            14 => {
+            // One lie a world: two can take back log and guard together, which only a receipt's holder can see.
+            14 if !self.lied => {
                 self.strike("lost write");
                 self.lied = true;
                 self.disk.fault_nth(Op::Write, soon, Fault::Lost);
             }
-            _ => {
+            15 if !self.lied => {
                 self.strike("misdirected write");
                 self.lied = true;
                 let offset = self.rng.below(8) * 4_096;
                 self.disk.fault_nth(Op::Write, soon, Fault::Misdirected { offset });
             }
+            _ => self.strike("clock stands still"),
         }
         Ok(None)
     }
