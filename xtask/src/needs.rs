@@ -3,6 +3,8 @@
 //! A test that needs one carries `needs_NAME` in its own name, such as `needs_strace_commit_faults`.
 //! Where the program is missing and cannot be brought, those tests are left out by that name, and the run says so;
 //! where `CI` is set, it fails instead, because a gap that nobody reads is no check.
+//! A program that is there and that the machine forbids to work (a container may forbid tracing) is a property of the
+//! machine: those tests are left out by name there too, and no run fails for it.
 
 use std::path::Path;
 
@@ -30,6 +32,8 @@ pub(crate) struct Need {
     /// The program's name on the path, and in the names of the tests that need it.
     pub(crate) tool: &'static str,
     source: Source,
+    /// Arguments with which it succeeds wherever it may work.
+    probe: &'static [&'static str],
     /// What cannot be checked without it.
     used_for: &'static str,
 }
@@ -38,6 +42,7 @@ pub(crate) struct Need {
 const NEEDS: [Need; 1] = [Need {
     tool: "strace",
     source: Source::Debian("strace"),
+    probe: &["-o", "/dev/null", "true"],
     used_for: "failing single system calls of a commit",
 }];
 
@@ -50,8 +55,19 @@ struct Means {
     python: bool,
 }
 
-/// Brings what is missing; gives what is missing still, each with a line for the person.
-pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
+/// A program that cannot be used here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// The program's name.
+    pub(crate) tool: &'static str,
+    /// A line for the person.
+    pub(crate) line: String,
+    /// It is there, and the machine forbids it to work.
+    pub(crate) forbidden: bool,
+}
+
+/// Brings what is missing; gives what cannot be used still.
+pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<Missing>> {
     let means = Means {
         system_packages: is_root(root) && process::is_present("apt-get", root),
         python: process::is_present("python3", root),
@@ -61,6 +77,7 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
     for need in NEEDS {
         if process::is_present(need.tool, root) {
             println!("{}: present", need.tool);
+            missing.extend(forbidden(need, root));
             continue;
         }
         for line in commands(need.source, means, &process::tools_folder(root), lists_updated) {
@@ -72,13 +89,21 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<(Need, String)>> {
             }
         }
         if !process::is_present(need.tool, root) {
-            missing.push((
-                need,
-                format!("`{}` is missing ({}; {})", need.tool, need.used_for, advice(need.source)),
-            ));
+            let line = format!("`{}` is missing ({}; {})", need.tool, need.used_for, advice(need.source));
+            missing.push(Missing { tool: need.tool, line, forbidden: false });
+        } else {
+            missing.extend(forbidden(need, root));
         }
     }
     Ok(missing)
+}
+
+/// Tells of a program that is there and may not work.
+fn forbidden(need: Need, root: &Path) -> Option<Missing> {
+    let output = process::program(need.tool, root).args(need.probe).output();
+    let works = output.is_ok_and(|output| output.status.success());
+    let line = format!("this machine does not let `{}` work ({})", need.tool, need.used_for);
+    (!works).then_some(Missing { tool: need.tool, line, forbidden: true })
 }
 
 /// The command lines that bring a program; none where this machine does not allow it.
@@ -119,7 +144,7 @@ fn is_root(root: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{Means, NEEDS, Source, advice, commands};
+    use super::{Means, NEEDS, Need, Source, advice, commands, forbidden};
 
     const ALL: Means = Means { system_packages: true, python: true };
     const NONE: Means = Means { system_packages: false, python: false };
@@ -142,6 +167,14 @@ mod tests {
         assert_eq!(lines, ["python3 -m venv tools", "tools/bin/pip install -q cloudevents==2.2.0"]);
         assert!(shown(Source::PyPi("cloudevents==2.2.0"), NONE, false).is_empty());
         assert!(advice(Source::PyPi("cloudevents==2.2.0")).contains("pip install"));
+    }
+
+    #[test]
+    fn a_program_that_is_there_and_fails_its_probe_is_forbidden() {
+        let need = |probe| Need { tool: "sh", source: Source::Debian("dash"), probe, used_for: "this" };
+        assert_eq!(forbidden(need(&["-c", "exit 0"]), Path::new(".")), None);
+        let told = forbidden(need(&["-c", "exit 1"]), Path::new(".")).unwrap();
+        assert!(told.forbidden && told.line.contains("`sh`"), "{told:?}");
     }
 
     #[test]

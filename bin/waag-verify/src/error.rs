@@ -66,6 +66,8 @@ pub enum VerifyError {
     },
     /// A given key is no usable vkey; bears the code of the inner error. Wrong usage.
     Key(NoteError),
+    /// What a key's file holds is no usable vkey; bears the code of the inner error.
+    KeyFile(NoteError),
     /// The bytes are no entry; bears the code of the inner error.
     Entry(EntryError),
     /// The entry is not proven; bears the code of the inner error.
@@ -96,7 +98,7 @@ impl VerifyError {
             Self::Unreadable { .. } => "E0759",
             Self::Output { .. } => "E0760",
             Self::Usage { .. } => "E0761",
-            Self::Key(inner) => inner.code(),
+            Self::Key(inner) | Self::KeyFile(inner) => inner.code(),
             Self::Entry(inner) | Self::Part { error: inner, .. } => inner.code(),
             Self::Proof(inner) => inner.code(),
         }
@@ -116,6 +118,7 @@ impl VerifyError {
             | Self::OriginLedger { .. }
             | Self::BlobUnused
             | Self::TooLong { .. }
+            | Self::KeyFile(_)
             | Self::Entry(_)
             | Self::Proof(_)
             | Self::Part { .. } => EXIT_NOT_VERIFIED,
@@ -148,7 +151,7 @@ impl fmt::Display for VerifyError {
             }
             Self::Output { kind } => write!(f, "the report cannot be written: {kind}"),
             Self::Usage { reason } => f.write_str(reason.trim().trim_start_matches("error: ")),
-            Self::Key(inner) => write!(f, "a key cannot be used: {inner}"),
+            Self::Key(inner) | Self::KeyFile(inner) => write!(f, "a key cannot be used: {inner}"),
             Self::Entry(inner) => write!(f, "the bytes are no entry: {inner}"),
             Self::Proof(inner) => inner.fmt(f),
             Self::Part { index, error } => {

@@ -24,7 +24,6 @@ pub const SECRET_BYTES_MAX: usize = 66;
 
 struct Inputs<'a> {
     stdin: &'a mut dyn Read,
-    stdin_used: bool,
 }
 
 /// Reads everything that the arguments name.
@@ -32,7 +31,11 @@ struct Inputs<'a> {
 /// # Errors
 /// [`VerifyError`], for the environment, for usage, and for inputs that are too long.
 pub fn read(args: Args, stdin: &mut dyn Read) -> Result<Given, VerifyError> {
-    let mut inputs = Inputs { stdin, stdin_used: false };
+    // Before anything is read: what the first of two would take is wrong for either.
+    if stdin_uses(&args) > 1 {
+        return Err(VerifyError::StdinTwice);
+    }
+    let mut inputs = Inputs { stdin };
     let missing = |option: &str| VerifyError::Usage { reason: format!("`{option}` is missing") };
     let entry = args.entry.ok_or_else(|| missing("--entry"))?;
     let proof = args.proof.ok_or_else(|| missing("--proof"))?;
@@ -64,15 +67,20 @@ pub fn read(args: Args, stdin: &mut dyn Read) -> Result<Given, VerifyError> {
     Ok(Given { entry, proof, keys, part })
 }
 
+/// How many of the inputs are the standard input.
+fn stdin_uses(args: &Args) -> usize {
+    let files = [&args.entry, &args.proof, &args.dictionary, &args.blob];
+    let texts = args.keys.iter().chain(&args.secret).chain(&args.blob_secret);
+    files.into_iter().flatten().filter(|path| path.as_path() == Path::new("-")).count()
+        + texts.filter(|text| text.as_str() == "@-").count()
+}
+
 impl Inputs<'_> {
     fn bytes(&mut self, what: &'static str, path: &Path, bytes_max: usize) -> Result<Vec<u8>, VerifyError> {
         let mut bytes = Vec::new();
         // One byte more than allowed tells a full input from one that is too long.
         let limit = bytes_max as u64 + 1;
         let read = if path == Path::new("-") {
-            if std::mem::replace(&mut self.stdin_used, true) {
-                return Err(VerifyError::StdinTwice);
-            }
             (&mut *self.stdin).take(limit).read_to_end(&mut bytes)
         } else {
             File::open(path).and_then(|file| file.take(limit).read_to_end(&mut bytes))
@@ -106,7 +114,9 @@ impl Inputs<'_> {
 
     fn key(&mut self, given: &str) -> Result<VerifierKey, VerifyError> {
         let text = self.text("key", given, VERIFIER_KEY_BYTES_MAX)?;
-        String::from_utf8_lossy(&text).parse().map_err(VerifyError::Key)
+        // A file that was damaged on its way is no fault of the command line.
+        let unusable = if given.starts_with('@') { VerifyError::KeyFile } else { VerifyError::Key };
+        String::from_utf8_lossy(&text).parse().map_err(unusable)
     }
 
     fn secret(&mut self, option: &'static str, given: &str) -> Result<PartSecret, VerifyError> {

@@ -137,9 +137,17 @@ mod tests {
         let mut command = Cli::command();
         command.clone().debug_assert();
         command.build();
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
-            let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains("Example"), "`{}` has no example", sub.get_name());
-        }
+        assert!(examples(&command) >= 18, "every command was looked at");
+    }
+
+    /// How many commands there are; each has an example, and an example names the command.
+    fn examples(command: &clap::Command) -> usize {
+        let name = command.get_bin_name().unwrap_or_else(|| command.get_name()).to_owned();
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let (_, lines) = help.split_once("Example:").unwrap_or_else(|| panic!("`{name}` has no example"));
+        let last = command.get_name();
+        assert!(lines.lines().any(|line| line.contains(last)), "no example of `{name}` shows it");
+        let below = command.get_subcommands().filter(|sub| sub.get_name() != "help");
+        1 + below.map(examples).sum::<usize>()
     }
 }

@@ -4,7 +4,7 @@
 //!
 //! ```text
 //! DIR/<tenant>/         log/  derived/hashes  derived/identity/  derived/schemas  objects/
-//! DIR.state/<tenant>/   state.db  guard  vault.key
+//! DIR.state/<tenant>/   state.db  guard  vault.key  writer.sock (while a long writer runs)
 //! ```
 //!
 //! The two folders are apart so that a copy or a rollback of one shows in the other; `derived/` can be deleted whenever no
@@ -15,7 +15,9 @@
 //! - `STORE-1`: nothing is created but by [`init`](init::init()); opening what is not there names it and makes nothing.
 //! - `STORE-2`: one process writes a store; a second one is told so and changes nothing.
 //! - `STORE-3`: reading takes no lock, changes nothing, and sees nothing beyond the guard.
+//! - `STORE-4`: what is shown or handed out beside a writer was recorded by it before.
 
+pub mod beside;
 pub mod error;
 pub mod init;
 pub mod options;

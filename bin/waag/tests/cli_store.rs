@@ -205,6 +205,7 @@ fn the_examples_of_every_help_text_work() {
         "invoice.json",
         r#"{"properties":{"buyer":{"x-classification":"personal","x-data-subject":"/subject"}}}"#,
     );
+    folder.write("passphrase.txt", "correct horse\n");
     folder.write("synthetic.jsonl", events(0..200));
     folder.run(&["append", "events.jsonl"]).exits(0);
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_waag"));
@@ -220,9 +221,16 @@ fn the_examples_of_every_help_text_work() {
         &["verify"],
         &["checkpoint"],
         &["keys"],
+        &["keys", "list"],
+        &["keys", "tombstones"],
+        &["keys", "rotate"],
+        &["keys", "retire"],
         &["keys", "destroy"],
+        &["keys", "passphrase"],
         &["schema"],
         &["schema", "add"],
+        &["schema", "list"],
+        &["demo"],
         &["explain"],
         &["completions"],
     ] {
@@ -245,7 +253,7 @@ fn the_examples_of_every_help_text_work() {
             done += 1;
         }
     }
-    assert!(done >= 18, "{done} examples");
+    assert!(done >= 34, "{done} examples");
     folder.run(&["verify", "--deep"]).exits(0);
 }
 
@@ -274,6 +282,9 @@ fn a_passphrase_opens_the_vault_and_its_absence_is_said() {
         |arguments: &[&str]| folder.feed(&[&["append", "--json"], arguments].concat(), input.as_bytes());
     assert_eq!(feed(&[]).exits(2).json()["error"]["code"], "E0527");
     assert_eq!(feed(&["--passphrase-file", "wrong"]).exits(2).json()["error"]["code"], "E0527");
+    // An endless file is too long for a passphrase, and no reason to read for ever.
+    let endless = feed(&["--passphrase-file", "/dev/zero"]).exits(2).json();
+    assert_eq!(endless["error"]["reason"], "the vault's passphrase must have 1 to 1,024 bytes");
     assert_eq!(feed(&["--passphrase-file", "none"]).exits(2).json()["error"]["code"], "E0707");
     assert_eq!(folder.run(&["verify"]).exits(2).code, 2);
     feed(&["--passphrase-file", "pass"]).exits(0);

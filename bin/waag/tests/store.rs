@@ -239,8 +239,12 @@ fn all_before(store: &OpenedStore, count: u64) {
 
 /// Options under which the identity index writes a run for every few events.
 fn small_index() -> Options {
-    let identity =
-        IdentityLimits { table_entries_max: 64, entries_max: 100_000, ..IdentityLimits::default() };
+    let identity = IdentityLimits {
+        table_entries_max: 64,
+        entries_max: 100_000,
+        batch_entries_max: 20,
+        ..IdentityLimits::default()
+    };
     Options { identity, ..small() }
 }
 

@@ -5,6 +5,7 @@ use waag_cloudevents::{read_event, read_value};
 use waag_entry::codec::Dictionary;
 use waag_entry::plain::{write_common, write_fields};
 use waag_entry::split::split;
+use waag_fixtures::prng::SplitMix;
 use waag_fixtures::workload::{SCHEMA, Shape, Workload};
 use waag_model::ids::Actor;
 use waag_model::schema::Schema;
@@ -54,11 +55,23 @@ impl Events {
 /// A dictionary from another seed's events than those that are measured.
 pub(crate) fn dictionary(shape: &Shape) -> anyhow::Result<Dictionary> {
     let events = Events::take(&mut Workload::new(0xd1c7, shape.clone()), SAMPLES);
-    let document = read_value(SCHEMA.as_bytes()).map_err(|refusal| anyhow!("{refusal}"))?;
+    Ok(Dictionary::new(&trained(events.lines(), SCHEMA.as_bytes())?)?)
+}
+
+/// The dictionary that is shipped with the invoices' schema, from made-up events alone.
+pub(crate) fn shipped_dictionary(schema: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let mut prng = SplitMix::new(0x1417);
+    let samples: Vec<String> = (0..SAMPLES).map(|_| waag_fixtures::samples::sample(&mut prng)).collect();
+    trained(samples.iter().map(String::as_bytes), schema)
+}
+
+/// A dictionary from the plaintexts of the parts that these events become.
+fn trained<'a>(lines: impl Iterator<Item = &'a [u8]>, schema: &[u8]) -> anyhow::Result<Vec<u8>> {
+    let document = read_value(schema).map_err(|refusal| anyhow!("{refusal}"))?;
     let schema = Schema::compile(1, &document)?;
     let actor = Actor::new("bench")?;
     let mut samples = Vec::new();
-    for line in events.lines() {
+    for line in lines {
         let event = read_event(line).map_err(|refusal| anyhow!("{refusal}"))?;
         let parts = split(event, &actor, Some(&schema))?;
         let mut sample = Vec::new();
@@ -70,5 +83,5 @@ pub(crate) fn dictionary(shape: &Shape) -> anyhow::Result<Dictionary> {
             samples.push(sample);
         }
     }
-    Ok(Dictionary::new(&zstd::dict::from_samples(&samples, DICTIONARY_BYTES)?)?)
+    Ok(zstd::dict::from_samples(&samples, DICTIONARY_BYTES)?)
 }

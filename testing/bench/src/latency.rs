@@ -8,7 +8,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::{Duration, Instant};
 
 use anyhow::anyhow;
-use waag_engine::effect::Rejection;
+use waag_engine::effect::NotTaken;
 use waag_fixtures::workload::{Shape, Workload};
 use waag_model::ids::Actor;
 use waag_stdx::clock::SystemClock;
@@ -77,11 +77,13 @@ fn offer(rig: &Rig, events: &Events) -> anyhow::Result<Vec<f64>> {
                 std::thread::sleep(early);
             }
             // Too much is waiting: the sender tries again, and its events go on being late.
+            let mut batch = rig.seal(&actor, lines, &clock)?;
             let pending = loop {
-                match rig.writer.submit(rig.seal(&actor, lines, &clock)?) {
-                    Err(Rejection::Busy) => std::thread::sleep(Duration::from_micros(200)),
+                match rig.writer.submit(batch) {
+                    Err(NotTaken::Busy(again)) => batch = again,
                     other => break other?,
                 }
+                std::thread::sleep(Duration::from_micros(200));
             };
             sender.send((due, pending)).map_err(|_| anyhow!("the collector has ended"))?;
         }

@@ -20,6 +20,9 @@ fn main() -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["core", rest @ ..] => core::run(rest),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
+        ["dictionary", schema, out] => {
+            Ok(std::fs::write(out, events::shipped_dictionary(&std::fs::read(schema)?)?)?)
+        }
         ["seal"] => core::seal_only(20_000, 30),
         ["seal", count, rounds] => core::seal_only(count.parse()?, rounds.parse()?),
         _ => {

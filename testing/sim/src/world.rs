@@ -8,11 +8,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use waag_engine::batch::Ticket;
-use waag_engine::effect::{Input, Rejection};
+use waag_engine::batch::{Outcome as Answered, Ticket};
+use waag_engine::effect::Input;
 use waag_engine::identity::IdentityLimits;
 use waag_engine::recover::first_guard;
-use waag_engine::registry::{Registered, Registry};
 use waag_files::config::LogConfig;
 use waag_files::guard::FileGuard;
 use waag_files::log::FilesLog;
@@ -21,11 +20,9 @@ use waag_keys::keyring::{Keyring, Limits, Means};
 use waag_keys::memory::MemoryVault;
 use waag_log::contract::EventLog;
 use waag_log::guard::Guard;
-use waag_model::event::{Accepted, Data, Event};
+use waag_model::event::Accepted;
 use waag_model::ids::{Actor, TenantName};
-use waag_model::schema::Schema;
 use waag_model::time::UtcNanos;
-use waag_model::value::{Object, Value};
 use waag_stdx::clock::Clock;
 use waag_stdx::files::Files;
 
@@ -36,7 +33,9 @@ use crate::node::{Ground, Happened, Node, NotOpened, Plant};
 use crate::prng::Prng;
 use crate::senses::{SeededEntropy, SimClock, SimObjects};
 use crate::state::{StateFault, StateStore};
+use events::{event, registry};
 
+mod events;
 mod last_look;
 
 /// Events of a world, at least.
@@ -106,59 +105,6 @@ fn means(seed: u64, state: &StateStore, clock: &Arc<SimClock>) -> Result<Means, 
     Ok(Means { state: state.open(), vault: Arc::new(vault), entropy, clock: clock.clone() })
 }
 
-fn text(words: &str) -> Value<'_> {
-    Value::Text(words.into())
-}
-
-fn object<'a>(members: Vec<(&'a str, Value<'a>)>) -> Value<'a> {
-    let members = members.into_iter().map(|(name, value)| (name.into(), value)).collect();
-    Object::from_members(members).map_or(Value::Null, Value::Object)
-}
-
-/// The one registered type: its `who` is a person's, all else is nobody's.
-fn registry() -> Registry {
-    let who = object(vec![("x-data-subject", text("id")), ("x-classification", text("personal"))]);
-    let document = object(vec![("properties", object(vec![("who", who)]))]);
-    let mut registry = Registry::default();
-    if let Ok(schema) = Schema::compile(1, &document) {
-        registry.add("known", Registered { schema, dictionary: None });
-    }
-    registry
-}
-
-/// The event that stands for an identity and a content; the same whenever it is sent.
-fn event(sent: Sent) -> Event<'static> {
-    let number = Value::Integer(i128::from(sent.id));
-    let content = Value::Integer(i128::from(sent.content));
-    let mut members = vec![("n", number), ("c", content)];
-    let person = format!("p{}", sent.id % 7);
-    if sent.id.is_multiple_of(5) {
-        members.push(("who", object(vec![("id", text(&person))])));
-    }
-    if sent.id.is_multiple_of(97) {
-        members.push(("long", text(LONG)));
-    }
-    let data = object(members).into_owned();
-    Event {
-        id: format!("e{}", sent.id).into(),
-        source: "/sim".into(),
-        kind: if sent.id.is_multiple_of(11) { "unknown".into() } else { "known".into() },
-        subject: sent.id.is_multiple_of(3).then(|| format!("s{}", sent.id % 13).into()),
-        attributes: Object::default(),
-        data: Data::Json(data),
-    }
-    .into_owned()
-}
-
-/// Longer than what stays in an entry.
-static LONG: &str = {
-    static BYTES: [u8; 61_500] = [b'x'; 61_500];
-    match std::str::from_utf8(&BYTES) {
-        Ok(long) => long,
-        Err(_) => "",
-    }
-};
-
 impl World {
     fn new(seed: u64, plant: Option<Plant>, trace: bool) -> Result<Self, NotOpened> {
         let mut rng = Prng::new(seed);
@@ -172,6 +118,7 @@ impl World {
             table_entries_max: 64,
             entries_max: 1_000_000,
             merge_step_entries: 100,
+            batch_entries_max: 12,
             // Planted: identities are forgotten as soon as they leave the table in memory.
             window_ns: if plant == Some(Plant::ShortMemory) {
                 1
@@ -237,10 +184,35 @@ impl World {
         Ok(())
     }
 
-    fn note(&mut self, what: &str) {
-        for byte in what.bytes() {
-            self.fingerprint = (self.fingerprint ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    fn stir(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.fingerprint = (self.fingerprint ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
         }
+    }
+
+    /// Counts what was answered towards the fingerprint, without writing all of it out as text.
+    fn note_receipt(&mut self, ticket: Ticket, items: &[Answered]) {
+        if self.trace {
+            self.tell(&format!("ack {} {items:?}", ticket.0));
+        }
+        self.stir(&ticket.0.to_le_bytes());
+        for item in items {
+            let (what, position) = match item {
+                Answered::Recorded(recorded) => (0, recorded.position),
+                Answered::Before(recorded) => (1, recorded.position),
+                Answered::Conflict(position) => (2, *position),
+                Answered::Erased(position) => (3, *position),
+            };
+            self.stir(&[what]);
+            self.stir(&position.0.to_le_bytes());
+            if let Answered::Recorded(recorded) | Answered::Before(recorded) = item {
+                self.stir(&recorded.leaf.0);
+            }
+        }
+    }
+
+    fn note(&mut self, what: &str) {
+        self.stir(what.as_bytes());
         if self.trace {
             self.tell(what);
         }
@@ -392,17 +364,11 @@ impl World {
                     let Some(events) = self.under_way.remove(&ticket.0) else { continue };
                     match *outcome {
                         Ok(receipt) => {
-                            self.note(&format!("ack {} {:?}", ticket.0, receipt.items));
+                            self.note_receipt(ticket, &receipt.items);
                             self.auditor.hears(&events, &receipt)?;
                         }
-                        Err(
-                            Rejection::Busy
-                            | Rejection::Reseal
-                            | Rejection::Halted(_)
-                            | Rejection::Compare(_),
-                        ) => {
-                            self.unsettled.push(events);
-                        }
+                        // Whatever was refused, for whatever reason, is sent again.
+                        Err(_) => self.unsettled.push(events),
                     }
                 }
                 Happened::Destroy(_) => {

@@ -15,7 +15,7 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use serde::Serialize;
 use waag_engine::batch::Outcome;
-use waag_engine::effect::Rejection;
+use waag_engine::effect::{NotTaken, Rejection};
 use waag_engine::runtime::Pending;
 
 use super::failure::{Exit, Failure};
@@ -24,6 +24,7 @@ use super::output::{ErrorJson, Output, progress, tell};
 use super::pipeline::{Means, Portion, Problem, SealedChunk, check_all};
 use super::receipt::{Checked, RefusalJson, problem_of};
 use super::setting::Setting;
+use crate::store::beside::Desk;
 use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::writer::OpenedStore;
@@ -130,7 +131,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             return Ok(Exit::Refused);
         }
     }
-    let counts = record(&store, &means, &inputs, args, output)?;
+    let counts = beside(&store, || record(&store, &means, &inputs, args, output))?;
     let scrubbed = store.scrubbed();
     for fault in &scrubbed.faults {
         tell(&format!(
@@ -147,6 +148,24 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         ))?;
     }
     Ok(if counts.refused == 0 { Exit::Done } else { Exit::Refused })
+}
+
+/// Does something long with a store while others may ask it to record what they are shown (`STORE-4`).
+fn beside<T>(store: &OpenedStore, work: impl FnOnce() -> T) -> T {
+    match Desk::open(store) {
+        Ok((desk, closing)) => std::thread::scope(|scope| {
+            // Dropped also where `work` does not return, so that the scope can end.
+            let closing = closing;
+            scope.spawn(|| desk.serve(store));
+            let done = work();
+            drop(closing);
+            done
+        }),
+        Err(error) => {
+            tell(&format!("warning: reveals and disclosures have to wait until this ends: {error}"));
+            work()
+        }
+    }
 }
 
 /// Checks every line; true where one is bad, each of them being told.
@@ -271,17 +290,17 @@ impl Append<'_> {
         let mut batch = std::mem::replace(&mut portion.batch, empty);
         for _ in 0..TRIES_MAX {
             match self.store.writer.submit(batch) {
-                Err(Rejection::Busy) => {
+                Err(NotTaken::Busy(again)) => {
                     std::thread::sleep(Duration::from_millis(TRY_DELAY_MS));
-                    batch = self.seal_again(portion)?;
+                    batch = again;
                 }
-                other => return Ok(other?),
+                other => return Ok(other.map_err(Rejection::from)?),
             }
         }
         Err(Rejection::Busy.into())
     }
 
-    /// The writer keeps a batch that it refuses, so its lines are sealed anew.
+    /// Keys were destroyed since the portion was sealed: its lines are sealed anew.
     fn seal_again(&self, portion: &mut Portion) -> Result<waag_engine::batch::SealedBatch, Failure> {
         let lines = std::mem::take(&mut portion.lines);
         let mut again = self.means.seal(portion.input, lines)?.into_iter();

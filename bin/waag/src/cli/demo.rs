@@ -13,7 +13,7 @@ use super::output::Output;
 const HELP: &str = "\
 Example:
   waag demo
-  waag demo --folder /tmp/waag-demo";
+  waag demo --folder demo";
 
 /// Invoices of the demonstration; each goes through four stages.
 const INVOICES: usize = 25;

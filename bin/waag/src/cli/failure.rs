@@ -13,6 +13,7 @@ use waag_keys::error::KeysError;
 use waag_keys::vault::VaultError;
 use waag_model::ids::NameError;
 
+use crate::store::beside::AskError;
 use crate::store::error::StoreError;
 use crate::store::own::RegisterError;
 
@@ -212,19 +213,27 @@ impl From<StoreError> for Failure {
             StoreError::StateInside(_)
                 | StoreError::SchemaType(_)
                 | StoreError::Origin(_)
-                | StoreError::Vault(VaultError::Passphrase)
+                | StoreError::Vault(VaultError::Passphrase(_))
                 | StoreError::Keys(
-                    KeysError::Vault(VaultError::Passphrase)
+                    KeysError::Vault(VaultError::Passphrase(_))
                         | KeysError::Name(_)
                         | KeysError::NoSigner(_)
                         | KeysError::LastSigner
-                        | KeysError::SignersFull,
+                        | KeysError::SignersFull
+                        | KeysError::ActiveSignersFull
+                        | KeysError::LedgersFull,
                 )
                 | StoreError::Read(ReadFault::Beyond(_) | ReadFault::Entry(EntryError::NoPart(_)))
                 | StoreError::Log(OpenError::Config(_))
         );
         let exit = if is_callers { Exit::Usage } else { Exit::Environment };
         Self { code: error.code(), reason: chain(&error), exit }
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self { code: error.code(), reason: chain(&error), exit: Exit::Environment }
     }
 }
 

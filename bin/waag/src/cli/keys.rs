@@ -13,6 +13,7 @@ use waag_keys::destroy::Destruction;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Whom;
 use waag_keys::state::{SCAN_RECORDS_MAX, StateError};
+use waag_keys::vault::VaultError;
 use waag_model::schema::DEFAULT_RETENTION;
 use waag_model::value::Value;
 
@@ -36,10 +37,45 @@ const FORGET_TRIES_MAX: u32 = 50;
 const FORGET_DELAY_MS: u64 = 100;
 
 const HELP: &str = "\
+`list` and `tombstones` only read, and run beside a running writer. The others write: while another process writes the
+store they are refused with E0806, which names the process, and nothing is changed.
+
 Example:
   waag keys list --json
   waag keys rotate tenant
   waag keys destroy --person customer:4711 --reason \"request 2026-118\"";
+
+const LIST_HELP: &str = "\
+Example:
+  waag keys list
+  waag keys list --json";
+
+const TOMBSTONES_HELP: &str = "\
+Example:
+  waag keys tombstones --json";
+
+const ROTATE_HELP: &str = "\
+What was sealed before stays readable. A rotation that was broken off is finished by asking for it again.
+At most 10 signing keys sign side by side; retire the old one when everybody has the new one's public key.
+
+Example:
+  waag keys rotate vault
+  waag keys rotate data --person customer:4711
+  waag keys rotate signing";
+
+const RETIRE_HELP: &str = "\
+What the key signed still verifies. The last active key cannot be retired: add one first.
+
+Example:
+  waag keys rotate signing
+  waag keys retire 0";
+
+const PASSPHRASE_HELP: &str = "\
+The vault's keys stay the same; rotate them too where the old key file may have been copied.
+
+Example:
+  waag keys passphrase --new passphrase.txt
+  waag keys passphrase --passphrase-file passphrase.txt";
 
 const DESTROY_HELP: &str = "\
 Every part sealed under the person's keys becomes unreadable for ever; entries, proofs and checkpoints stay as they are,
@@ -61,12 +97,16 @@ pub(crate) struct Args {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// List data keys and signing keys; none is shown
+    #[command(after_help = LIST_HELP)]
     List,
     /// List what is left of destroyed keys
+    #[command(after_help = TOMBSTONES_HELP)]
     Tombstones,
     /// Put a new key in the place of an old one
+    #[command(after_help = ROTATE_HELP)]
     Rotate(Rotate),
     /// Retire a signing key: it verifies, it signs no more
+    #[command(after_help = RETIRE_HELP)]
     Retire {
         /// The key's number, as `waag keys list` shows it
         number: u32,
@@ -75,6 +115,7 @@ enum Command {
     #[command(after_help = DESTROY_HELP)]
     Destroy(Destroy),
     /// Set, change or remove the vault's passphrase
+    #[command(after_help = PASSPHRASE_HELP)]
     Passphrase {
         /// A file whose first line is the new passphrase; without it the passphrase is removed
         #[arg(long, value_name = "FILE")]
@@ -273,13 +314,14 @@ fn rotate_key(store: &OpenedStore, rotate: &Rotate) -> Result<(String, &'static 
     }
     Ok(match rotate.level {
         Level::Vault => {
-            store.vault.rotate()?;
+            let made = match store.vault.rotate() {
+                // Rotations that were broken off left as many as fit: no further one is made, and the last is finished.
+                Err(VaultError::KeysFull) => "a rotation that was broken off is finished",
+                other => other.map(|()| "the vault has a new key")?,
+            };
             let rewrapped = store.keyring.rewrap_vault()?;
             store.vault.drop_old()?;
-            (
-                format!("the vault has a new key, {rewrapped} versions of the tenant's key are under it"),
-                "vault",
-            )
+            (format!("{made}, {rewrapped} versions of the tenant's key are under it"), "vault")
         }
         Level::Tenant => {
             let done = store.keyring.rotate_tenant_key()?;

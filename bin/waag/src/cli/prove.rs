@@ -17,18 +17,16 @@ use super::disclose::{Disclosed, DisclosedJson};
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
+use crate::store::beside::DISCLOSED;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
 
-/// The type of the event that records a disclosure.
-const DISCLOSED: &str = "waag.disclosed";
-
 const HELP: &str = "\
 The proof is a C2SP tlog-proof. With the entry's bytes and a public key (`waag checkpoint --key`) anybody can check it:
   waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey
---disclose PART hands out the secret of one part (0 is the common part, 1 to 7 are persons'), and records that it did.
-It opens this part of this entry and nothing else.
+--disclose PART hands out the secret of one part (0 is the common part, 1 to 7 are persons'), and records that it did; where
+another process writes the store, that process is asked to record it. It opens this part of this entry and nothing else.
 
 Example:
   waag prove 42 --out 42.tlog-proof --entry-out 42.entry
@@ -161,7 +159,6 @@ fn record_disclosure(
     parts: &[usize],
     reason: Option<&str>,
 ) -> Result<(), Failure> {
-    let store = setting.open_writer(&setting.options()?)?;
     let number = |part: &usize| Value::Integer(i128::try_from(*part).unwrap_or(0));
     let data = vec![
         ("position", Value::Integer(position.0.into())),
@@ -170,8 +167,8 @@ fn record_disclosure(
     ];
     let event = own_event(DISCLOSED, None, data)
         .map_err(|_| StoreError::Keys(waag_keys::error::KeysError::Entropy))?;
-    let (recorded, _) = store.record(&event, &setting.actor()?)?;
-    tell(&format!("note: this disclosure is recorded at position {}", recorded.position));
+    let position = setting.record(&event)?;
+    tell(&format!("note: this disclosure is recorded at position {position}"));
     Ok(())
 }
 

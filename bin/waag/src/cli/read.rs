@@ -21,17 +21,16 @@ use super::failure::{CliError, Exit, Failure};
 use super::mask::{mask_fields, mask_text};
 use super::output::{Output, tell};
 use super::setting::Setting;
+use crate::store::beside::REVEALED;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
 
-/// The type of the event that records a reveal.
-const REVEALED: &str = "waag.reveal";
-
 const HELP: &str = "\
 One JSON object a line: `position`, `leaf_hash`, `accepted`, `actor`, `type`, and `event` in the CloudEvents JSON format.
 `masked` lists the places (JSON Pointers) of which at most the last four characters are shown; with --reveal REASON
-everything is shown, and an event with the actor, the reason and the positions is recorded before.
+everything is shown, and an event with the actor, the reason and the positions is recorded before; where another
+process writes the store, that process is asked to record it.
 `erased` lists the parts whose keys were destroyed, `missing` the places that stood in them.
 
 Example:
@@ -114,7 +113,6 @@ fn range(args: &Args, end: Position) -> Result<(Position, Position), Failure> {
 }
 
 fn record_reveal(setting: &Setting, reason: &str, from: Position, to: Position) -> Result<(), Failure> {
-    let store = setting.open_writer(&setting.options()?)?;
     let data = vec![
         ("reason", Value::Text(reason.into())),
         ("from", Value::Integer(from.0.into())),
@@ -122,8 +120,8 @@ fn record_reveal(setting: &Setting, reason: &str, from: Position, to: Position) 
     ];
     let event = own_event(REVEALED, None, data)
         .map_err(|_| StoreError::Keys(waag_keys::error::KeysError::Entropy))?;
-    let (recorded, _) = store.record(&event, &setting.actor()?)?;
-    tell(&format!("note: this reveal is recorded at position {}", recorded.position));
+    let position = setting.record(&event)?;
+    tell(&format!("note: this reveal is recorded at position {position}"));
     Ok(())
 }
 

@@ -30,6 +30,11 @@ Example:
   waag schema add --type invoice.posting --schema invoice.json
   waag schema add --type invoice.posting --schema invoice.json --samples synthetic.jsonl";
 
+const LIST_HELP: &str = "\
+Example:
+  waag schema list
+  waag schema list --json";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
@@ -43,6 +48,7 @@ enum Command {
     #[command(after_help = ADD_HELP)]
     Add(Add),
     /// List all registered versions
+    #[command(after_help = LIST_HELP)]
     List,
 }
 

@@ -1,16 +1,30 @@
 //! What every command on a store takes: where it is, whose it is, who asks, and the vault's passphrase.
 
+use std::fs::File;
+use std::io::Read;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Args;
+use waag_model::event::Event;
 use waag_model::ids::{Actor, TenantName};
 use zeroize::Zeroizing;
 
 use super::failure::{CliError, Failure};
 use super::output::{progress, tell};
+use crate::store::beside::{ask_to_record, holder};
+use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::place::Place;
 use crate::store::writer::{OpenedStore, open_writer};
+
+/// How often a store that another process writes, and that takes no questions, is tried again to record something.
+const RECORD_TRIES_MAX: u32 = 40;
+/// The wait between two of these, in milliseconds.
+const RECORD_DELAY_MS: u64 = 50;
+
+/// How much of a passphrase's file is read, in bytes: more than the longest passphrase, so that a longer one is refused.
+const PASSPHRASE_FILE_BYTES_MAX: usize = 4_096;
 
 /// The variable that holds a passphrase where no file is named.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "WAAG_PASSPHRASE";
@@ -68,37 +82,81 @@ impl Setting {
         Actor::new(&name).map_err(|error| Failure::name("--as", error))
     }
 
+    /// Records an event of Waag's own and waits until it is durable: through the process that writes the store where one
+    /// does and takes questions, else by opening the store to write. Answers the event's position.
+    pub(crate) fn record(&self, event: &Event<'_>) -> Result<u64, Failure> {
+        let (place, options, actor) = (self.place()?, self.options()?, self.actor()?);
+        let mut tries = 0;
+        loop {
+            if let Some(position) = ask_to_record(&place, event, &actor)? {
+                return Ok(position);
+            }
+            match open_writer(&place, &options, &mut |_, _| {}) {
+                Ok(store) => {
+                    tell_found(&store);
+                    return Ok(store.record(event, &actor)?.0.position.0);
+                }
+                // It starts, or ends, or is one of the commands that are done soon.
+                Err(StoreError::InUse) if tries < RECORD_TRIES_MAX => {
+                    tries += 1;
+                    std::thread::sleep(Duration::from_millis(RECORD_DELAY_MS));
+                }
+                Err(error) => return Err(in_use(&place, error)),
+            }
+        }
+    }
+
     /// Opens the store to write, and says what it found beyond the guard.
     pub(crate) fn open_writer(&self, options: &Options) -> Result<OpenedStore, Failure> {
         let place = self.place()?;
         let bar = progress(None, "entries");
-        let store = open_writer(&place, options, &mut |done, all| {
+        let opened = open_writer(&place, options, &mut |done, all| {
             bar.set_length(all);
             bar.set_position(done);
-        })?;
+        });
+        let store = opened.map_err(|error| in_use(&place, error))?;
         bar.finish_and_clear();
-        if let Some(cut) = &store.recovery.cut {
-            let (bytes, file, offset) = (cut.bytes, &cut.file, cut.offset);
-            tell(&format!(
-                "note: {bytes} bytes of an unfinished write were cut from `{file}` at offset {offset}"
-            ));
-        }
-        if !store.recovery.residue.is_empty() {
-            let frames = store.recovery.residue.len();
-            tell(&format!("note: {frames} whole frames that nobody was told of are part of the ledger now"));
-        }
-        for (offset, fault) in &store.guard.faults {
-            tell(&format!(
-                "note: the guard's slot at offset {offset} was damaged ({fault}); the next write mends it"
-            ));
-        }
+        tell_found(&store);
         Ok(store)
     }
 }
 
-/// The first line of a file, as it is.
+/// Says what an opening found beyond the guard, and in it.
+fn tell_found(store: &OpenedStore) {
+    if let Some(cut) = &store.recovery.cut {
+        let (bytes, file, offset) = (cut.bytes, &cut.file, cut.offset);
+        tell(&format!(
+            "note: {bytes} bytes of an unfinished write were cut from `{file}` at offset {offset}"
+        ));
+    }
+    if !store.recovery.residue.is_empty() {
+        let frames = store.recovery.residue.len();
+        tell(&format!("note: {frames} whole frames that nobody was told of are part of the ledger now"));
+    }
+    for (offset, fault) in &store.guard.faults {
+        tell(&format!(
+            "note: the guard's slot at offset {offset} was damaged ({fault}); the next write mends it"
+        ));
+    }
+}
+
+/// The error of opening a store; where another process writes it, with its number if it tells.
+fn in_use(place: &Place, error: StoreError) -> Failure {
+    let is_in_use = matches!(error, StoreError::InUse);
+    let mut failure = Failure::from(error);
+    if let Some(process) = is_in_use.then(|| holder(place)).flatten() {
+        failure.reason.push_str(&format!(": process {process}"));
+    }
+    failure
+}
+
+/// The first line of a file, as it is; of a longer one its beginning, which is too long for a passphrase.
 pub(crate) fn read_passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
-    let mut bytes = Zeroizing::new(std::fs::read(path).map_err(CliError::file("read", path))?);
+    // Never grown, so that no copy is left behind; of an endless file only the beginning is taken.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_FILE_BYTES_MAX + 1));
+    let read = File::open(path)
+        .and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX as u64).read_to_end(bytes.as_mut()));
+    read.map_err(CliError::file("read", path))?;
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     bytes.truncate(end);
     if bytes.is_empty() { Err(CliError::NoPassphrase(path.to_owned()).into()) } else { Ok(bytes) }

@@ -8,10 +8,11 @@ use super::setting::Setting;
 use crate::store::verify::{Depth, Fault, Note, Report, verify};
 
 const HELP: &str = "\
-Checked: the guard and its signature, every record of the state, the vault, every frame, entry, link and root of the log
-up to the guard, every key and blob an entry names, every object, every registered schema. --deep also opens every part
-that can be opened. It runs beside a writer, takes no lock, and changes nothing but derived files that are wrong: these
-are made again where no writer runs (--read-only leaves them).
+Checked: the guard and its signature, every record of the state and SQLite's write-ahead log, the vault, every frame,
+entry, link and root of the log up to the guard, every key and blob an entry names, every object, every registered
+schema, every byte of the derived files; and that no unknown file stands among them. --deep also opens every part that
+can be opened, and looks every identity up. It runs beside a writer, takes no lock, and changes nothing but derived
+files that are wrong: these are made again where no writer runs (--read-only leaves them).
 
 A ledger without entries is not verified: there is nothing that could be wrong.
 Bytes beyond the guard were never acknowledged; they are told as residue.

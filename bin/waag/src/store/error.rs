@@ -264,7 +264,13 @@ impl From<LogOpenError> for StoreError {
 
 impl From<GuardError> for StoreError {
     fn from(error: GuardError) -> Self {
-        if matches!(error, GuardError::Held) { Self::InUse } else { Self::Guard(error) }
+        if matches!(error, GuardError::Held) {
+            return Self::InUse;
+        }
+        // What every command says of a guard that is not there.
+        let is_missing =
+            matches!(&error, GuardError::Failed { source, .. } if source.kind() == io::ErrorKind::NotFound);
+        if is_missing { Self::NoGuard } else { Self::Guard(error) }
     }
 }
 

@@ -75,7 +75,13 @@ pub fn init(place: &Place, origin_name: &str, options: &Options) -> Result<Initi
     let (ledger, _) = keyring.create_ledger(LEDGER, origin_name)?;
     match FilesLog::create(place.data_files(), options.log, ledger.id) {
         Ok(log) => drop(log),
-        Err(waag_files::error::OpenError::Exists) => return Err(StoreError::NoGuard),
+        Err(waag_files::error::OpenError::Exists) => {
+            // Not there, or there and damaged: each is said by its own code.
+            return Err(inspect(&*state_files)
+                .and_then(|found| found.newest().map(drop))
+                .err()
+                .map_or(StoreError::InUse, StoreError::from));
+        }
         Err(error) => return Err(error.into()),
     }
     let record = first_guard(&ledger, head_generation(&*state)?.0)?;

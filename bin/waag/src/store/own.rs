@@ -122,7 +122,8 @@ impl OpenedStore {
             let mut batch = self.sealer.begin();
             let accepted = self.clock.now();
             batch.push(Accepted { event: event.clone(), actor: actor.clone(), accepted }, None)?;
-            let receipt = self.writer.submit(batch.finish()).and_then(waag_engine::runtime::Pending::wait);
+            let taken = self.writer.submit(batch.finish()).map_err(Rejection::from);
+            let receipt = taken.and_then(waag_engine::runtime::Pending::wait);
             match receipt {
                 Ok(receipt) => {
                     return match receipt.items.first() {

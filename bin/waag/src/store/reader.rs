@@ -102,7 +102,7 @@ pub fn read_guard(files: &dyn Files) -> Result<Inspection, GuardError> {
 pub fn open_reader(place: &Place, options: &Options) -> Result<OpenedReader, StoreError> {
     place.must_exist()?;
     let inspection = read_guard(&*place.state_files())?;
-    let guard = inspection.record.ok_or(StoreError::NoGuard)?;
+    let guard = inspection.newest()?.clone();
     // The state is opened after the guard was read: it has every key that an entry below the guard names.
     let state: Arc<dyn State> = Arc::new(SqliteState::open_read_only(&place.state)?);
     let (_, keyring) = open_keys(place, state, options)?;

@@ -149,7 +149,9 @@ impl Schemas {
     /// [`StoreError`] where the log cannot be read.
     pub fn find(files: &dyn Files, reader: &Reader) -> Result<Self, StoreError> {
         let tail = reader.log.tail().position;
-        let marked = files.open(MARKER, Open::Read).is_ok();
+        // A mark that cannot be looked for may stand there.
+        let mark = files.open(MARKER, Open::Read);
+        let marked = mark.err().is_none_or(|error| error.kind() != io::ErrorKind::NotFound);
         match Self::read_index(files, reader.ledger, tail).filter(|_| !marked) {
             Some(schemas) => Ok(schemas),
             None => Self::scan(reader),

@@ -1,7 +1,8 @@
 //! Verification of a whole store, beside its writer or without one: nothing that was acknowledged is missing or changed.
 //!
 //! In this order, each step going on behind the faults of those before it, as far as it can:
-//! places → guard → state → vault and keys → guard's signature → log with every entry → objects → derived files.
+//! places and what is in them → guard → state and its write-ahead log → vault and keys → guard's signature → objects →
+//! log with every entry → derived files.
 //!
 //! What lies beyond the guard was never acknowledged and is told as residue. Derived files are compared with what they
 //! are derived from; where they differ that is a note, and they are made again unless a writer runs.
@@ -14,23 +15,24 @@
 mod derived;
 mod entries;
 mod objects;
+mod places;
+mod state;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waag_engine::recover::{self, check_guard};
+use waag_engine::recover::check_guard;
 use waag_files::guard::GUARD_FILE;
 use waag_files::vault::VAULT_FILE;
 use waag_files::walk::RawFiles;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::LedgerKeys;
-use waag_keys::state::{self, Extent, State, Table};
+use waag_keys::state::State;
 use waag_keys::vault::VaultError;
 use waag_ledger::hash::Hash;
 use waag_log::guard::GuardRecord;
 use waag_log::verify::LogFault;
 use waag_model::ids::{LedgerId, Position};
-use waag_sqlite::state::{STATE_FILE, SqliteState};
 
 use self::derived::Derived;
 use self::entries::EntryCheck;
@@ -160,26 +162,31 @@ pub fn verify(
         report.file_fault(folder.clone(), error.code(), error.to_string());
         return Ok(report);
     }
+    places::check(place, &mut report);
     let guard = check_guard_file(place, &mut report);
-    let state = check_state(place, &mut report);
+    let state = state::check(place, guard.as_ref(), &mut report);
     let keys = match &state {
         Some(state) => check_keys(place, options, Arc::clone(state), &mut report)?,
         None => None,
     };
-    if let (Some(guard), Some(keys), Some(state)) = (&guard, &keys, &state) {
-        check_signature(place, guard, keys, &**state, &mut report);
+    if let (Some(guard), Some(keys)) = (&guard, &keys) {
+        check_signature(place, guard, keys, &mut report);
     }
     let ledger = keys.as_ref().map(|keys| keys.ledger.id).or(guard.as_ref().map(|guard| guard.ledger));
     let Some(ledger) = ledger else { return Ok(report) };
     let objects = objects::check(place, &mut report);
     let derived = guard.as_ref().map(|guard| Derived { place, guard, ledger });
     let (found, stored) = std::thread::scope(|scope| {
-        let stored = derived.as_ref().map(|derived| scope.spawn(|| derived.stored()));
+        let stored =
+            derived.as_ref().map(|derived| scope.spawn(|| (derived.stored(), derived.identity(options))));
         let opened = (ledger, guard.as_ref(), keys.as_ref());
         let found = check_log(place, options, depth, opened, objects, &mut report, progress);
         (found, stored.and_then(|thread| thread.join().ok()))
     });
-    let (Some(derived), Some(stored), true) = (derived, stored, keys.is_some()) else { return Ok(report) };
+    let (Some(derived), Some((stored, identity)), true) = (derived, stored, keys.is_some()) else {
+        return Ok(report);
+    };
+    let found = Walked { identity: identity.or(found.identity), ..found };
     if report.entries == 0 && report.faults_total == 0 {
         let reason = StoreError::Empty;
         report.file_fault(place.data.clone(), reason.code(), reason.to_string());
@@ -195,8 +202,8 @@ fn check_guard_file(place: &Place, report: &mut Report) -> Option<GuardRecord> {
     let inspection = match read_guard(&*place.state_files()) {
         Ok(inspection) => inspection,
         Err(error) => {
-            let reason = with_cause(&error);
-            report.file_fault(file, error.code(), reason);
+            let error = StoreError::from(error);
+            report.file_fault(file, error.code(), with_cause(&error));
             return None;
         }
     };
@@ -210,54 +217,10 @@ fn check_guard_file(place: &Place, report: &mut Report) -> Option<GuardRecord> {
             reason: fault.to_string(),
         });
     }
-    if inspection.record.is_none() && inspection.faults.is_empty() {
-        let error = StoreError::NoGuard;
+    if let Err(error) = inspection.newest() {
         report.file_fault(file, error.code(), error.to_string());
     }
     inspection.record
-}
-
-fn check_state(place: &Place, report: &mut Report) -> Option<Arc<dyn State>> {
-    let file = place.state.join(STATE_FILE);
-    let state = match SqliteState::open_read_only(&place.state) {
-        Ok(state) => state,
-        Err(error) => {
-            let (code, reason) = (error.code(), error.to_string());
-            report.fault(state_fault(file, fault_of(&error), code, reason));
-            return None;
-        }
-    };
-    let damaged =
-        |reason: String| state::StateError::Damaged(state::Fault { place: state::Place::Store, reason });
-    let code = damaged(String::new()).code();
-    match state.check(Extent::All) {
-        Ok(check) => {
-            for fault in &check.faults {
-                report.fault(state_fault(file.clone(), Some(&fault.place), code, fault.reason.clone()));
-            }
-            report.faults_total += check.faults_more;
-        }
-        Err(error) => report.fault(state_fault(file, fault_of(&error), error.code(), error.to_string())),
-    }
-    Some(Arc::new(state))
-}
-
-fn fault_of(error: &state::StateError) -> Option<&state::Place> {
-    if let state::StateError::Damaged(fault) = error { Some(&fault.place) } else { None }
-}
-
-fn state_fault(file: PathBuf, place: Option<&state::Place>, code: &'static str, reason: String) -> Fault {
-    let record = match place {
-        Some(state::Place::Record { table, key }) => {
-            let name =
-                Table::of_code(*table).map_or_else(|| table.to_string(), |table| table.name().to_owned());
-            Some((name, hex::encode(key)))
-        }
-        Some(state::Place::Head) => Some(("head".to_owned(), String::new())),
-        // SQLite's own structure: no record can be named where none can be read.
-        Some(state::Place::Store) | None => Some(("store".to_owned(), String::new())),
-    };
-    Fault { file, offset: None, position: None, record, code, reason }
 }
 
 /// Opens vault and keys; a vault that only lacks its passphrase is the caller's matter.
@@ -273,28 +236,24 @@ fn check_keys(
     });
     match opened {
         Ok(keys) => Ok(Some(keys)),
-        Err(StoreError::Vault(VaultError::Passphrase)) => Err(StoreError::Vault(VaultError::Passphrase)),
+        Err(error @ StoreError::Vault(VaultError::Passphrase(_))) => Err(error),
         Err(error) => {
             // What the vault itself says is its file's; all else stands in the state.
-            let is_vaults = matches!(error, StoreError::Vault(_));
-            let file = place.state.join(if is_vaults { VAULT_FILE } else { STATE_FILE });
-            report.file_fault(file, error.code(), with_cause(&error));
+            let (code, reason) = (error.code(), with_cause(&error));
+            if matches!(error, StoreError::Vault(_)) {
+                report.file_fault(place.state.join(VAULT_FILE), code, reason);
+            } else {
+                report.fault(state::fault(place, state::place_of(&error), code, reason));
+            }
             Ok(None)
         }
     }
 }
 
-fn check_signature(place: &Place, guard: &GuardRecord, keys: &Keys, state: &dyn State, report: &mut Report) {
+fn check_signature(place: &Place, guard: &GuardRecord, keys: &Keys, report: &mut Report) {
     match check_guard(&keys.ledger, guard) {
         Ok(checkpoint) => report.origin = Some(checkpoint.checkpoint().origin.clone()),
         Err(error) => report.file_fault(place.state.join(GUARD_FILE), error.code(), error.to_string()),
-    }
-    let generation = state.check(Extent::Head).map(|check| check.head.generation.0);
-    if let Ok(found) = generation
-        && found < guard.keys_generation
-    {
-        let error = recover::OpenError::StateBehindGuard { state: found, guard: guard.keys_generation };
-        report.file_fault(place.state.join(STATE_FILE), error.code(), error.to_string());
     }
 }
 

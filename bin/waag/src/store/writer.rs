@@ -202,7 +202,7 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     let (vault, keyring) = open_keys(place, Arc::clone(&state), options)?;
     let ledger = keyring.ledger(LEDGER)?;
     let (guard, inspection) = FileGuard::open(&*place.state_files())?;
-    let record = inspection.record.as_ref().ok_or(StoreError::NoGuard)?;
+    let record = inspection.newest()?;
     let files = place.data_files();
     let (log, recovery) = FilesLog::open(Arc::clone(&files), options.log, ledger.id, record)?;
     let objects = FileObjects::new(Arc::clone(&files));

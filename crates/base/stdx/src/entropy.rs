@@ -18,6 +18,14 @@ pub trait Entropy: Send + Sync {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NoEntropy;
 
+impl NoEntropy {
+    /// The stable code, wherever randomness was needed.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        "E0540"
+    }
+}
+
 impl std::fmt::Display for NoEntropy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "the operating system's source of randomness failed")

@@ -59,6 +59,19 @@ pub struct Inspection {
     pub faults: Vec<(u64, GuardFault)>,
 }
 
+impl Inspection {
+    /// The record to go by.
+    ///
+    /// # Errors
+    /// [`GuardError::Damaged`] where no slot can be read, with the first fault.
+    pub fn newest(&self) -> Result<&GuardRecord, GuardError> {
+        self.record.as_ref().ok_or_else(|| {
+            let (offset, fault) = self.faults.first().copied().unwrap_or((0, GuardFault::Blank));
+            GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault }
+        })
+    }
+}
+
 fn failed(operation: &'static str) -> impl FnOnce(io::Error) -> GuardError {
     move |source| GuardError::Failed { operation, source }
 }
@@ -154,10 +167,7 @@ impl FileGuard {
         let lock = take_lock(files)?;
         let file = files.open(GUARD_FILE, Open::Write).map_err(failed("opening"))?;
         let inspection = slots(&*file).map_err(failed("reading"))?;
-        let Some(record) = inspection.record.clone() else {
-            let (offset, fault) = inspection.faults.first().copied().unwrap_or((0, GuardFault::Blank));
-            return Err(GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault });
-        };
+        let record = inspection.newest()?.clone();
         file.write_at(&encode_slot(&record)?, offset_of(record.sequence)).map_err(failed("write"))?;
         file.sync().map_err(failed("sync"))?;
         let held = Mutex::new(Held { record: Some(record), poisoned: false });

@@ -21,14 +21,14 @@ use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
 use aws_lc_rs::digest::{SHA256, digest};
 use waag_keys::secret::{SECRET_BYTES, Secret};
 use waag_keys::vault::{KeyVault, VaultError, check_limits};
 use waag_keys::wrap;
 use waag_stdx::entropy::Entropy;
 use waag_stdx::files::{Files, Open};
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, Zeroizing};
 
 /// The file's name below the root that the vault was given.
 pub const VAULT_FILE: &str = "vault.key";
@@ -157,11 +157,11 @@ impl FileVault {
     /// Makes a new current key; the old ones still unwrap. Durable on return. Then rewrap, then [`FileVault::drop_old`].
     ///
     /// # Errors
-    /// [`VaultError::Limit`] at [`VAULT_KEYS_MAX`] keys; the operating system's, the file then being the old or the new.
+    /// [`VaultError::KeysFull`] at [`VAULT_KEYS_MAX`] keys; the operating system's, the file then being the old or the new.
     pub fn rotate(&self) -> Result<(), VaultError> {
         self.rewrite(|contents| {
             if contents.keys.len() >= VAULT_KEYS_MAX {
-                return Err(VaultError::Limit);
+                return Err(VaultError::KeysFull);
             }
             contents.keys.insert(0, VaultKey::draw(self.entropy.as_ref())?);
             Ok(())
@@ -285,7 +285,7 @@ impl Protection {
 impl Cost {
     fn derive(self, passphrase: &[u8], salt: &[u8; SALT_BYTES]) -> Result<Secret, VaultError> {
         if passphrase.is_empty() || passphrase.len() > PASSPHRASE_BYTES_MAX {
-            return Err(VaultError::Passphrase);
+            return Err(VaultError::Passphrase("must have 1 to 1,024 bytes"));
         }
         let is_sane = self.memory_kib <= ARGON2_MEMORY_KIB_MAX
             && (1..=ARGON2_PASSES_MAX).contains(&self.passes)
@@ -294,11 +294,25 @@ impl Cost {
         let Some(params) = params.ok().filter(|_| is_sane) else {
             return Err(VaultError::Foreign("its passphrase parameters are outside the limits"));
         };
+        let failed = |error: String| VaultError::Environment("derive the passphrase's key", error);
+        let mut memory = Memory(Vec::new());
+        memory.0.try_reserve_exact(params.block_count()).map_err(|error| failed(error.to_string()))?;
+        memory.0.resize(params.block_count(), Block::new());
         let mut key = Zeroizing::new([0; SECRET_BYTES]);
         Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
-            .hash_password_into(passphrase, salt, key.as_mut_slice())
-            .map_err(|error| VaultError::Environment("derive the passphrase's key", error.to_string()))?;
+            .hash_password_into_with_memory(passphrase, salt, key.as_mut_slice(), &mut memory.0)
+            .map_err(|error| failed(error.to_string()))?;
         Ok(Secret::new(key))
+    }
+}
+
+/// Argon2id's memory, wiped when dropped: the library leaves it as it is, and the key follows from it without the
+/// passphrase.
+struct Memory(Vec<Block>);
+
+impl Drop for Memory {
+    fn drop(&mut self) {
+        self.0.iter_mut().for_each(Zeroize::zeroize);
     }
 }
 
@@ -352,10 +366,12 @@ impl Contents {
             (0, None) => (Protection::None, Zeroizing::new(keys.to_vec())),
             (1, Some(passphrase)) => {
                 let key = cost.derive(passphrase, &salt)?;
-                let plain = wrap::open(key.bytes(), header, keys).ok_or(VaultError::Passphrase)?;
+                let plain =
+                    wrap::open(key.bytes(), header, keys).ok_or(VaultError::Passphrase("is wrong"))?;
                 (Protection::Argon2id { cost, salt, key }, plain)
             }
-            (0, Some(_)) | (1, None) => return Err(VaultError::Passphrase),
+            (0, Some(_)) => return Err(VaultError::Passphrase("was given, and the vault has none")),
+            (1, None) => return Err(VaultError::Passphrase("was not given")),
             _ => return Err(VaultError::Foreign("it is protected in an unknown way")),
         };
         let (found, left) = plain.as_chunks::<{ ID_BYTES + SECRET_BYTES }>();
@@ -473,15 +489,26 @@ mod tests {
     fn a_passphrase_is_asked_for_and_must_be_right() {
         let harness = Harness::new(Some(b"right"));
         let wrapped = harness.create().unwrap().wrap(b"c", b"secret").unwrap();
-        for wrong in [None, Some(&b"wrong"[..]), Some(b"")] {
-            assert_eq!(harness.reopen(wrong).unwrap_err(), VaultError::Passphrase);
+        let long = vec![b'p'; PASSPHRASE_BYTES_MAX + 1];
+        for (given, what) in [
+            (None, "was not given"),
+            (Some(&b"wrong"[..]), "is wrong"),
+            (Some(b""), "must have 1 to 1,024 bytes"),
+            (Some(&long), "must have 1 to 1,024 bytes"),
+        ] {
+            let error = harness.reopen(given).unwrap_err();
+            assert_eq!(
+                (error.code(), error.to_string()),
+                ("E0527", format!("the vault's passphrase {what}"))
+            );
         }
         let vault = harness.reopen(Some(b"right")).unwrap();
         vault.set_passphrase(None).unwrap();
-        assert_eq!(harness.reopen(Some(b"right")).unwrap_err(), VaultError::Passphrase, "it has none");
+        let unneeded = harness.reopen(Some(b"right")).unwrap_err();
+        assert_eq!(unneeded, VaultError::Passphrase("was given, and the vault has none"));
         assert_eq!(**harness.reopen(None).unwrap().unwrap(b"c", &wrapped).unwrap(), *b"secret");
-        let long = vec![b'p'; PASSPHRASE_BYTES_MAX + 1];
-        assert_eq!(vault.set_passphrase(Some(&long)).unwrap_err(), VaultError::Passphrase);
+        assert!(matches!(vault.set_passphrase(Some(&long)), Err(VaultError::Passphrase(_))));
+        assert!(matches!(vault.set_passphrase(Some(b"")), Err(VaultError::Passphrase(_))));
         vault.set_passphrase(long.get(1..)).unwrap();
         assert_eq!(**harness.reopen(long.get(1..)).unwrap().unwrap(b"c", &wrapped).unwrap(), *b"secret");
     }
@@ -506,7 +533,7 @@ mod tests {
         for _ in 1..VAULT_KEYS_MAX {
             vault.rotate().unwrap();
         }
-        assert_eq!(vault.rotate(), Err(VaultError::Limit));
+        assert_eq!(vault.rotate(), Err(VaultError::KeysFull));
         assert_eq!(**harness.reopen(None).unwrap().unwrap(b"c", &new).unwrap(), *b"secret");
         assert_eq!(vault.drop_old().unwrap(), VAULT_KEYS_MAX - 1);
     }

@@ -6,3 +6,4 @@
 mod check;
 mod schema;
 pub mod state;
+pub mod wal;

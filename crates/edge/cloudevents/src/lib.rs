@@ -14,6 +14,7 @@
 //! (URI), RFC 6838 §4.2 (media type names), RFC 4648 §4 (base64), RFC 6901 (JSON pointer).
 
 mod attribute;
+mod batch;
 mod json;
 mod lines;
 mod number;
@@ -22,6 +23,7 @@ mod refusal;
 mod string;
 mod write;
 
+pub use batch::{Item, Items};
 pub use lines::{Line, Lines};
 pub use read::{read_event, read_value};
 pub use refusal::{Reason, Refusal};

@@ -7,10 +7,12 @@ mod oracle;
 mod property;
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::path::Path;
 
 use proptest::prelude::*;
 use waag_cloudevents::{read_event, write_event};
+use waag_fixtures::mutate::mutations;
 use waag_model::event::{Data, Event};
 use waag_model::value::{Decimal, Object, Value};
 
@@ -130,4 +132,24 @@ fn fuzz_corpus_cloudevents() {
         if taken { accepted += 1 } else { refused += 1 }
     }
     assert!(accepted >= 10 && refused >= 20, "the corpus is there: {accepted} accepted, {refused} refused");
+}
+
+#[test]
+fn mutations_of_the_fuzz_corpus_cloudevents() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/cloudevents");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    // The order of a folder is the file system's; the inputs are the same everywhere.
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let (accepted, refused) = (Cell::new(0), Cell::new(0));
+    mutations(&seeds, 20_000, 1, &mut |input| {
+        let counted = if property::holds_for(input) { &accepted } else { &refused };
+        counted.set(counted.get() + 1);
+    });
+    assert!(
+        accepted.get() > 100 && refused.get() > 5_000,
+        "{} accepted, {} refused",
+        accepted.get(),
+        refused.get()
+    );
 }

@@ -13,6 +13,8 @@ use zeroize::Zeroize;
 const BLOCK: usize = 64;
 /// Longest message that is hashed from the stack; a longer one takes the library's HMAC.
 const MESSAGE_BYTES_MAX: usize = 448;
+/// Longest message that a small buffer takes.
+const SHORT_MESSAGE_BYTES_MAX: usize = 64;
 const HASH: usize = 32;
 
 /// A key that values are expanded from: the output of [`extract`], or of an earlier [`expand`].
@@ -52,10 +54,20 @@ impl Hmac {
 
     /// The code of a message that is given in pieces.
     pub(crate) fn sign(&self, message: &[&[u8]]) -> Key {
-        if message.iter().map(|piece| piece.len()).sum::<usize>() > MESSAGE_BYTES_MAX {
-            return self.sign_long(message);
+        // Clearing a buffer is a good part of the cost where the message is a few dozen bytes, as it nearly always is.
+        let len = message.iter().map(|piece| piece.len()).sum::<usize>();
+        if len <= SHORT_MESSAGE_BYTES_MAX {
+            self.sign_within::<{ BLOCK + SHORT_MESSAGE_BYTES_MAX }>(message)
+        } else if len <= MESSAGE_BYTES_MAX {
+            self.sign_within::<{ BLOCK + MESSAGE_BYTES_MAX }>(message)
+        } else {
+            self.sign_long(message)
         }
-        let mut first = [0; BLOCK + MESSAGE_BYTES_MAX];
+    }
+
+    /// Signs a message that fits into `N` bytes behind the key's block.
+    fn sign_within<const N: usize>(&self, message: &[&[u8]]) -> Key {
+        let mut first = [0; N];
         let mut end = 0;
         for piece in std::iter::once(self.inner.as_slice()).chain(message.iter().copied()) {
             if let Some(place) = first.get_mut(end..end + piece.len()) {
@@ -140,7 +152,16 @@ mod tests {
     #[test]
     fn messages_at_and_beyond_the_stacks_limit_are_signed_alike() {
         let library = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &[1; HASH]);
-        for len in [0, 1, MESSAGE_BYTES_MAX - 1, MESSAGE_BYTES_MAX, MESSAGE_BYTES_MAX + 1, 3_000] {
+        for len in [
+            0,
+            1,
+            SHORT_MESSAGE_BYTES_MAX,
+            SHORT_MESSAGE_BYTES_MAX + 1,
+            MESSAGE_BYTES_MAX - 1,
+            MESSAGE_BYTES_MAX,
+            MESSAGE_BYTES_MAX + 1,
+            3_000,
+        ] {
             let message = vec![7; len];
             let (a, b) = message.split_at(len / 3);
             assert_eq!(

@@ -3,9 +3,11 @@
 #[path = "support/property.rs"]
 mod property;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use proptest::prelude::*;
+use waag_fixtures::mutate::mutations;
 
 #[test]
 fn fuzz_corpus_entry() {
@@ -21,6 +23,21 @@ fn fuzz_corpus_entry() {
         if holds { taken += 1 } else { refused += 1 }
     }
     assert!(taken >= 5 && refused >= 5, "the corpus is there: {taken} taken, {refused} refused");
+}
+
+#[test]
+fn mutations_of_the_fuzz_corpus_entry() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/entry");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    // The order of a folder is the file system's; the inputs are the same everywhere.
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let (taken, refused) = (Cell::new(0), Cell::new(0));
+    mutations(&seeds, 20_000, 1, &mut |input| {
+        let counted = if property::holds_for(input) { &taken } else { &refused };
+        counted.set(counted.get() + 1);
+    });
+    assert!(taken.get() > 100 && refused.get() > 5_000, "{} taken, {} refused", taken.get(), refused.get());
 }
 
 proptest! {

@@ -20,8 +20,9 @@ use crate::wrap::TenantKeys;
 
 /// Longest name of a ledger within its tenant, in bytes.
 pub const LEDGER_NAME_BYTES_MAX: usize = 63;
-/// Longest configured name that an origin begins with, in bytes.
-pub const ORIGIN_NAME_BYTES_MAX: usize = 255;
+/// Longest origin of a ledger, in bytes: it is the name of its signing keys, and C2SP tlog-cosignature gives names one
+/// length byte.
+pub const ORIGIN_BYTES_MAX: usize = 255;
 
 /// Whether something was made now, or stood there before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,14 +68,15 @@ impl Keyring {
     /// signing key named as the origin.
     ///
     /// # Errors
-    /// [`KeysError::Name`]; [`KeysError::OtherOrigin`] where the ledger is there under another configured name; the
+    /// [`KeysError::Name`]; [`KeysError::LedgersFull`]; [`KeysError::OtherOrigin`] where the ledger is there under another configured name; the
     /// state's, after which the keyring is poisoned.
     pub fn create_ledger(&self, name: &str, origin_name: &str) -> Result<(LedgerKeys, Made), KeysError> {
         if name.is_empty() || name.len() > LEDGER_NAME_BYTES_MAX {
             return Err(KeysError::Name("the ledger's name"));
         }
-        if origin_name.is_empty() || origin_name.len() > ORIGIN_NAME_BYTES_MAX {
-            return Err(KeysError::Name("the origin's name"));
+        let origin_bytes = self.origin(origin_name, LedgerId([0; 16])).len();
+        if origin_name.is_empty() || origin_bytes > ORIGIN_BYTES_MAX {
+            return Err(KeysError::Name("the configured name of the origin"));
         }
         let commit = self.committing();
         if self.means.state.get(Table::Ledger, name.as_bytes())?.is_some() {
@@ -87,7 +89,7 @@ impl Keyring {
             };
         }
         if self.ledgers()?.len() >= LEDGERS_MAX {
-            return Err(KeysError::Name("the list of ledgers"));
+            return Err(KeysError::LedgersFull);
         }
         let entropy = self.means.entropy.as_ref();
         let (keys, created) = (self.tenant_keys(), self.means.clock.now());

@@ -3,7 +3,9 @@
 use std::fmt;
 
 use waag_model::ids::KeyId;
+use waag_stdx::entropy::NoEntropy;
 
+use crate::ledger::{LEDGERS_MAX, SIGNERS_ACTIVE_MAX, SIGNERS_MAX};
 use crate::state::StateError;
 use crate::vault::VaultError;
 
@@ -32,8 +34,12 @@ pub enum KeysError {
     PendingFull,
     /// More keys for one person, class and period than the limit.
     RotatedTooOften,
-    /// The ledger has as many signing keys as the limit.
+    /// The ledger has as many signing keys as the limit, retired ones included.
     SignersFull,
+    /// As many signing keys sign side by side as a checkpoint can carry.
+    ActiveSignersFull,
+    /// The tenant has as many ledgers as the limit.
+    LedgersFull,
     /// No such signing key, or it is retired already.
     NoSigner(u32),
     /// It is the last active signing key.
@@ -53,7 +59,7 @@ impl KeysError {
         match self {
             Self::State(error) => error.code(),
             Self::Vault(error) => error.code(),
-            Self::Entropy => "E0540",
+            Self::Entropy => NoEntropy.code(),
             Self::Poisoned => "E0541",
             Self::NoTenant => "E0542",
             Self::OtherTenant(_) => "E0543",
@@ -68,6 +74,8 @@ impl KeysError {
             Self::Unreadable(_) => "E0552",
             Self::Refused(_) => "E0553",
             Self::Dangling(_) => "E0554",
+            Self::ActiveSignersFull => "E0555",
+            Self::LedgersFull => "E0556",
         }
     }
 }
@@ -86,7 +94,19 @@ impl fmt::Display for KeysError {
             Self::Name(which) => write!(f, "{which} is empty or too long"),
             Self::PendingFull => write!(f, "too many keys wait to be made durable"),
             Self::RotatedTooOften => write!(f, "too many keys for one person, class and period"),
-            Self::SignersFull => write!(f, "the ledger has as many signing keys as it may"),
+            Self::SignersFull => {
+                write!(
+                    f,
+                    "the ledger has `{SIGNERS_MAX}` signing keys, retired ones included, and may have no more"
+                )
+            }
+            Self::ActiveSignersFull => {
+                write!(
+                    f,
+                    "`{SIGNERS_ACTIVE_MAX}` signing keys sign already, and a checkpoint can carry no more"
+                )
+            }
+            Self::LedgersFull => write!(f, "the tenant has `{LEDGERS_MAX}` ledgers and may have no more"),
             Self::NoSigner(number) => write!(f, "there is no active signing key `{number}`"),
             Self::LastSigner => write!(f, "the last active signing key cannot be retired"),
             Self::Unreadable(what) => write!(f, "the record of {what} cannot be read"),
@@ -111,6 +131,8 @@ impl std::error::Error for KeysError {
             | Self::PendingFull
             | Self::RotatedTooOften
             | Self::SignersFull
+            | Self::ActiveSignersFull
+            | Self::LedgersFull
             | Self::NoSigner(_)
             | Self::LastSigner
             | Self::Unreadable(_)
@@ -132,8 +154,8 @@ impl From<VaultError> for KeysError {
     }
 }
 
-impl From<waag_stdx::entropy::NoEntropy> for KeysError {
-    fn from(_: waag_stdx::entropy::NoEntropy) -> Self {
+impl From<NoEntropy> for KeysError {
+    fn from(_: NoEntropy) -> Self {
         Self::Entropy
     }
 }

@@ -20,6 +20,11 @@ use crate::state::{Record, SCAN_RECORDS_MAX, Table};
 
 /// Most signing keys of a ledger, retired ones included.
 pub const SIGNERS_MAX: usize = 64;
+/// Most signing keys of a ledger that sign side by side.
+///
+/// Each adds a signature line of up to 353 bytes (a key name of 255) to every checkpoint, whose text has up to 322, and a
+/// guard holds a checkpoint of 4,096. One more could halt the writer, so it is refused where it is asked for.
+pub const SIGNERS_ACTIVE_MAX: usize = 10;
 /// Most ledgers of a tenant.
 pub const LEDGERS_MAX: usize = 256;
 

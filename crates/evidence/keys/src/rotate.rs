@@ -11,7 +11,7 @@ use waag_model::ids::KeyId;
 use crate::cache::OpenedKey;
 use crate::error::KeysError;
 use crate::keyring::{Keyring, Whom, check_name};
-use crate::ledger::{SIGNERS_MAX, SignerInfo, signer_info};
+use crate::ledger::{SIGNERS_ACTIVE_MAX, SIGNERS_MAX, SignerInfo, signer_info};
 use crate::records::{
     DataKeyRecord, INDEX_KEYS_MAX, LOOKUP_KEY, LOOKUP_SLOT, LedgerRecord, SignerRecord, TENANT_KEY,
     TenantRecord, WrappedRecord, data_slot, decode_index, encode_index, identity_slot, index_key,
@@ -265,16 +265,18 @@ impl Keyring {
     /// Adds a signing key to a ledger; it signs beside those that are active.
     ///
     /// # Errors
-    /// [`KeysError::NoLedger`], [`KeysError::SignersFull`]; the state's.
+    /// [`KeysError::NoLedger`], [`KeysError::SignersFull`], [`KeysError::ActiveSignersFull`]; the state's.
     pub fn add_signer(&self, ledger: &str) -> Result<SignerInfo, KeysError> {
         let keys = self.ledger(ledger)?;
         let commit = self.committing();
-        let numbers: Vec<u32> =
-            self.signer_records(keys.id)?.into_iter().map(|(number, ..)| number).collect();
-        if numbers.len() >= SIGNERS_MAX {
+        let records = self.signer_records(keys.id)?;
+        if records.len() >= SIGNERS_MAX {
             return Err(KeysError::SignersFull);
         }
-        let number = numbers.last().map_or(0, |last| last.saturating_add(1));
+        if records.iter().filter(|(_, record, _)| record.retired.is_none()).count() >= SIGNERS_ACTIVE_MAX {
+            return Err(KeysError::ActiveSignersFull);
+        }
+        let number = records.last().map_or(0, |(last, ..)| last.saturating_add(1));
         let record = self.new_signer(keys.id, number, &keys.origin)?;
         let (place, value) = (signer_key(keys.id, number), record.encode());
         let change =

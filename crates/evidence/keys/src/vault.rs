@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use waag_stdx::entropy::NoEntropy;
 use zeroize::Zeroizing;
 
 /// Longest secret a vault wraps, in bytes; what a cloud KMS takes in one call.
@@ -24,8 +25,10 @@ pub enum VaultError {
     Refused,
     /// Wrapped under a key of this vault that it no longer has.
     KeyGone(String),
-    /// The secret or the context is outside its limits.
+    /// The secret or the context is longer than a vault takes.
     Limit,
+    /// The vault has as many keys as it may: finish the rotation that was broken off.
+    KeysFull,
     /// There is no vault here.
     Missing,
     /// A vault is here already.
@@ -34,8 +37,8 @@ pub enum VaultError {
     Damaged(&'static str),
     /// A version or parameter this program does not take.
     Foreign(&'static str),
-    /// The passphrase is missing or wrong.
-    Passphrase,
+    /// Something about the passphrase: what, as the rest of a sentence.
+    Passphrase(&'static str),
     /// Others than its owner may read or write the key file.
     TooOpen(String),
     /// The source of randomness failed.
@@ -56,10 +59,11 @@ impl VaultError {
             Self::Exists => "E0524",
             Self::Damaged(_) => "E0525",
             Self::Foreign(_) => "E0526",
-            Self::Passphrase => "E0527",
+            Self::Passphrase(_) => "E0527",
             Self::TooOpen(_) => "E0528",
-            Self::Entropy => "E0529",
+            Self::Entropy => NoEntropy.code(),
             Self::Environment(..) => "E0530",
+            Self::KeysFull => "E0531",
         }
     }
 }
@@ -70,11 +74,12 @@ impl fmt::Display for VaultError {
             Self::Refused => write!(f, "the vault does not recognise the wrapped key"),
             Self::KeyGone(id) => write!(f, "the vault no longer has its key `{id}`"),
             Self::Limit => write!(f, "the secret or its context is too long for a vault"),
+            Self::KeysFull => write!(f, "the vault has as many keys of its own as it may"),
             Self::Missing => write!(f, "there is no key vault here"),
             Self::Exists => write!(f, "there is a key vault here already"),
             Self::Damaged(what) => write!(f, "the key vault is damaged: {what}"),
             Self::Foreign(what) => write!(f, "the key vault cannot be read: {what}"),
-            Self::Passphrase => write!(f, "the vault's passphrase is missing or wrong"),
+            Self::Passphrase(what) => write!(f, "the vault's passphrase {what}"),
             Self::TooOpen(mode) => write!(f, "others may read or write the vault's file, its mode is {mode}"),
             Self::Entropy => write!(f, "the source of randomness failed"),
             Self::Environment(attempt, message) => write!(f, "could not {attempt}: {message}"),

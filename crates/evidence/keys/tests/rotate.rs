@@ -6,9 +6,10 @@ mod common;
 use std::sync::Arc;
 
 use common::{FailingState, Failure, World};
+use waag_keys::create::ORIGIN_BYTES_MAX;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::{Found, Keyring, Limits, Means, Whom};
-use waag_keys::ledger::SIGNERS_MAX;
+use waag_keys::ledger::{SIGNERS_ACTIVE_MAX, SIGNERS_MAX};
 use waag_keys::memory::MemoryVault;
 use waag_keys::rotate::{REWRAP_RECORDS_MAX, TenantRotation};
 use waag_keys::state::{Extent, State, Table};
@@ -162,10 +163,45 @@ fn signing_keys() {
     assert_eq!((after.signers.len(), after.signers[0].info.number), (1, 1));
     assert_eq!((after.retired.len(), after.retired[0].public), (1, both.signers[0].info.public));
     assert_ne!(after.signers[0].seed, seed);
-    for _ in 2..SIGNERS_MAX {
-        keyring.add_signer("main").unwrap();
-    }
-    assert_eq!(keyring.add_signer("main"), Err(KeysError::SignersFull));
     keyring.rotate_tenant_key().unwrap();
-    assert_eq!(world.open().ledger("main").unwrap().signers.len(), SIGNERS_MAX - 1);
+    assert_eq!(world.open().ledger("main").unwrap().signers.len(), 1);
+}
+
+#[test]
+fn signing_keys_are_bounded_side_by_side_and_over_a_ledgers_life() {
+    let world = World::new();
+    let keyring = world.open();
+    keyring.create_ledger("main", "x").unwrap();
+    for number in 1..SIGNERS_ACTIVE_MAX {
+        assert_eq!(usize::try_from(keyring.add_signer("main").unwrap().number), Ok(number));
+    }
+    let generation = world.state.model().head.generation;
+    assert_eq!(keyring.add_signer("main"), Err(KeysError::ActiveSignersFull));
+    assert_eq!(world.state.model().head.generation, generation, "nothing was written");
+    assert_eq!(world.open().ledger("main").unwrap().signers.len(), SIGNERS_ACTIVE_MAX);
+    for number in 0.. {
+        keyring.retire_signer("main", number).unwrap();
+        match keyring.add_signer("main") {
+            Ok(added) => assert_eq!(usize::try_from(added.number - number), Ok(SIGNERS_ACTIVE_MAX)),
+            Err(error) => {
+                assert_eq!(error, KeysError::SignersFull);
+                break;
+            }
+        }
+    }
+    let ledger = keyring.ledger("main").unwrap();
+    assert_eq!(ledger.signers.len() + ledger.retired.len(), SIGNERS_MAX);
+    assert_eq!(ledger.signers.len(), SIGNERS_ACTIVE_MAX - 1);
+}
+
+#[test]
+fn an_origin_is_no_longer_than_a_key_name_may_be() {
+    let world = World::new();
+    let keyring = world.open();
+    // `<name>/bank/<32 digits>`
+    let room = ORIGIN_BYTES_MAX - "/bank/".len() - 32;
+    let refused = keyring.create_ledger("main", &"x".repeat(room + 1)).unwrap_err();
+    assert_eq!(refused, KeysError::Name("the configured name of the origin"));
+    let (ledger, _) = keyring.create_ledger("main", &"x".repeat(room)).unwrap();
+    assert_eq!(ledger.origin.len(), ORIGIN_BYTES_MAX);
 }

@@ -70,6 +70,6 @@ mod tests {
         let mut unique = returned.clone();
         unique.dedup();
         assert_eq!(unique, returned);
-        assert_eq!(unique.len(), 44);
+        assert_eq!(unique.len(), 43);
     }
 }

@@ -235,7 +235,7 @@ pub enum ProofError {
         /// The tree's leaves.
         tree_size: u64,
     },
-    /// E0311: the size is above [`TREE_SIZE_MAX`].
+    /// The size is above [`TREE_SIZE_MAX`]; bears the code of [`FrontierError::TooLarge`].
     TreeTooLarge {
         /// The tree's leaves.
         tree_size: u64,
@@ -275,7 +275,7 @@ impl ProofError {
     pub fn code(&self) -> &'static str {
         match self {
             ProofError::IndexOutside { .. } => "E0310",
-            ProofError::TreeTooLarge { .. } => "E0311",
+            ProofError::TreeTooLarge { tree_size } => FrontierError::TooLarge { size: *tree_size }.code(),
             ProofError::NodeCount { .. } => "E0312",
             ProofError::RootDiffers { .. } => "E0313",
             ProofError::EmptyOldTree => "E0314",

@@ -4,9 +4,11 @@
 #[path = "support/property.rs"]
 mod property;
 
+use std::cell::Cell;
 use std::path::Path;
 
 use proptest::prelude::*;
+use waag_fixtures::mutate::mutations;
 use waag_ledger::note::NoteSigner;
 
 #[test]
@@ -23,6 +25,21 @@ fn fuzz_corpus_note() {
         if holds { believed += 1 } else { not += 1 }
     }
     assert!(believed >= 5 && not >= 5, "the corpus is there: {believed} believed, {not} not");
+}
+
+#[test]
+fn mutations_of_the_fuzz_corpus_note() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../fuzz/corpus/note");
+    let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    // The order of a folder is the file system's; the inputs are the same everywhere.
+    paths.sort();
+    let seeds: Vec<Vec<u8>> = paths.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let (believed, not) = (Cell::new(0), Cell::new(0));
+    mutations(&seeds, 20_000, 1, &mut |input| {
+        let counted = if property::holds_for(input) { &believed } else { &not };
+        counted.set(counted.get() + 1);
+    });
+    assert!(believed.get() > 10 && not.get() > 5_000, "{} believed, {} not", believed.get(), not.get());
 }
 
 #[test]

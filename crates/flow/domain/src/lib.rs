@@ -8,7 +8,9 @@
 //! - `DOMAIN-1`: the same arguments give the same answer: no clock, no randomness, no disk, no other domain.
 //! - `DOMAIN-2`: `decide` refuses or answers with events; it never changes state itself. `evolve` never refuses.
 
+pub mod memory;
 pub mod passthrough;
+pub mod project;
 
 use std::fmt;
 

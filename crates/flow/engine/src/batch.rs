@@ -54,6 +54,12 @@ impl SealedBatch {
         self.entries.is_empty()
     }
 
+    /// The bytes of its sealed body, which is what it takes of the writer's memory.
+    #[must_use]
+    pub fn body_bytes(&self) -> usize {
+        self.body.len()
+    }
+
     /// One entry's bytes, without its length prefix.
     pub(crate) fn entry(&self, index: usize) -> &[u8] {
         let entry = self.entries.get(index);

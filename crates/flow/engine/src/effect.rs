@@ -119,10 +119,41 @@ pub enum Rejection {
     Compare(Halt),
     /// Keys were destroyed since the batch was sealed: seal it again.
     Reseal,
+    /// It has more events than this writer's identity index was given room for; waiting would not help.
+    TooLong,
     /// The engine has stopped. Whether the batch was recorded is known after the store has been opened again; a retry
     /// then gets the first receipt.
     Halted(Halt),
 }
+
+/// Why a batch was not taken. Nothing of it is in the ledger.
+#[derive(Debug)]
+pub enum NotTaken {
+    /// Too much is under way: the batch comes back, to be handed over again later.
+    Busy(SealedBatch),
+    /// The engine has stopped.
+    Halted(Halt),
+}
+
+impl From<NotTaken> for Rejection {
+    fn from(not_taken: NotTaken) -> Self {
+        match not_taken {
+            NotTaken::Busy(_) => Self::Busy,
+            NotTaken::Halted(halt) => Self::Halted(halt),
+        }
+    }
+}
+
+impl fmt::Display for NotTaken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Busy(_) => Rejection::Busy.fmt(f),
+            Self::Halted(halt) => Rejection::Halted(halt.clone()).fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for NotTaken {}
 
 /// Why the engine has stopped.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -161,6 +192,7 @@ impl Rejection {
             Self::Busy => "E0601",
             Self::Compare(halt) => halt.code,
             Self::Reseal => "E0602",
+            Self::TooLong => "E0605",
             Self::Halted(_) => "E0603",
         }
     }
@@ -172,6 +204,7 @@ impl fmt::Display for Rejection {
             Self::Busy => write!(f, "too much is waiting to be written"),
             Self::Compare(halt) => write!(f, "a retry could not be compared with the first event: {halt}"),
             Self::Reseal => write!(f, "keys were destroyed while the batch was on its way"),
+            Self::TooLong => write!(f, "the batch has more events than this writer takes at once"),
             Self::Halted(halt) => write!(f, "the writer has stopped: {halt}"),
         }
     }

@@ -246,6 +246,8 @@ impl Engine {
             || self.queued_bytes.saturating_add(batch.body.len()) > QUEUED_BYTES_MAX;
         if full {
             effects.push(Effect::Reply(ticket, Err(Rejection::Busy)));
+        } else if batch.len() > self.start.identity.batch_entries_max() {
+            effects.push(Effect::Reply(ticket, Err(Rejection::TooLong)));
         } else {
             self.queued_bytes += batch.body.len();
             self.queue.push_back((ticket, batch));

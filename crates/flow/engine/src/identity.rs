@@ -42,7 +42,8 @@ mod tests_support;
 pub use error::IdentityError;
 pub use job::{Done, Job};
 pub use limits::{
-    IDENTITY_ENTRIES_MAX, IDENTITY_WINDOW_NS, IdentityLimits, MERGE_FAN_IN, RUNS_MAX, TABLE_ENTRIES_MAX,
+    IDENTITY_ENTRIES_MAX, IDENTITY_WINDOW_NS, IdentityLimits, LimitsError, MERGE_FAN_IN, RUNS_MAX,
+    TABLE_ENTRIES_MAX,
 };
 pub use table::Span;
 
@@ -216,6 +217,15 @@ impl IdentityIndex {
         Some((oldest.first_position, oldest.first_time))
     }
 
+    /// Reads every run to its last block; for verification, beside a writer too.
+    ///
+    /// # Errors
+    /// [`IdentityError::Io`] where a run cannot be read, [`IdentityError::Damaged`] for the first that is not what was
+    /// written.
+    pub fn check(&self) -> Result<(), IdentityError> {
+        self.layout.runs.iter().try_for_each(|run| run.check())
+    }
+
     /// The position of the entry with this identity, the newest where there are several; `None` where there is none.
     ///
     /// # Errors
@@ -274,6 +284,12 @@ impl IdentityIndex {
     pub fn room(&self) -> usize {
         let here = self.limits.table_entries_max.saturating_sub(self.table.len());
         if self.can_freeze() { here + self.limits.table_entries_max } else { here }
+    }
+
+    /// Most events of one batch for which there will be room once everything before it is written down.
+    #[must_use]
+    pub fn batch_entries_max(&self) -> usize {
+        self.limits.batch_entries_max
     }
 
     fn can_freeze(&self) -> bool {

@@ -30,7 +30,7 @@ use waag_model::ids::{Epoch, KeyId, Position};
 use waag_stdx::files::Files;
 
 use crate::engine::Start;
-use crate::identity::{IdentityError, IdentityIndex, IdentityLimits};
+use crate::identity::{IdentityError, IdentityIndex, IdentityLimits, LimitsError};
 
 /// The folder of the identity index, below the store's root.
 pub const IDENTITY_FOLDER: &str = "derived/identity";
@@ -86,6 +86,8 @@ pub enum OpenError {
     Keys(KeysError),
     /// A signing key cannot be used.
     Signer(NoteError),
+    /// The identity index has limits that would make the writer wait for ever.
+    Limits(LimitsError),
     /// The identity index failed.
     Identity(IdentityError),
     /// The stored hashes cannot be written.
@@ -109,6 +111,7 @@ impl OpenError {
             Self::Log(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::Signer(error) => error.code(),
+            Self::Limits(error) => error.code(),
             Self::Identity(error) => error.code(),
             Self::Hashes(error) => error.code(),
             Self::Root(_) => "E0635",
@@ -133,6 +136,7 @@ impl fmt::Display for OpenError {
             Self::Log(error) => error.fmt(f),
             Self::Keys(error) => error.fmt(f),
             Self::Signer(error) => error.fmt(f),
+            Self::Limits(error) => error.fmt(f),
             Self::Identity(error) => error.fmt(f),
             Self::Hashes(error) => error.fmt(f),
             Self::Root(position) => {
@@ -221,6 +225,7 @@ pub fn check_guard(ledger: &LedgerKeys, record: &GuardRecord) -> Result<SignedCh
 /// # Errors
 /// [`OpenError`]; nothing has then been signed, and the log is as its driver left it.
 pub fn open(store: &Store<'_>, progress: Progress<'_>) -> Result<Start, OpenError> {
+    store.identity.check().map_err(OpenError::Limits)?;
     let mut guard = store.guard.read().map_err(OpenError::Guard)?.ok_or(OpenError::NoGuard)?;
     let mut checkpoint = check_guard(store.ledger, &guard)?;
     let tail = store.log.tail();

@@ -23,8 +23,8 @@ use waag_model::ids::FrameNumber;
 use waag_stdx::clock::Clock;
 
 use crate::batch::{BatchReceipt, SealedBatch, Ticket};
-use crate::effect::{Committed, Comparison, Effect, Halt, Input, Rejection};
-use crate::engine::{BATCHES_QUEUED_MAX, Engine};
+use crate::effect::{Committed, Comparison, Effect, Halt, Input, NotTaken, Rejection};
+use crate::engine::{BATCHES_QUEUED_MAX, Engine, QUEUED_BYTES_MAX};
 use crate::identity::{IdentityStats, Job};
 use crate::reader::Reader;
 
@@ -54,9 +54,12 @@ pub struct World {
 /// A destruction of keys, to be run when nothing is under way.
 pub type Destruction = Box<dyn FnOnce() + Send>;
 
+/// Where an answer goes.
+type Answer = SyncSender<Result<BatchReceipt, Rejection>>;
+
 enum Message {
-    Submit(SealedBatch, SyncSender<Result<BatchReceipt, Rejection>>),
-    Destroy(Destruction, SyncSender<Result<BatchReceipt, Rejection>>),
+    Submit(SealedBatch, Answer),
+    Destroy(Destruction, Answer),
     Input(Box<Input>),
     Stop,
 }
@@ -66,10 +69,36 @@ enum Follow {
     Job(Job),
 }
 
+/// What is between [`Writer::submit`] and its answer; held to the engine's own bounds, so that whoever is one too many
+/// learns it while the batch is still in hand.
+#[derive(Debug, Default)]
+struct UnderWay {
+    batches: AtomicUsize,
+    bytes: AtomicUsize,
+}
+
+impl UnderWay {
+    /// Takes room for a batch of so many bytes; false where there is none.
+    fn take(&self, bytes: usize) -> bool {
+        let batches = self.batches.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let bytes_now = self.bytes.fetch_add(bytes, Ordering::AcqRel).saturating_add(bytes);
+        let fits = batches <= BATCHES_QUEUED_MAX && bytes_now <= QUEUED_BYTES_MAX;
+        if !fits {
+            self.give_back(bytes);
+        }
+        fits
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.batches.fetch_sub(1, Ordering::AcqRel);
+        self.bytes.fetch_sub(bytes, Ordering::AcqRel);
+    }
+}
+
 /// A running writer. Dropping it stops it, after everything under way is done.
 pub struct Writer {
     messages: SyncSender<Message>,
-    under_way: Arc<AtomicUsize>,
+    under_way: Arc<UnderWay>,
     status: Arc<Mutex<Status>>,
     threads: Vec<JoinHandle<()>>,
 }
@@ -123,7 +152,7 @@ impl Writer {
             identity: engine.identity().stats(),
             halted: None,
         }));
-        let under_way = Arc::new(AtomicUsize::new(0));
+        let under_way = Arc::new(UnderWay::default());
         let mut threads = Vec::new();
         let doers = Doers::start(&world, &messages, &mut threads)?;
         let stepper = Stepper {
@@ -144,15 +173,14 @@ impl Writer {
     /// Hands a sealed batch to the writer.
     ///
     /// # Errors
-    /// [`Rejection::Busy`] where as many batches as may are under way; [`Rejection::Halted`].
-    pub fn submit(&self, batch: SealedBatch) -> Result<Pending, Rejection> {
-        if self.under_way.fetch_add(1, Ordering::AcqRel) >= BATCHES_QUEUED_MAX {
-            self.under_way.fetch_sub(1, Ordering::AcqRel);
-            return Err(Rejection::Busy);
+    /// [`NotTaken::Busy`] with the batch, where as many batches or bytes as may are under way; [`NotTaken::Halted`].
+    pub fn submit(&self, batch: SealedBatch) -> Result<Pending, NotTaken> {
+        if !self.under_way.take(batch.body_bytes()) {
+            return Err(NotTaken::Busy(batch));
         }
         let (answer, pending) = sync_channel(1);
         let sent = self.messages.send(Message::Submit(batch, answer));
-        sent.map_err(|_| Rejection::Halted(gone()))?;
+        sent.map_err(|_| NotTaken::Halted(gone()))?;
         Ok(Pending { answer: pending })
     }
 
@@ -286,8 +314,9 @@ struct Stepper {
     doers: Doers,
     keys_destroyed: Box<dyn Fn() -> u64 + Send>,
     status: Arc<Mutex<Status>>,
-    under_way: Arc<AtomicUsize>,
-    answers: HashMap<Ticket, (SyncSender<Result<BatchReceipt, Rejection>>, bool)>,
+    under_way: Arc<UnderWay>,
+    /// Who waits, and how many bytes under way that is where it is for a batch.
+    answers: HashMap<Ticket, (Answer, Option<usize>)>,
     destructions: HashMap<Ticket, Destruction>,
     next_ticket: u64,
 }
@@ -298,9 +327,11 @@ impl Stepper {
         let mut stopping = false;
         while let Ok(message) = inbox.recv() {
             let input = match message {
-                Message::Submit(batch, answer) => Input::Submit(self.ticket(answer, true), batch),
+                Message::Submit(batch, answer) => {
+                    Input::Submit(self.ticket(answer, Some(batch.body_bytes())), batch)
+                }
                 Message::Destroy(destroy, answer) => {
-                    let ticket = self.ticket(answer, false);
+                    let ticket = self.ticket(answer, None);
                     self.destructions.insert(ticket, destroy);
                     Input::Destroy(ticket)
                 }
@@ -330,10 +361,10 @@ impl Stepper {
         self.engine.is_idle() || self.engine.halted().is_some()
     }
 
-    fn ticket(&mut self, answer: SyncSender<Result<BatchReceipt, Rejection>>, counted: bool) -> Ticket {
+    fn ticket(&mut self, answer: Answer, bytes: Option<usize>) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.answers.insert(ticket, (answer, counted));
+        self.answers.insert(ticket, (answer, bytes));
         ticket
     }
 
@@ -348,8 +379,10 @@ impl Stepper {
             Effect::Maintain(job) => drop(self.doers.follow.send(Follow::Job(job))),
             Effect::Reply(ticket, outcome) => {
                 self.destructions.remove(&ticket);
-                if let Some((answer, counted)) = self.answers.remove(&ticket) {
-                    self.under_way.fetch_sub(usize::from(counted), Ordering::AcqRel);
+                if let Some((answer, bytes)) = self.answers.remove(&ticket) {
+                    if let Some(bytes) = bytes {
+                        self.under_way.give_back(bytes);
+                    }
                     drop(answer.send(outcome));
                 }
             }

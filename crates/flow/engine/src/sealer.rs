@@ -90,7 +90,7 @@ impl SealError {
             Self::Entry(error) => error.code(),
             Self::Keys(error) => error.code(),
             Self::Object(error) => error.code(),
-            Self::Entropy(_) => "E0610",
+            Self::Entropy(error) => error.code(),
             Self::BatchFull => "E0611",
             Self::NeedsState => "E0612",
         }
@@ -100,7 +100,24 @@ impl SealError {
     #[must_use]
     pub fn is_the_events_fault(&self) -> bool {
         match self {
-            Self::Domain(_) | Self::Split(_) | Self::Entry(_) | Self::NeedsState => true,
+            Self::Domain(_) | Self::Split(_) | Self::NeedsState => true,
+            Self::Entry(error) => match error {
+                EntryError::Header(_) | EntryError::TooLong(_) | EntryError::PlaintextTooLong(_) => true,
+                // A library or a registered dictionary failed, and may fail for the next event too.
+                EntryError::Compression(_)
+                | EntryError::Crypto(_)
+                | EntryError::Dictionary(_)
+                | EntryError::DictionaryMissing(_) => false,
+                // What only reading finds: where sealing does, it is at fault itself.
+                EntryError::Form { .. }
+                | EntryError::Version(_)
+                | EntryError::BlobReference
+                | EntryError::Commitment
+                | EntryError::Ciphertext
+                | EntryError::NoPart(_)
+                | EntryError::Merge(_)
+                | EntryError::BlobHash => false,
+            },
             Self::Keys(error) => matches!(error, KeysError::Name(_)),
             Self::Object(_) | Self::Entropy(_) | Self::BatchFull => false,
         }
@@ -152,18 +169,21 @@ impl<D: Domain> Sealer<D> {
     #[must_use]
     pub fn begin(&self) -> BatchBuilder<'_, D> {
         BatchBuilder {
-            sealer: self,
             registry: self.registry(),
             // Read before any key is asked for: a destruction in between shows.
             keys_epoch: self.keys_epoch.load(Ordering::SeqCst),
-            keys_serial: 0,
-            body: Vec::new(),
-            entries: Vec::new(),
-            salts: Vec::new(),
-            scratch: Scratch::default(),
-            header: Vec::new(),
-            plains: Vec::new(),
-            common_key: None,
+            work: Work {
+                sealer: self,
+                keys_serial: 0,
+                body: Vec::new(),
+                entries: Vec::new(),
+                salts: Vec::new(),
+                scratch: Scratch::default(),
+                header: Vec::new(),
+                plains: Vec::new(),
+                common_key: None,
+                keys: Vec::new(),
+            },
         }
     }
 
@@ -198,9 +218,15 @@ impl<D: Domain> Sealer<D> {
 
 /// A batch that is being sealed.
 pub struct BatchBuilder<'s, D> {
-    sealer: &'s Sealer<D>,
     registry: Arc<Registry>,
     keys_epoch: u64,
+    work: Work<'s, D>,
+}
+
+/// What a batch holds and works with. Nothing that threads share is counted up or down for each event: two of them
+/// would take that counter's cache line away from each other all the time.
+struct Work<'s, D> {
+    sealer: &'s Sealer<D>,
     keys_serial: u64,
     body: Vec<u8>,
     entries: Vec<SealedEntry>,
@@ -208,8 +234,10 @@ pub struct BatchBuilder<'s, D> {
     scratch: Scratch,
     header: Vec<u8>,
     plains: Vec<Vec<u8>>,
-    /// The common key used last: nearly always the one needed next.
-    common_key: Option<(String, UtcDay, KeyHandle)>,
+    /// What the common key in `keys` is for: nearly always what the next event needs it for.
+    common_key: Option<(String, UtcDay)>,
+    /// The keys of the event at hand, in the order of its parts.
+    keys: Vec<KeyHandle>,
 }
 
 impl<D: Domain> BatchBuilder<'_, D> {
@@ -218,21 +246,22 @@ impl<D: Domain> BatchBuilder<'_, D> {
     /// # Errors
     /// [`SealError`]; the batch is then as it was before.
     pub fn push(&mut self, command: Accepted<'_>, cause: Option<Cause>) -> Result<usize, SealError> {
-        if self.sealer.domain.stream(&command).is_some() {
+        let Self { registry, work, .. } = self;
+        if work.sealer.domain.stream(&command).is_some() {
             return Err(SealError::NeedsState);
         }
         let state = D::State::default();
-        let events = self.sealer.domain.decide(&state, command).map_err(SealError::Domain)?;
-        if self.entries.len() + events.len() > BATCH_ENTRIES_MAX {
+        let events = work.sealer.domain.decide(&state, command).map_err(SealError::Domain)?;
+        if work.entries.len() + events.len() > BATCH_ENTRIES_MAX {
             return Err(SealError::BatchFull);
         }
-        let (body, entries) = (self.body.len(), self.entries.len());
+        let (body, entries) = (work.body.len(), work.entries.len());
         let sealed = events.len();
-        let done = events.into_iter().try_for_each(|event| self.seal(event, cause));
+        let done = events.into_iter().try_for_each(|event| work.seal(registry, event, cause));
         if done.is_err() {
             // SEAL-2.
-            self.body.truncate(body);
-            self.entries.truncate(entries);
+            work.body.truncate(body);
+            work.entries.truncate(entries);
         }
         done.map(|()| sealed)
     }
@@ -240,28 +269,42 @@ impl<D: Domain> BatchBuilder<'_, D> {
     /// How many entries the batch has.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.entries.len()
+        self.work.entries.len()
     }
 
     /// Whether the batch has no entries.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+        self.work.entries.is_empty()
+    }
+
+    /// Takes everything behind the first `entries` entries out again, for a sender whose events all go into one batch
+    /// or none. Keys that were made for them stay; they are harmless.
+    pub fn truncate(&mut self, entries: usize) {
+        self.work.entries.truncate(entries);
+        let end = self.work.entries.last().map_or(0, |last| last.end);
+        self.work.body.truncate(end);
     }
 
     /// The sealed batch.
     #[must_use]
     pub fn finish(self) -> SealedBatch {
         SealedBatch {
-            body: self.body,
-            entries: self.entries,
-            keys_serial: self.keys_serial,
+            body: self.work.body,
+            entries: self.work.entries,
+            keys_serial: self.work.keys_serial,
             keys_epoch: self.keys_epoch,
         }
     }
+}
 
-    fn seal(&mut self, accepted: Accepted<'_>, cause: Option<Cause>) -> Result<(), SealError> {
-        let registry = Arc::clone(&self.registry);
+impl<D: Domain> Work<'_, D> {
+    fn seal(
+        &mut self,
+        registry: &Registry,
+        accepted: Accepted<'_>,
+        cause: Option<Cause>,
+    ) -> Result<(), SealError> {
         let Accepted { event, actor, accepted } = accepted;
         let registered = registry.newest(&event.kind);
         let identity = self.sealer.identity.identity(&self.sealer.ledger, &event.source, &event.id);
@@ -274,15 +317,9 @@ impl<D: Domain> BatchBuilder<'_, D> {
             Some(subject) => Some(self.ordering_tag(subject, &parts)?),
         };
         let dictionary = registered.and_then(|known| known.dictionary.as_ref());
-        let mut keys = Vec::with_capacity(parts.persons.len() + 1);
-        keys.push(self.common_key(retention, accepted.day())?);
-        for person in &parts.persons {
-            let whom = Whom::Person { id: &person.id, class: retention, year: accepted.day().year() };
-            keys.push(self.sealer.keyring.data_key(whom).map_err(SealError::Keys)?);
-        }
-        self.keys_serial = keys.iter().map(KeyHandle::serial).fold(self.keys_serial, u64::max);
+        self.take_keys(retention, accepted.day(), &parts)?;
         self.write_plains(&parts);
-        let blobs = self.move_long_plains_to_blobs(&keys, registered)?;
+        let blobs = self.move_long_plains_to_blobs(registered)?;
         let header = Header {
             kind: &kind,
             schema: registered.map_or(0, |known| known.schema.version),
@@ -298,7 +335,7 @@ impl<D: Domain> BatchBuilder<'_, D> {
         write_header(&mut self.header, &header).map_err(SealError::Entry)?;
         let start = self.body.len();
         self.body.extend_from_slice(&[0, 0]);
-        self.write_entry(&keys, dictionary)?;
+        self.write_entry(dictionary)?;
         let end = self.body.len();
         let leaf = self.close_entry(start, end)?;
         self.entries.push(SealedEntry { start, end, leaf, identity });
@@ -315,13 +352,22 @@ impl<D: Domain> BatchBuilder<'_, D> {
         Ok(TagKey::new(key.key()).ordering(ledger, subject))
     }
 
-    fn common_key(&mut self, class: &str, day: UtcDay) -> Result<KeyHandle, SealError> {
-        if let Some((_, _, key)) = self.common_key.as_ref().filter(|(c, d, _)| c == class && *d == day) {
-            return Ok(key.clone());
+    /// Fetches the keys of an event's parts, the common one first.
+    fn take_keys(&mut self, class: &str, day: UtcDay, parts: &Split<'_>) -> Result<(), SealError> {
+        self.keys.truncate(1);
+        let known = self.common_key.as_ref().is_some_and(|(c, d)| c == class && *d == day);
+        if !known || self.keys.is_empty() {
+            (self.common_key, self.keys) = (None, Vec::new());
+            self.keys
+                .push(self.sealer.keyring.data_key(Whom::Common { class, day }).map_err(SealError::Keys)?);
+            self.common_key = Some((class.to_owned(), day));
         }
-        let key = self.sealer.keyring.data_key(Whom::Common { class, day }).map_err(SealError::Keys)?;
-        self.common_key = Some((class.to_owned(), day, key.clone()));
-        Ok(key)
+        for person in &parts.persons {
+            let whom = Whom::Person { id: &person.id, class, year: day.year() };
+            self.keys.push(self.sealer.keyring.data_key(whom).map_err(SealError::Keys)?);
+        }
+        self.keys_serial = self.keys.iter().map(KeyHandle::serial).fold(self.keys_serial, u64::max);
+        Ok(())
     }
 
     fn write_plains(&mut self, parts: &Split<'_>) {
@@ -339,13 +385,14 @@ impl<D: Domain> BatchBuilder<'_, D> {
     /// Seals the longest plaintexts as blobs until the rest fits inline; each leaves a reference behind.
     fn move_long_plains_to_blobs(
         &mut self,
-        keys: &[KeyHandle],
         registered: Option<&Registered>,
     ) -> Result<Vec<[u8; 32]>, SealError> {
         let mut hashes = Vec::new();
         while self.plains.iter().map(Vec::len).sum::<usize>() > INLINE_DATA_BYTES_MAX {
+            let salt = self.salt()?;
             let longest = self.plains.iter().enumerate().max_by_key(|(_, plain)| plain.len());
-            let Some((index, key)) = longest.and_then(|(index, _)| Some((index, keys.get(index)?))) else {
+            let Some((index, key)) = longest.and_then(|(index, _)| Some((index, self.keys.get(index)?)))
+            else {
                 break;
             };
             let plain = self.plains.get_mut(index).map(std::mem::take).unwrap_or_default();
@@ -353,7 +400,7 @@ impl<D: Domain> BatchBuilder<'_, D> {
                 role: role(index),
                 key_id: key.id(),
                 key: key.key(),
-                salt: self.salt()?,
+                salt,
                 dictionary: registered.and_then(|known| known.dictionary.as_ref()),
             };
             let Blob { hash, bytes } =
@@ -368,16 +415,13 @@ impl<D: Domain> BatchBuilder<'_, D> {
     }
 
     /// Writes header and parts behind what is already in the body.
-    fn write_entry(
-        &mut self,
-        keys: &[KeyHandle],
-        dictionary: Option<&waag_entry::codec::Dictionary>,
-    ) -> Result<(), SealError> {
+    fn write_entry(&mut self, dictionary: Option<&waag_entry::codec::Dictionary>) -> Result<(), SealError> {
         write::array(&mut self.body, 2);
         self.body.extend_from_slice(&self.header);
-        write::array(&mut self.body, keys.len());
-        for (index, key) in keys.iter().enumerate() {
+        write::array(&mut self.body, self.keys.len());
+        for index in 0..self.keys.len() {
             let salt = self.salt()?;
+            let Some(key) = self.keys.get(index) else { break };
             let seal = Seal { role: role(index), key_id: key.id(), key: key.key(), salt, dictionary };
             let plain = self.plains.get(index).map(Vec::as_slice).unwrap_or_default();
             seal_part(

@@ -8,6 +8,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use waag_engine::identity::IdentityIndex;
 use waag_engine::recover::IDENTITY_FOLDER;
 use waag_files::hashes::HashFile;
 use waag_files::log::FilesLog;
@@ -21,7 +22,9 @@ use waag_model::ids::{LedgerId, Position};
 use waag_sqlite::state::LOCK_FILE;
 use waag_stdx::files::{File, Files, Lock, Open};
 
+use super::entries::open_identity;
 use super::{Report, Walked};
+use crate::store::options::Options;
 use crate::store::place::{HASHES_FILE, Place};
 use crate::store::schemas::{INDEX_FILE, Schemas};
 use crate::store::writer::remove_identity;
@@ -122,6 +125,18 @@ impl Derived<'_> {
             0 => Stored::Wrong(0),
             missing => Stored::Behind(missing),
         })
+    }
+
+    /// What is wrong with the identity index, if anything: every byte of it is read, beside the walk over the log.
+    ///
+    /// Whether it knows each entry only a deep verification asks.
+    pub(super) fn identity(&self, options: &Options) -> Option<String> {
+        let read = |index: IdentityIndex| index.check().map_err(|error| error.to_string());
+        match open_identity(self.place, options, self.ledger) {
+            Ok(None) => None,
+            Ok(Some(index)) => read(index).err(),
+            Err(what) => Some(what),
+        }
     }
 
     fn rebuild_hashes(&self, files: &Arc<dyn Files>) -> io::Result<()> {

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use waag_engine::identity::IdentityIndex;
+use waag_engine::identity::{Empty, IdentityIndex};
 use waag_engine::reader::{ReadFault, Reader};
 use waag_engine::recover::IDENTITY_FOLDER;
 use waag_engine::registry::Registry;
@@ -59,7 +59,8 @@ impl EntryCheck {
             objects: Arc::new(FileObjects::new(place.data_files())),
             registry: Arc::new(Registry::default()),
         });
-        let (identity, identity_fault) = open_identity(place, options, ledger);
+        let identity =
+            if depth.deep { open_identity(place, options, ledger).unwrap_or_default() } else { None };
         Self {
             reader,
             deep: depth.deep,
@@ -67,8 +68,8 @@ impl EntryCheck {
             last: None,
             objects,
             schemas: Schemas::default(),
-            identity: identity.filter(|_| depth.deep),
-            identity_fault,
+            identity,
+            identity_fault: None,
         }
     }
 
@@ -191,23 +192,31 @@ fn known_keys(keyring: &Keyring) -> HashSet<KeyId> {
     known
 }
 
-/// Opens the identity index without changing anything; says what is wrong with it where it cannot be used.
-fn open_identity(
+/// Opens the identity index without changing anything; none where there is none.
+///
+/// # Errors
+/// What is wrong with it, in words, where it cannot be used.
+pub(super) fn open_identity(
     place: &Place,
     options: &Options,
     ledger: LedgerId,
-) -> (Option<IdentityIndex>, Option<String>) {
-    use waag_engine::identity::Empty;
+) -> Result<Option<IdentityIndex>, String> {
     let files: Arc<dyn Files> = Arc::new(Unchanged(place.data_files()));
     // A running writer may cover more than the guard that was read, so no end is too far.
     let end = Position(u64::MAX);
-    match IdentityIndex::open(files, IDENTITY_FOLDER, ledger, end, options.identity.clone()) {
-        Ok(opened) => match opened.empty {
-            Some(Empty::Unusable(error)) => (None, Some(error.to_string())),
-            Some(Empty::AheadOfLog) => (None, Some("it knows entries that the log does not have".to_owned())),
-            Some(Empty::Missing) | None => (Some(opened.index), None),
-        },
-        Err(error) => (None, Some(error.to_string())),
+    let opened = IdentityIndex::open(files, IDENTITY_FOLDER, ledger, end, options.identity.clone());
+    let opened = opened.map_err(|error| error.to_string())?;
+    match opened.empty {
+        Some(Empty::Unusable(error)) => Err(error.to_string()),
+        Some(Empty::AheadOfLog) => Err("it knows entries that the log does not have".to_owned()),
+        // Where nothing was ever written there is no folder either.
+        Some(Empty::Missing)
+            if place.data_files().list(IDENTITY_FOLDER).is_ok_and(|names| !names.is_empty()) =>
+        {
+            Err("its manifest is missing".to_owned())
+        }
+        Some(Empty::Missing) => Ok(None),
+        None => Ok(Some(opened.index)),
     }
 }
 

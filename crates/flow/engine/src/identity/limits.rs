@@ -1,9 +1,12 @@
 //! The identity index's limits, and the memory that follows from them.
 
+use std::fmt;
+
 use super::block::BLOCK_RECORDS_MAX;
 use super::filter::{BITS_PER_ENTRY, LARGEST_BITS_PER_ENTRY, LINE_BYTES, lines_for};
 use super::run::INDEX_ENTRY_BYTES;
 use super::table::table_bytes;
+use crate::batch::BATCH_ENTRIES_MAX;
 
 /// How long an identity is remembered, in nanoseconds of commit time: 24 hours.
 pub const IDENTITY_WINDOW_NS: i64 = 24 * 3_600 * 1_000_000_000;
@@ -33,7 +36,37 @@ pub struct IdentityLimits {
     pub level_max: u32,
     /// Most entries that one step of a merge takes.
     pub merge_step_entries: usize,
+    /// Most events of one batch that the writer takes; a batch has its room in the tables before any of it counts.
+    pub batch_entries_max: usize,
 }
+
+/// Limits with which the index, or the writer before it, would wait for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LimitsError {
+    /// The limit's name.
+    pub limit: &'static str,
+    /// Its value.
+    pub value: u64,
+    /// The least it may be beside the others.
+    pub least: u64,
+}
+
+impl LimitsError {
+    /// The stable code of this error.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        "E0643"
+    }
+}
+
+impl fmt::Display for LimitsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, value, least } = self;
+        write!(f, "the identity index's `{limit}` of `{value}` is less than `{least}`")
+    }
+}
+
+impl std::error::Error for LimitsError {}
 
 impl Default for IdentityLimits {
     fn default() -> Self {
@@ -43,11 +76,30 @@ impl Default for IdentityLimits {
             table_entries_max: TABLE_ENTRIES_MAX,
             level_max: LEVEL_MAX,
             merge_step_entries: MERGE_STEP_ENTRIES,
+            batch_entries_max: BATCH_ENTRIES_MAX,
         }
     }
 }
 
 impl IdentityLimits {
+    /// Refuses limits that leave the longest batch without room though everything before it is written down, and those
+    /// that forget what was inserted just before.
+    ///
+    /// Where nothing waits to be written, one table is empty, and the other may be full: so one must hold the batch.
+    ///
+    /// # Errors
+    /// [`LimitsError`] for the first that is too small.
+    pub fn check(&self) -> Result<(), LimitsError> {
+        let least = |limit, value: u64, least: u64| {
+            if value < least { Err(LimitsError { limit, value, least }) } else { Ok(()) }
+        };
+        let (table, batch) = (self.table_entries_max as u64, self.batch_entries_max as u64);
+        least("batch_entries_max", batch, 1)?;
+        least("table_entries_max", table, batch)?;
+        least("entries_max", self.entries_max, table.saturating_mul(4))?;
+        least("merge_step_entries", self.merge_step_entries as u64, 1)
+    }
+
     /// The most memory that filters and block indexes take, in bytes, the largest run that a merge is making included.
     ///
     /// Below the largest level there are at most a merge's inputs of each level, and a backlog of flushed tables.
@@ -91,6 +143,29 @@ fn run_bytes(entries: u64, bits_each: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_table_takes_the_longest_batch_and_one_entry_less_is_refused() {
+        IdentityLimits::default().check().unwrap();
+        let fits = IdentityLimits {
+            table_entries_max: 50,
+            batch_entries_max: 50,
+            entries_max: 200,
+            merge_step_entries: 1,
+            ..IdentityLimits::default()
+        };
+        fits.check().unwrap();
+        for (bad, limit) in [
+            (IdentityLimits { batch_entries_max: 51, ..fits.clone() }, "table_entries_max"),
+            (IdentityLimits { table_entries_max: 49, ..fits.clone() }, "table_entries_max"),
+            (IdentityLimits { batch_entries_max: 0, ..fits.clone() }, "batch_entries_max"),
+            (IdentityLimits { entries_max: 199, ..fits.clone() }, "entries_max"),
+            (IdentityLimits { merge_step_entries: 0, ..fits.clone() }, "merge_step_entries"),
+        ] {
+            let error = bad.check().unwrap_err();
+            assert_eq!(error.limit, limit, "{error}");
+        }
+    }
 
     #[test]
     fn a_hundred_million_identities_fit_in_the_memory_that_is_promised() {

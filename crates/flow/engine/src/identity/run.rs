@@ -8,7 +8,8 @@
 //! | block index | 8 a block: the first eight bytes of its first tag; CRC32C in the header |
 //! | footer | 32: magic, run number, file length, the header's CRC32C, CRC32C |
 //!
-//! Opening reads and checks header, footer, filter and block index; blocks are checked when they are read.
+//! Opening reads and checks header, footer, filter and block index; blocks are checked when they are read, or all at
+//! once by [`Run::check`].
 //! Not here: writing (`run_writer.rs`), which runs count (`manifest.rs`).
 
 use std::sync::Arc;
@@ -18,7 +19,7 @@ use waag_model::time::UtcNanos;
 use waag_stdx::files::{File, Open};
 
 use super::Store;
-use super::block::{BLOCK_BYTES, find, read_block};
+use super::block::{BLOCK_BYTES, find, read_block, tag_of};
 use super::bytes::{array, i64_at, put, u32_at, u64_at};
 use super::error::IdentityError;
 use super::filter::{Filter, LINE_BYTES};
@@ -208,6 +209,31 @@ impl Run {
             after = number;
         }
         Ok(None)
+    }
+
+    /// Reads every block: each is whole and in its place, tags rise from the first to the last, and there are as many
+    /// records as the header and the block index say.
+    pub(super) fn check(&self) -> Result<(), IdentityError> {
+        let mut bytes = [0; BLOCK_BYTES];
+        let (mut last, mut entries) = (None, 0_u64);
+        let blocks = u32::try_from(self.header.blocks).unwrap_or(u32::MAX);
+        for (number, first) in (0..blocks).zip(&self.firsts) {
+            let offset = HEADER_BYTES as u64 + u64::from(number) * BLOCK_BYTES as u64;
+            let records = self.block(number, &mut bytes)?;
+            if records.first().map(|record| prefix(&tag_of(record))) != Some(*first) {
+                return Err(self.damaged_at(offset));
+            }
+            for record in records {
+                let tag = Some(tag_of(record));
+                if tag < last {
+                    return Err(self.damaged_at(offset));
+                }
+                last = tag;
+            }
+            entries = entries.saturating_add(records.len() as u64);
+        }
+        let is_whole = entries == self.header.entries && self.firsts.len() as u64 == self.header.blocks;
+        if is_whole { Ok(()) } else { Err(self.damaged_at(HEADER_BYTES as u64)) }
     }
 
     fn block<'b>(

@@ -18,6 +18,7 @@ pub(super) fn small(table: usize, entries_max: u64, window_ns: i64) -> IdentityL
         table_entries_max: table,
         level_max: 2,
         merge_step_entries: 2 * table,
+        batch_entries_max: table,
     }
 }
 

@@ -1,0 +1,200 @@
+//! The program in unpractised hands: every help text, wrong usage, and whoever stops reading its answer.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+
+mod common;
+
+use std::process::{Command, Stdio};
+
+use common::{Folder, Ran, events};
+
+/// Every command as it is typed, those above others included.
+const COMMANDS: [&[&str]; 21] = [
+    &[],
+    &["init"],
+    &["append"],
+    &["read"],
+    &["prove"],
+    &["verify"],
+    &["checkpoint"],
+    &["keys"],
+    &["keys", "list"],
+    &["keys", "tombstones"],
+    &["keys", "rotate"],
+    &["keys", "retire"],
+    &["keys", "destroy"],
+    &["keys", "passphrase"],
+    &["schema"],
+    &["schema", "add"],
+    &["schema", "list"],
+    &["demo"],
+    &["explain"],
+    &["completions"],
+    &["help"],
+];
+
+/// Neither a panic nor a broken sentence reached the terminal.
+fn behaves(ran: &Ran) {
+    assert!(!ran.err.contains("panicked") && !ran.err.contains("RUST_BACKTRACE"), "{ran:?}");
+    assert!((0..=3).contains(&ran.code), "{ran:?}");
+}
+
+#[test]
+fn every_help_text_has_an_example_and_names_every_command_below() {
+    let folder = Folder::new();
+    for command in COMMANDS.into_iter().filter(|command| *command != ["help"]) {
+        let help = folder.run(&[command, &["--help"]].concat()).exits(0);
+        assert!(help.err.is_empty() && help.out.contains("Usage: waag"), "{help:?}");
+        let (_, examples) = help.out.split_once("Example:").unwrap_or_else(|| panic!("{command:?}"));
+        let typed = command.iter().all(|word| examples.contains(word));
+        assert!(typed && examples.contains("  waag "), "{command:?}: {examples}");
+        // What the help lists can be asked for help in turn, so that no command is forgotten above.
+        let listed = help.out.split_once("Commands:\n").map_or("", |(_, rest)| rest);
+        for line in listed.lines().take_while(|line| !line.trim().is_empty()) {
+            let name = line.split_whitespace().next().unwrap();
+            let below = [command, &[name][..]].concat();
+            assert!(name == "help" || COMMANDS.contains(&below.as_slice()), "{below:?} is not in this test");
+        }
+        assert_eq!(folder.run(&[&["help"], command].concat()).exits(0).out, help.out, "{command:?}");
+    }
+    assert!(folder.files().is_empty(), "help makes nothing");
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_is_right() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..3).as_bytes()).exits(0);
+    let before = folder.run(&["checkpoint"]).exits(0).out;
+    for wrong in [
+        &[][..],
+        &["nonsense"],
+        &["--nonsense"],
+        &["keys"],
+        &["keys", "nonsense"],
+        &["keys", "rotate"],
+        &["keys", "rotate", "nonsense"],
+        &["keys", "rotate", "tenant", "--person", "x"],
+        &["keys", "retire"],
+        &["keys", "retire", "-1"],
+        &["keys", "retire", "99999999999"],
+        &["keys", "destroy"],
+        &["keys", "destroy", "--person", "x"],
+        &["keys", "destroy", "--person", "x", "--reason", " "],
+        &["keys", "rotate", "data", "--person", ""],
+        &["keys", "rotate", "data", "--class", ""],
+        &["keys", "rotate", "data", "--class", "a-class-name-of-more-than-32-bytes"],
+        &["schema"],
+        &["schema", "add"],
+        &["schema", "add", "--type", "t"],
+        &["prove"],
+        &["prove", "x"],
+        &["prove", "99"],
+        &["prove", "0", "--disclose", "8"],
+        &["prove", "0", "--reason", "r"],
+        &["prove", "0", "--disclose-to", "out"],
+        &["read", "--from", "x"],
+        &["read", "--from", "99"],
+        &["read", "--position", "3"],
+        &["read", "--position", "1", "--count", "2"],
+        &["read", "--reveal", ""],
+        &["append", "--batch", "0"],
+        &["append", "--batch", "99999"],
+        &["append", "--in-flight", "0"],
+        &["explain", "E9999"],
+        &["explain", "nonsense"],
+        &["completions"],
+        &["completions", "nonsense"],
+        &["demo", "--folder", "waag-data"],
+        &["init", "extra"],
+        &["checkpoint", "extra"],
+        &["verify", "extra"],
+        &["--tenant", "", "checkpoint"],
+        &["--data", "", "checkpoint"],
+    ] {
+        let ran = folder.run(wrong);
+        behaves(&ran);
+        assert_eq!(ran.code, 2, "{wrong:?}: {ran:?}");
+        assert!(ran.out.is_empty() && ran.err.starts_with("error E"), "{wrong:?}: {ran:?}");
+        let as_json = folder.run(&[wrong, &["--json"]].concat()).exits(2);
+        let code = as_json.json()["error"]["code"].as_str().unwrap().to_owned();
+        assert!(ran.err.starts_with(&format!("error {code}: ")), "{wrong:?}: {ran:?}");
+        folder.run(&["explain", &code]).exits(0);
+    }
+    // Wrong only where people read the answer.
+    for wrong in [&["prove", "0", "--disclose", "0"][..], &["append", "--proof"]] {
+        assert!(folder.run(wrong).exits(2).err.starts_with("error E0700: "), "{wrong:?}");
+    }
+    assert_eq!(folder.run(&["checkpoint"]).exits(0).out, before, "nothing was recorded");
+}
+
+/// Runs the program with a standard output that nobody reads.
+fn unread(folder: &Folder, arguments: &[&str]) -> Ran {
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    let output = folder.command(arguments).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+    let err = String::from_utf8(output.stderr).unwrap();
+    Ran { code: output.status.code().unwrap_or(-1), out: String::new(), err }
+}
+
+#[test]
+fn nothing_panics_where_nobody_reads_the_answer() {
+    let folder = Folder::with_store();
+    folder.write("events", events(0..300));
+    folder.write("more", events(300..600));
+    folder.write("schema.json", "{}");
+    folder.run(&["append", "events"]).exits(0);
+    for arguments in [
+        &["--help"][..],
+        &["--version"],
+        &["help", "keys"],
+        &["init"],
+        &["append", "--json", "more"],
+        &["read"],
+        &["read", "--reveal", "r"],
+        &["prove", "5"],
+        &["prove", "5", "--json", "--disclose", "0"],
+        &["verify"],
+        &["verify", "--json"],
+        &["checkpoint"],
+        &["checkpoint", "--key"],
+        &["keys", "list"],
+        &["keys", "tombstones"],
+        &["keys", "rotate", "data"],
+        &["keys", "destroy", "--person", "x", "--reason", "r", "--json"],
+        &["schema", "add", "--type", "t", "--schema", "schema.json"],
+        &["schema", "list"],
+        &["demo"],
+        &["explain"],
+        &["explain", "E0204"],
+        &["completions", "bash"],
+        &["nonsense", "--json"],
+    ] {
+        let ran = unread(&folder, arguments);
+        behaves(&ran);
+        assert!(!ran.err.contains("E0704"), "{arguments:?}: closing is the reader's right: {ran:?}");
+    }
+    folder.run(&["verify"]).exits(0);
+    // Closed before the program starts: it cannot even be opened, and nothing may be written into the store instead.
+    let program = env!("CARGO_BIN_EXE_waag");
+    for arguments in ["read", "checkpoint", "keys list", "append --json events"] {
+        let line = format!("{program} {arguments} >&- 2>&-");
+        let ran = Command::new("sh").args(["-c", &line]).current_dir(folder.path("")).status().unwrap();
+        assert!(ran.code().is_some_and(|code| (0..=3).contains(&code)), "{arguments}: {ran}");
+    }
+    folder.run(&["verify", "--deep"]).exits(0);
+}
+
+#[test]
+fn the_first_line_of_a_long_answer_is_all_that_is_needed() {
+    let folder = Folder::with_store();
+    folder.write("events", events(0..800));
+    folder.run(&["append", "events"]).exits(0);
+    let program = env!("CARGO_BIN_EXE_waag");
+    for arguments in ["read", "explain", "append --json events", "completions zsh", "--help"] {
+        let line = format!("{program} {arguments} | head -1");
+        let output = Command::new("sh").args(["-c", &line]).current_dir(folder.path("")).output().unwrap();
+        let (out, err) =
+            (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+        assert_eq!((out.lines().count(), err.as_str()), (1, ""), "{arguments}");
+    }
+    folder.run(&["verify"]).exits(0);
+}

@@ -1,0 +1,241 @@
+//! Everything that this door refuses, with its stable code, its HTTP status and its words; every code of `E09xx` is here.
+//!
+//! Not here: the problem document (`problem`), refusals of an event's own form, which keep the codes of the reader.
+//! A fault quotes names, never values: answers are logged by others.
+
+use std::fmt;
+
+use hyper::StatusCode;
+use waag_cloudevents::Refusal;
+
+/// One fault: what, and where in the request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// What is wrong.
+    pub kind: Kind,
+    /// JSON Pointer (RFC 6901) into the event or document; empty for the whole.
+    pub path: String,
+}
+
+/// The kinds of fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Nothing is served under this path.
+    NotFound,
+    /// The path does not know this method.
+    MethodNotAllowed,
+    /// The request has no API key.
+    NoKey,
+    /// The key is unknown, expired or withdrawn; which of them is not told.
+    BadKey,
+    /// The key's role may not do this.
+    Forbidden,
+    /// The body has more bytes than the limit given here.
+    BodyTooLarge(usize),
+    /// The content type is none that this path reads.
+    MediaType,
+    /// The body did not come within its time.
+    BodyTime,
+    /// The body broke off or its framing is wrong.
+    BodyBroken,
+    /// A header has a form that it may not have.
+    Header(&'static str),
+    /// More events than a request may have.
+    TooManyEvents(usize),
+    /// The request's events do not fit into one batch.
+    BatchFull,
+    /// The request has no event.
+    NoEvent,
+    /// Too much is waiting; the code says where.
+    Busy(&'static str),
+    /// The door's own queue is full.
+    QueueFull,
+    /// The writer has stopped; whether the request was recorded is known after the store is opened again.
+    Stopped,
+    /// The environment failed with the code given here; a retry may go well.
+    NotSealed(&'static str),
+    /// The tenant of this key has no ledger on this node.
+    NoTenant,
+    /// The node is not ready, or is ending.
+    NotReady,
+    /// Types that begin with `waag.` are Waag's own.
+    OwnType,
+    /// The attribute `waagtenant` names another tenant.
+    OtherTenant,
+    /// Another event was recorded under the same `source` and `id`.
+    Conflict,
+    /// The event recorded under the same `source` and `id` was erased.
+    Erased,
+    /// An event's own form: the reader's or the sealer's code and words.
+    Event(&'static str, String),
+    /// Some or all events of a request were refused.
+    Items,
+    /// A listener beyond loopback has no TLS.
+    PlainListener,
+    /// The certificate or its key cannot be used.
+    Certificate(String),
+    /// The listener cannot be had.
+    Listen(String),
+}
+
+impl Fault {
+    /// A fault of the whole request or event.
+    #[must_use]
+    pub fn of(kind: Kind) -> Self {
+        Self { kind, path: String::new() }
+    }
+
+    /// The same fault at a place.
+    #[must_use]
+    pub fn at(self, path: &str) -> Self {
+        Self { path: path.to_owned(), ..self }
+    }
+
+    /// A fault that sealing found in an event.
+    pub fn event(code: &'static str, error: &dyn std::error::Error) -> Self {
+        Self::of(Kind::Event(code, error.to_string()))
+    }
+}
+
+impl From<Refusal> for Fault {
+    fn from(refusal: Refusal) -> Self {
+        let words = format!("{} at byte {}", refusal.reason, refusal.offset);
+        Self { kind: Kind::Event(refusal.code(), words), path: refusal.path }
+    }
+}
+
+impl Kind {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotFound => "E0900",
+            Self::MethodNotAllowed => "E0901",
+            Self::NoKey => "E0902",
+            Self::BadKey => "E0903",
+            Self::Forbidden => "E0904",
+            Self::BodyTooLarge(_) => "E0905",
+            Self::MediaType => "E0906",
+            Self::BodyTime => "E0907",
+            Self::BodyBroken => "E0908",
+            Self::Header(_) => "E0909",
+            Self::TooManyEvents(_) => "E0910",
+            Self::BatchFull => "E0911",
+            Self::NoEvent => "E0912",
+            Self::QueueFull => "E0913",
+            Self::Stopped => "E0914",
+            Self::NoTenant => "E0915",
+            Self::NotReady => "E0916",
+            Self::Items => "E0917",
+            Self::OwnType => "E0920",
+            Self::OtherTenant => "E0921",
+            Self::Conflict => "E0922",
+            Self::Erased => "E0923",
+            Self::PlainListener => "E0960",
+            Self::Certificate(_) => "E0961",
+            Self::Listen(_) => "E0962",
+            Self::Busy(code) | Self::NotSealed(code) | Self::Event(code, _) => code,
+        }
+    }
+
+    /// The HTTP status of a request that ends with it.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
+            Self::BodyBroken | Self::Header(_) | Self::NoEvent | Self::Event(..) => StatusCode::BAD_REQUEST,
+            Self::OwnType | Self::OtherTenant | Self::Items => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict | Self::Erased => StatusCode::CONFLICT,
+            Self::Busy(_)
+            | Self::QueueFull
+            | Self::Stopped
+            | Self::NotSealed(_)
+            | Self::NoTenant
+            | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
+            Self::PlainListener | Self::Certificate(_) | Self::Listen(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Seconds after which a retry may go well, where waiting helps.
+    #[must_use]
+    pub fn retry_after_s(&self) -> Option<u64> {
+        match self {
+            Self::Busy(_) | Self::QueueFull | Self::NotReady => Some(1),
+            Self::NotSealed(_) | Self::Stopped | Self::NoTenant => Some(10),
+            Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::NoKey
+            | Self::BadKey
+            | Self::Forbidden
+            | Self::BodyTooLarge(_)
+            | Self::MediaType
+            | Self::BodyTime
+            | Self::BodyBroken
+            | Self::Header(_)
+            | Self::TooManyEvents(_)
+            | Self::BatchFull
+            | Self::NoEvent
+            | Self::OwnType
+            | Self::OtherTenant
+            | Self::Conflict
+            | Self::Erased
+            | Self::Event(..)
+            | Self::Items
+            | Self::PlainListener
+            | Self::Certificate(_)
+            | Self::Listen(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotFound => write!(f, "nothing is served under this path"),
+            Self::MethodNotAllowed => write!(f, "this path does not know the method"),
+            Self::NoKey => write!(f, "the request has no API key"),
+            Self::BadKey => write!(f, "the API key is not valid"),
+            Self::Forbidden => write!(f, "the role of this API key does not allow it"),
+            Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
+            Self::MediaType => write!(f, "the content type is none that this path reads"),
+            Self::BodyTime => write!(f, "the body did not come within its time"),
+            Self::BodyBroken => write!(f, "the body broke off"),
+            Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),
+            Self::TooManyEvents(limit) => write!(f, "the request has more than {limit} events"),
+            Self::BatchFull => write!(f, "the request's events do not fit into one batch"),
+            Self::NoEvent => write!(f, "the request has no event"),
+            Self::Busy(_) => write!(f, "too much is waiting to be written"),
+            Self::QueueFull => write!(f, "too many requests are waiting"),
+            Self::Stopped => write!(f, "the writer has stopped"),
+            Self::NotSealed(code) => write!(f, "the events could not be sealed or proven ({code})"),
+            Self::NoTenant => write!(f, "the tenant of this API key has no ledger here"),
+            Self::NotReady => write!(f, "the node is not ready"),
+            Self::OwnType => write!(f, "types that begin with `waag.` are Waag's own"),
+            Self::OtherTenant => write!(f, "the attribute `waagtenant` names another tenant"),
+            Self::Conflict => write!(f, "another event was recorded under the same `source` and `id`"),
+            Self::Erased => write!(
+                f,
+                "what was recorded under the same `source` and `id` has been erased and cannot be compared"
+            ),
+            Self::Event(_, words) => f.write_str(words),
+            Self::Items => write!(f, "events of the request were refused"),
+            Self::PlainListener => write!(f, "a listener beyond loopback needs TLS"),
+            Self::Certificate(why) => write!(f, "the certificate cannot be used: {why}"),
+            Self::Listen(why) => write!(f, "the listener cannot be had: {why}"),
+        }
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)
+    }
+}
+
+impl std::error::Error for Fault {}

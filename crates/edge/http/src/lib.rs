@@ -1,0 +1,22 @@
+//! The HTTPS door: requests become events and commands, and each gets a receipt or a problem document.
+//!
+//! Place in the way of an event: `accept`; it authenticates, limits, parses, maps, validates, and hands over to
+//! [`intake`], which seals and submits.
+//! Not here: which drivers there are and where records are kept (`ports`, wired by `bin/`), domains' rules.
+//!
+//! - `HTTP-1`: bad input never yields a 5xx and never stops a batch's good events.
+//! - `HTTP-2`: every queue, body, header, connection and wait is bounded; what is one too many is told with 429 or 503.
+//! - `HTTP-3`: a 200 is a receipt: the event is durable, in the tree, and under a guarded checkpoint.
+//! - `HTTP-4`: no key, and no value of a request, appears in an answer, a log line or a metric.
+
+pub mod door;
+mod events;
+pub mod fault;
+pub mod intake;
+mod json;
+pub mod keys;
+mod mailbox;
+pub mod ports;
+mod problem;
+mod receipt;
+pub mod server;

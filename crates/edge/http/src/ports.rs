@@ -1,0 +1,110 @@
+//! What the door needs from the node: ledgers by tenant, readiness, and a desk where its own records lie.
+//!
+//! Not here: any implementation but the one for tests; `bin/` wires the rest.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use waag_ledger::checkpoint::SignedCheckpoint;
+use waag_model::ids::TenantName;
+
+use crate::intake::Intake;
+
+/// The node behind the door.
+pub trait Node: Send + Sync {
+    /// The ledger of a tenant; `None` where this node has none of that name.
+    fn ledger(&self, tenant: &TenantName) -> Option<Arc<dyn Ledger>>;
+
+    /// Whether the node can take events; otherwise why not, in a sentence without secrets.
+    ///
+    /// # Errors
+    /// The reason.
+    fn ready(&self) -> Result<(), String>;
+}
+
+/// One tenant's ledger.
+pub trait Ledger: Send + Sync {
+    /// Takes its events.
+    fn intake(&self) -> &Intake;
+
+    /// How far it is; cheap, asked often.
+    fn status(&self) -> LedgerStatus;
+}
+
+/// How far a ledger is.
+#[derive(Clone, Debug)]
+pub struct LedgerStatus {
+    /// The newest guarded checkpoint; its size is the number of entries.
+    pub checkpoint: Arc<SignedCheckpoint>,
+    /// Entries that the views have taken in.
+    pub projected: u64,
+    /// The code of why the writer stopped, where it has.
+    pub halted: Option<&'static str>,
+}
+
+/// Kinds of records on the desk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Shelf {
+    /// API keys, by key id.
+    Keys,
+    /// Usage plans, by name.
+    Plans,
+    /// Mappings of clients' field names, by key id and path.
+    Mappings,
+}
+
+/// Where the door's small records lie: durable before `save` returns, each replaced as a whole.
+///
+/// Names are at most 200 bytes, records at most 65,536. Called rarely and never while a request of events waits.
+pub trait Desk: Send + Sync {
+    /// All records of a shelf, by name.
+    ///
+    /// # Errors
+    /// [`DeskError`].
+    fn load(&self, shelf: Shelf) -> Result<Vec<(String, Vec<u8>)>, DeskError>;
+
+    /// Puts a record down in place of what was there, or takes it away.
+    ///
+    /// # Errors
+    /// [`DeskError`]; what was there may then be there still.
+    fn save(&self, shelf: Shelf, name: &str, record: Option<&[u8]>) -> Result<(), DeskError>;
+}
+
+/// The desk failed; the code is the store's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DeskError {
+    /// The stable code.
+    pub code: &'static str,
+    /// What failed.
+    pub reason: String,
+}
+
+impl fmt::Display for DeskError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for DeskError {}
+
+/// A desk in memory, for tests and trials; nothing on it outlives the process.
+#[derive(Debug, Default)]
+pub struct MemoryDesk(Mutex<BTreeMap<(Shelf, String), Vec<u8>>>);
+
+impl Desk for MemoryDesk {
+    fn load(&self, shelf: Shelf) -> Result<Vec<(String, Vec<u8>)>, DeskError> {
+        let records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_shelf = records.iter().filter(|((of, _), _)| *of == shelf);
+        Ok(of_shelf.map(|((_, name), record)| (name.clone(), record.clone())).collect())
+    }
+
+    fn save(&self, shelf: Shelf, name: &str, record: Option<&[u8]>) -> Result<(), DeskError> {
+        let mut records = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match record {
+            Some(record) => drop(records.insert((shelf, name.to_owned()), record.to_vec())),
+            None => drop(records.remove(&(shelf, name.to_owned()))),
+        }
+        Ok(())
+    }
+}

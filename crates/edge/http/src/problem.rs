@@ -1,0 +1,102 @@
+//! Problem documents (RFC 9457): `type`, `title`, `status`, `detail`, `code`, and `errors` with the path of each fault.
+//!
+//! Not here: the codes and their words (`fault`).
+
+use bytes::Bytes;
+use hyper::StatusCode;
+
+use crate::fault::{Fault, Kind};
+use crate::json;
+
+/// Most faults that one problem document lists; the rest is counted.
+const ERRORS_MAX: usize = 100;
+
+/// An answer on its way to the connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) media: &'static str,
+    pub(crate) body: Bytes,
+    /// The code of the fault that ended the request, for the log.
+    pub(crate) code: Option<&'static str>,
+    pub(crate) retry_after_s: Option<u64>,
+}
+
+impl Answer {
+    pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, media: "application/json", body: body.into(), code: None, retry_after_s: None }
+    }
+}
+
+/// The answer to a request that a fault ended.
+pub(crate) fn answer(fault: &Fault) -> Answer {
+    document(&fault.kind, fault.kind.status(), std::iter::once((None, fault.clone())))
+}
+
+/// The answer to a request of which every event was refused.
+pub(crate) fn of_items(faults: impl Iterator<Item = (usize, Fault)>) -> Answer {
+    let faults: Vec<_> = faults.map(|(index, fault)| (Some(index), fault)).collect();
+    let conflicts = faults.iter().all(|(_, fault)| fault.kind.status() == StatusCode::CONFLICT);
+    let status = if conflicts { StatusCode::CONFLICT } else { Kind::Items.status() };
+    document(&Kind::Items, status, faults.into_iter())
+}
+
+fn document(
+    kind: &Kind,
+    status: StatusCode,
+    faults: impl Iterator<Item = (Option<usize>, Fault)>,
+) -> Answer {
+    let code = kind.code();
+    let mut out = Vec::with_capacity(512);
+    out.extend_from_slice(b"{\"type\":\"urn:waag:error:");
+    out.extend_from_slice(code.as_bytes());
+    out.extend_from_slice(b"\",\"title\":");
+    // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
+    match kind {
+        Kind::Event(..) => json::text(&mut out, "the event was refused"),
+        other => json::text(&mut out, &other.to_string()),
+    }
+    out.extend_from_slice(b",\"status\":");
+    json::number(&mut out, u64::from(status.as_u16()));
+    out.extend_from_slice(b",\"detail\":");
+    json::text(&mut out, &kind.to_string());
+    out.extend_from_slice(b",\"code\":\"");
+    out.extend_from_slice(code.as_bytes());
+    out.extend_from_slice(b"\",\"errors\":[");
+    let mut more = 0_u64;
+    for (number, (index, fault)) in faults.enumerate() {
+        if number >= ERRORS_MAX {
+            more += 1;
+            continue;
+        }
+        if number > 0 {
+            out.push(b',');
+        }
+        let above = index.map(|index| format!("/{index}")).unwrap_or_default();
+        entry(&mut out, &above, &fault);
+    }
+    out.push(b']');
+    if more > 0 {
+        out.extend_from_slice(b",\"errors_more\":");
+        json::number(&mut out, more);
+    }
+    out.push(b'}');
+    Answer {
+        status,
+        media: "application/problem+json",
+        body: out.into(),
+        code: Some(code),
+        retry_after_s: kind.retry_after_s(),
+    }
+}
+
+/// One fault as an object: `path` below `above`, `reason`, `code`.
+pub(crate) fn entry(out: &mut Vec<u8>, above: &str, fault: &Fault) {
+    out.extend_from_slice(b"{\"path\":");
+    json::text(out, &format!("{above}{}", fault.path));
+    out.extend_from_slice(b",\"reason\":");
+    json::text(out, &fault.to_string());
+    out.extend_from_slice(b",\"code\":\"");
+    out.extend_from_slice(fault.kind.code().as_bytes());
+    out.extend_from_slice(b"\"}");
+}

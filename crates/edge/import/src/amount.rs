@@ -1,0 +1,130 @@
+//! A text of an amount becomes minor units of its currency, exactly or not at all.
+//!
+//! Source: ISO 4217:2015, list one (minor units other than two).
+
+/// Currencies without a minor unit.
+const NONE: [&str; 17] = [
+    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF",
+    "XOF", "XPF",
+];
+/// Currencies with three decimals.
+const THREE: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
+/// Units of account with four decimals.
+const FOUR: [&str; 2] = ["CLF", "UYW"];
+/// Most digits of an amount; what 64 bits hold has 19.
+const DIGITS_MAX: usize = 30;
+
+/// How a log writes numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct NumberForm {
+    pub(crate) decimal: char,
+    pub(crate) thousands: Option<char>,
+}
+
+/// A currency's code as ISO 4217 writes it; whether it is in force is not asked.
+pub(crate) fn is_currency(text: &str) -> bool {
+    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
+}
+
+fn exponent_of(currency: &str) -> i32 {
+    match currency {
+        _ if NONE.contains(&currency) => 0,
+        _ if THREE.contains(&currency) => 3,
+        _ if FOUR.contains(&currency) => 4,
+        _ => 2,
+    }
+}
+
+/// The minor units of an amount, within 64 bits; `None` where it is none or has more decimals than its currency.
+pub(crate) fn minor_units(text: &str, currency: &str, form: NumberForm) -> Option<i64> {
+    let (negative, unsigned) = match text.strip_prefix(['-', '\u{2212}']) {
+        Some(rest) => (true, rest),
+        // Accounting software writes the sign behind the amount too.
+        None => text.strip_suffix('-').map_or((false, text), |rest| (true, rest)),
+    };
+    let unsigned = unsigned.strip_prefix('+').unwrap_or(unsigned).trim();
+    let (mantissa, scientific) = match unsigned.split_once(['e', 'E']) {
+        Some((mantissa, exponent)) => (mantissa, exponent.parse::<i32>().ok()?),
+        None => (unsigned, 0),
+    };
+    let (whole, fraction) = mantissa.split_once(form.decimal).unwrap_or((mantissa, ""));
+    let mut digits = String::new();
+    for c in whole.chars() {
+        match c {
+            '0'..='9' => digits.push(c),
+            c if Some(c) == form.thousands && !digits.is_empty() => {}
+            _ => return None,
+        }
+    }
+    if digits.is_empty() && fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    digits.push_str(fraction);
+    let scale = i32::try_from(fraction.len()).ok()?;
+    let mut shift = exponent_of(currency).checked_add(scientific)?.checked_sub(scale)?;
+    let mut digits = digits.trim_start_matches('0');
+    while shift < 0 && !digits.is_empty() {
+        // Only zeros may go.
+        digits = digits.strip_suffix('0')?;
+        shift += 1;
+    }
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let zeros = usize::try_from(shift).ok()?;
+    if digits.len().checked_add(zeros)? > DIGITS_MAX {
+        return None;
+    }
+    let units = digits.parse::<i128>().ok()?.checked_mul(10_i128.checked_pow(u32::try_from(zeros).ok()?)?)?;
+    i64::try_from(if negative { -units } else { units }).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DOT: NumberForm = NumberForm { decimal: '.', thousands: None };
+    const COMMA: NumberForm = NumberForm { decimal: ',', thousands: Some('.') };
+
+    #[test]
+    fn amounts_are_exact_minor_units() {
+        for (text, currency, form, units) in [
+            ("12.5", "EUR", DOT, 1_250),
+            ("298.0", "EUR", DOT, 29_800),
+            ("0", "EUR", DOT, 0),
+            ("-0.01", "USD", DOT, -1),
+            ("1.5e3", "EUR", DOT, 150_000),
+            ("12500e-3", "EUR", DOT, 1_250),
+            ("1.234.567,89", "EUR", COMMA, 123_456_789),
+            ("1.234,50-", "EUR", COMMA, -123_450),
+            ("1500", "JPY", DOT, 1_500),
+            ("1.500", "KWD", DOT, 1_500),
+            ("1.00000", "EUR", DOT, 100),
+            (".5", "EUR", DOT, 50),
+            ("92233720368547758.07", "EUR", DOT, i64::MAX),
+        ] {
+            assert_eq!(minor_units(text, currency, form), Some(units), "{text} {currency}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_exact_is_refused() {
+        for (text, currency, form) in [
+            ("", "EUR", DOT),
+            ("abc", "EUR", DOT),
+            ("1,50", "EUR", DOT),
+            ("1.505", "EUR", DOT),
+            ("0.5", "JPY", DOT),
+            ("1.2.3", "EUR", DOT),
+            ("--1", "EUR", DOT),
+            ("1e", "EUR", DOT),
+            ("1e99", "EUR", DOT),
+            ("1e99999999999", "EUR", DOT),
+            ("1e-2147483648", "EUR", DOT),
+            (".", "EUR", DOT),
+            ("92233720368547758.08", "EUR", DOT),
+        ] {
+            assert_eq!(minor_units(text, currency, form), None, "{text} {currency}");
+        }
+    }
+}

@@ -1,0 +1,319 @@
+//! How numbers, money and times read on every page: one place, so that no page rounds or groups its own way.
+//!
+//! Money: minor units with the point set by the currency's exponent, grouped by three, the ISO 4217 code behind it.
+//! Times: relative in sight, absolute in UTC in the title and in `datetime`. All results are safe HTML or plain text.
+
+use std::fmt;
+
+use askama::filters::HtmlSafe;
+use waag_model::time::{UtcDay, UtcNanos};
+
+use crate::model::{Amount, FigureValue};
+
+const SECOND_NS: i64 = 1_000_000_000;
+const MINUTE_S: i64 = 60;
+const HOUR_S: i64 = 3_600;
+const DAY_S: i64 = 86_400;
+/// More digits behind the point than any currency of ISO 4217 has; a larger exponent is shown as minor units.
+const EXPONENT_MAX: u8 = 8;
+
+/// Text that is HTML already: made in this crate alone, from escaped parts.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Html(pub(crate) String);
+
+impl fmt::Display for Html {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl HtmlSafe for Html {}
+
+/// The text with the five characters escaped that mean something in HTML.
+pub(crate) fn escaped(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// Digits in groups of three, by a comma.
+fn grouped(digits: &str) -> String {
+    let lead = digits.len() % 3;
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && at % 3 == lead {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// A count: `1,234,567`.
+pub(crate) fn count(number: &u64) -> String {
+    grouped(&number.to_string())
+}
+
+/// An amount without its code: `-1,234.50`; the minus is the typographic one.
+pub(crate) fn money_digits(amount: &Amount) -> String {
+    let sign = if amount.minor < 0 { "\u{2212}" } else { "" };
+    let digits = amount.minor.unsigned_abs().to_string();
+    let exponent = usize::from(if amount.exponent > EXPONENT_MAX { 0 } else { amount.exponent });
+    let padded = format!("{digits:0>width$}", width = exponent + 1);
+    let (whole, part) = padded.split_at_checked(padded.len() - exponent).unwrap_or((&padded, ""));
+    let point = if part.is_empty() { "" } else { "." };
+    format!("{sign}{}{point}{part}", grouped(whole))
+}
+
+/// An amount with its code, as text.
+pub(crate) fn money_text(amount: &Amount) -> String {
+    format!("{}\u{a0}{}", money_digits(amount), amount.currency)
+}
+
+/// An amount with its code, right-aligned figures and a quiet code.
+pub(crate) fn money(amount: &Amount) -> Html {
+    Html(format!(
+        "<span class=\"money\">{} <span class=\"iso\">{}</span></span>",
+        money_digits(amount),
+        escaped(&amount.currency)
+    ))
+}
+
+/// A short form for tiles: `12.4 M`, with the exact amount in the title.
+pub(crate) fn money_short(amount: &Amount) -> Html {
+    let exponent = u32::from(if amount.exponent > EXPONENT_MAX { 0 } else { amount.exponent });
+    let whole = amount.minor / 10_i128.pow(exponent);
+    let short = short_number(whole);
+    Html(format!(
+        "<span class=\"money\" title=\"{}\">{short} <span class=\"iso\">{}</span></span>",
+        escaped(&money_text(amount)),
+        escaped(&amount.currency)
+    ))
+}
+
+/// Three significant digits with a power's letter: `999`, `1.23 K`, `45.6 M`; cut, not rounded up.
+pub(crate) fn short_number(number: i128) -> String {
+    let sign = if number < 0 { "\u{2212}" } else { "" };
+    let size = number.unsigned_abs();
+    let powers: [(u128, &str); 4] =
+        [(1_000_000_000_000, "T"), (1_000_000_000, "B"), (1_000_000, "M"), (10_000, "K")];
+    for (power, letter) in powers {
+        if size >= power {
+            let unit = if letter == "K" { 1_000 } else { power };
+            let (whole, hundredths) = (size / unit, size % unit * 100 / unit);
+            return match whole {
+                0..10 => format!("{sign}{whole}.{hundredths:02}\u{202f}{letter}"),
+                10..100 => format!("{sign}{whole}.{}\u{202f}{letter}", hundredths / 10),
+                _ => format!("{sign}{}\u{202f}{letter}", grouped(&whole.to_string())),
+            };
+        }
+    }
+    format!("{sign}{}", grouped(&size.to_string()))
+}
+
+/// A duration in its two largest units: `3 d 4 h`, `5 m 12 s`, `830 ms`.
+pub(crate) fn duration(nanos: i64) -> String {
+    let seconds = nanos.unsigned_abs() / SECOND_NS.unsigned_abs();
+    let (day, hour, minute) = (DAY_S.unsigned_abs(), HOUR_S.unsigned_abs(), MINUTE_S.unsigned_abs());
+    let two = |large: u64, name: &str, small: u64, small_name: &str| {
+        if small == 0 { format!("{large} {name}") } else { format!("{large} {name} {small} {small_name}") }
+    };
+    if seconds >= 100 * day {
+        format!("{} d", count(&(seconds / day)))
+    } else if seconds >= day {
+        two(seconds / day, "d", seconds % day / hour, "h")
+    } else if seconds >= hour {
+        two(seconds / hour, "h", seconds % hour / minute, "m")
+    } else if seconds >= minute {
+        two(seconds / minute, "m", seconds % minute, "s")
+    } else if seconds >= 1 {
+        format!("{seconds} s")
+    } else {
+        format!("{} ms", nanos.unsigned_abs() / 1_000_000)
+    }
+}
+
+/// An optional duration; a dash where there is none.
+pub(crate) fn duration_or_dash(nanos: &Option<i64>) -> String {
+    nanos.map_or_else(|| "–".to_owned(), duration)
+}
+
+/// RFC 3339 to the second.
+pub(crate) fn seconds(at: &UtcNanos) -> String {
+    let text = at.to_string();
+    text.split_once('.').map_or(text.clone(), |(whole, _)| format!("{whole}Z"))
+}
+
+/// Date and time for reading: `2026-11-20 14:03:22 UTC`.
+pub(crate) fn absolute(at: &UtcNanos) -> String {
+    seconds(at).replace('T', " ").replace('Z', " UTC")
+}
+
+/// Time as people say it, with the exact time in the title.
+pub(crate) fn ago(at: &UtcNanos, now: &UtcNanos) -> Html {
+    let passed = now.0.saturating_sub(at.0);
+    let said = if passed.unsigned_abs() >= (400 * DAY_S * SECOND_NS).unsigned_abs() {
+        at.day().to_string()
+    } else if passed >= 0 {
+        format!("{} ago", duration(passed))
+    } else {
+        format!("in {}", duration(passed))
+    };
+    Html(format!("<time datetime=\"{}\" title=\"{}\">{said}</time>", seconds(at), absolute(at)))
+}
+
+/// A time in full, with nanoseconds in the title.
+pub(crate) fn time(at: &UtcNanos) -> Html {
+    Html(format!("<time datetime=\"{}\" title=\"{at}\">{}</time>", seconds(at), absolute(at)))
+}
+
+/// A day: `2026-11-20`, with how far it is from today in the title.
+pub(crate) fn day(day: &UtcDay, today: &UtcDay) -> Html {
+    let said = match i64::from(day.0) - i64::from(today.0) {
+        0 => "today".to_owned(),
+        1 => "tomorrow".to_owned(),
+        days if days > 0 => format!("in {days} days"),
+        -1 => "yesterday".to_owned(),
+        days => format!("{} days ago", days.unsigned_abs()),
+    };
+    Html(format!("<time datetime=\"{day}\" title=\"{said}\">{day}</time>"))
+}
+
+/// Bytes in binary units: `1.4 GiB`.
+pub(crate) fn bytes(number: &u64) -> String {
+    let units: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
+    for (shift, unit) in units {
+        let whole = number >> shift;
+        if whole > 0 {
+            let tenths = (u128::from(*number) * 10) >> shift;
+            return format!("{}.{}\u{a0}{unit}", count(&whole), tenths % 10);
+        }
+    }
+    format!("{number}\u{a0}B")
+}
+
+/// Parts of a million as a percentage with one digit: `93.4 %`.
+pub(crate) fn percent(millionths: u64) -> String {
+    format!("{}.{}\u{202f}%", millionths / 10_000, millionths / 1_000 % 10)
+}
+
+/// A key figure's value.
+pub(crate) fn figure(value: &FigureValue) -> Html {
+    match value {
+        FigureValue::Ratio(millionths) => Html(percent(*millionths)),
+        FigureValue::Duration(nanos) => Html(duration(*nanos)),
+        FigureValue::Count(number) => Html(count(number)),
+        FigureValue::Money(amounts) => amounts.first().map_or_else(|| Html("0".to_owned()), money_short),
+    }
+}
+
+/// The part of a key figure's value that does not fit on its first line.
+pub(crate) fn figure_rest(value: &FigureValue) -> Vec<Html> {
+    match value {
+        FigureValue::Money(amounts) => amounts.iter().skip(1).take(2).map(money_short).collect(),
+        FigureValue::Ratio(_) | FigureValue::Duration(_) | FigureValue::Count(_) => Vec::new(),
+    }
+}
+
+/// A value for an address's query part (RFC 3986): unreserved characters stay, all others are percent-encoded.
+pub(crate) fn query_value(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            safe.push(char::from(byte));
+        } else {
+            safe.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    safe
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn amount(minor: i128, currency: &str, exponent: u8) -> Amount {
+        Amount { minor, currency: currency.to_owned(), exponent }
+    }
+
+    #[test]
+    fn money_reads_exactly_whatever_its_exponent() {
+        for (value, text) in [
+            (amount(123_456_789, "EUR", 2), "1,234,567.89\u{a0}EUR"),
+            (amount(-5, "EUR", 2), "\u{2212}0.05\u{a0}EUR"),
+            (amount(0, "EUR", 2), "0.00\u{a0}EUR"),
+            (amount(1_234, "JPY", 0), "1,234\u{a0}JPY"),
+            (amount(1_234_567, "KWD", 3), "1,234.567\u{a0}KWD"),
+            (amount(i128::MIN, "EUR", 2), "\u{2212}1,701,411,834,604,692,317,316,873,037,158,841,057.28\u{a0}EUR"),
+            (amount(7, "ODD", 200), "7\u{a0}ODD"),
+        ] {
+            assert_eq!(money_text(&value), text);
+        }
+    }
+
+    #[test]
+    fn short_numbers_never_round_up() {
+        for (number, text) in [
+            (0, "0"),
+            (9_999, "9,999"),
+            (10_000, "10.0\u{202f}K"),
+            (999_999, "999\u{202f}K"),
+            (1_999_999, "1.99\u{202f}M"),
+            (-12_345_678, "\u{2212}12.3\u{202f}M"),
+            (1_234_000_000_000_000, "1,234\u{202f}T"),
+        ] {
+            assert_eq!(short_number(number), text);
+        }
+    }
+
+    #[test]
+    fn durations_have_two_units_at_most() {
+        for (nanos, text) in [
+            (0, "0 ms"),
+            (830_000_000, "830 ms"),
+            (SECOND_NS, "1 s"),
+            (312 * SECOND_NS, "5 m 12 s"),
+            (HOUR_S * SECOND_NS, "1 h"),
+            ((3 * DAY_S + 4 * HOUR_S) * SECOND_NS, "3 d 4 h"),
+            (1_234 * DAY_S * SECOND_NS, "1,234 d"),
+        ] {
+            assert_eq!(duration(nanos), text);
+        }
+    }
+
+    #[test]
+    fn times_are_relative_in_sight_and_absolute_in_the_title() {
+        let at = UtcNanos(1_000_000_000_123_456_789);
+        let html = ago(&at, &UtcNanos(at.0 + 90 * SECOND_NS)).0;
+        assert_eq!(
+            html,
+            "<time datetime=\"2001-09-09T01:46:40Z\" title=\"2001-09-09 01:46:40 UTC\">1 m 30 s ago</time>"
+        );
+        assert!(ago(&UtcNanos(i64::MIN), &at).0.contains(">1677-09-21<"), "a date of long ago is told as a date");
+    }
+
+    #[test]
+    fn bytes_and_percentages() {
+        assert_eq!(bytes(&1_023), "1023\u{a0}B");
+        assert_eq!(bytes(&1_536), "1.5\u{a0}KiB");
+        assert_eq!(bytes(&u64::MAX), "16,777,215.9\u{a0}TiB");
+        assert_eq!(percent(1_000_000), "100.0\u{202f}%");
+        assert_eq!(percent(934_567), "93.4\u{202f}%");
+    }
+
+    #[test]
+    fn what_goes_into_a_page_is_escaped() {
+        let odd = amount(1, "<i>\"'&", 0);
+        assert_eq!(money(&odd).0, "<span class=\"money\">1 <span class=\"iso\">&lt;i&gt;&quot;&#39;&amp;</span></span>");
+        assert_eq!(query_value("a b/é&"), "a%20b%2F%C3%A9%26");
+    }
+}

@@ -1,0 +1,355 @@
+//! What the pages show, as plain values: the answers a page is drawn from.
+//!
+//! Place: between the read model and the templates. Money stays in minor units, times in nanoseconds; how they read is
+//! settled in one place (`format`). Not here: how these are read (`figures`), how they look (`templates/`).
+
+use std::collections::BTreeMap;
+
+use waag_model::time::{UtcDay, UtcNanos};
+
+/// The four stages of an invoice, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// Received and read.
+    Ingestion,
+    /// Matched with order and goods.
+    Reconciliation,
+    /// Approved for payment.
+    Authorization,
+    /// Booked, paid, cleared.
+    Posting,
+}
+
+impl Stage {
+    /// All stages, in order.
+    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Reconciliation, Self::Authorization, Self::Posting];
+
+    /// Its word in addresses and events.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Ingestion => "ingestion",
+            Self::Reconciliation => "reconciliation",
+            Self::Authorization => "authorization",
+            Self::Posting => "posting",
+        }
+    }
+
+    /// Its name on screens.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingestion => "Ingestion",
+            Self::Reconciliation => "Reconciliation",
+            Self::Authorization => "Authorization",
+            Self::Posting => "Posting",
+        }
+    }
+
+    /// The stage of a word; `None` for any other word.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.word() == word)
+    }
+}
+
+/// An amount of one currency.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Amount {
+    /// Whole minor units.
+    pub minor: i128,
+    /// ISO 4217 code.
+    pub currency: String,
+    /// How many digits of the minor units stand behind the point.
+    pub exponent: u8,
+}
+
+/// A stage's tile on the overview.
+#[derive(Clone, Debug)]
+pub struct StageTile {
+    /// Which stage.
+    pub stage: Stage,
+    /// Invoices in it.
+    pub open: u64,
+    /// Their value by currency, the largest count of invoices first.
+    pub value: Vec<Amount>,
+    /// Invoices in it past their deadline.
+    pub stuck: u64,
+    /// The value of those.
+    pub stuck_value: Vec<Amount>,
+    /// Invoices that came in within the range shown.
+    pub entered: u64,
+    /// Invoices that left within the range shown.
+    pub left: u64,
+    /// Events per step over the range shown, oldest first.
+    pub trend: Vec<u64>,
+}
+
+/// How many went from one place to another, and how long the first place took them.
+#[derive(Clone, Debug)]
+pub struct Flow {
+    /// Stage left; `None` for invoices that came from outside.
+    pub from: Option<Stage>,
+    /// Stage entered; `None` for invoices that are done.
+    pub to: Option<Stage>,
+    /// Invoices within the range shown.
+    pub count: u64,
+    /// Median time in the stage left, in nanoseconds.
+    pub median_ns: Option<i64>,
+}
+
+/// Counts over time, one line a stage.
+#[derive(Clone, Debug, Default)]
+pub struct Series {
+    /// Start of the first step.
+    pub start: UtcNanos,
+    /// Length of a step, in seconds.
+    pub step_s: i64,
+    /// Lines by name, each as long as the others.
+    pub lines: Vec<Line>,
+}
+
+/// One line of a series.
+#[derive(Clone, Debug, Default)]
+pub struct Line {
+    /// Its name on screens.
+    pub name: String,
+    /// Events per step.
+    pub values: Vec<u64>,
+}
+
+/// An invoice in a list.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// The invoice's id.
+    pub invoice: String,
+    /// Where it is; `None` where it is done or unknown.
+    pub stage: Option<Stage>,
+    /// Why it is in the list, in a few words.
+    pub why: String,
+    /// How serious that is.
+    pub grade: Grade,
+    /// When it came into the stage.
+    pub since: Option<UtcNanos>,
+    /// When it should have left it.
+    pub deadline: Option<UtcNanos>,
+    /// Its value.
+    pub value: Option<Amount>,
+    /// Who sent the bill.
+    pub vendor: Option<String>,
+    /// Where it is processed.
+    pub region: Option<String>,
+    /// When it is to be paid.
+    pub due: Option<UtcDay>,
+}
+
+/// How serious something is; each grade has a colour, a shape and a word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Grade {
+    /// As it should be.
+    Good,
+    /// Worth knowing.
+    Note,
+    /// Should be looked at.
+    Warning,
+    /// Needs somebody.
+    Bad,
+}
+
+impl Grade {
+    /// Its word, which is also its style's name.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Note => "note",
+            Self::Warning => "warning",
+            Self::Bad => "bad",
+        }
+    }
+
+    /// Its shape, so that it can be told without colour.
+    #[must_use]
+    pub fn shape(self) -> &'static str {
+        match self {
+            Self::Good => "●",
+            Self::Note => "◆",
+            Self::Warning => "▲",
+            Self::Bad => "■",
+        }
+    }
+}
+
+/// A figure for executives.
+#[derive(Clone, Debug)]
+pub struct KeyFigure {
+    /// The field's name for it.
+    pub name: String,
+    /// What it counts, in one sentence.
+    pub definition: String,
+    /// The value; `None` where it cannot be computed.
+    pub value: Option<FigureValue>,
+    /// What a reader must know, such as why there is no value.
+    pub note: Option<String>,
+}
+
+/// A key figure's value with its unit.
+#[derive(Clone, Debug)]
+pub enum FigureValue {
+    /// Parts of a million.
+    Ratio(u64),
+    /// Nanoseconds.
+    Duration(i64),
+    /// A number of things.
+    Count(u64),
+    /// Money by currency.
+    Money(Vec<Amount>),
+}
+
+/// Everything on the overview.
+#[derive(Clone, Debug, Default)]
+pub struct Overview {
+    /// One tile a stage.
+    pub tiles: Vec<StageTile>,
+    /// The flow between stages.
+    pub flow: Vec<Flow>,
+    /// Events by stage over the range.
+    pub series: Series,
+    /// Invoices past their deadline.
+    pub stuck_total: u64,
+    /// The first of them.
+    pub stuck: Vec<Row>,
+    /// Key figures.
+    pub figures: Vec<KeyFigure>,
+}
+
+/// A stage's throughput and latency.
+#[derive(Clone, Debug)]
+pub struct StageSpeed {
+    /// Which stage.
+    pub stage: Stage,
+    /// Entered within the range.
+    pub entered: u64,
+    /// Left within the range.
+    pub left: u64,
+    /// Median time in the stage, nanoseconds.
+    pub p50_ns: Option<i64>,
+    /// 95 of 100 are faster, nanoseconds.
+    pub p95_ns: Option<i64>,
+    /// 99 of 100 are faster, nanoseconds.
+    pub p99_ns: Option<i64>,
+}
+
+/// A region beside the others.
+#[derive(Clone, Debug)]
+pub struct Region {
+    /// Its name.
+    pub name: String,
+    /// Events within the range, by stage.
+    pub events: BTreeMap<Stage, u64>,
+    /// The slowest stage's p95 in nanoseconds, by stage.
+    pub p95_ns: BTreeMap<Stage, i64>,
+    /// Events per step over the range, oldest first.
+    pub trend: Vec<u64>,
+}
+
+/// A named filter with how many it finds.
+#[derive(Clone, Debug)]
+pub struct Filter {
+    /// Its word in the address.
+    pub word: &'static str,
+    /// Its name.
+    pub name: &'static str,
+    /// What it finds, in a sentence.
+    pub meaning: &'static str,
+    /// How many there are; `None` where that is not kept.
+    pub count: Option<u64>,
+}
+
+/// Everything on the operations page.
+#[derive(Clone, Debug, Default)]
+pub struct Operations {
+    /// The named filters.
+    pub filters: Vec<Filter>,
+    /// The rows of the filter asked.
+    pub rows: Vec<Row>,
+    /// Where the next page starts.
+    pub next: Option<String>,
+    /// Throughput and latency.
+    pub speeds: Vec<StageSpeed>,
+    /// Events by stage over the range.
+    pub series: Series,
+    /// Regions side by side.
+    pub regions: Vec<Region>,
+    /// Currencies that occur, for the choice.
+    pub currencies: Vec<String>,
+}
+
+/// One stage in an invoice's life.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// Which stage.
+    pub stage: Stage,
+    /// Entered.
+    pub entered: Option<UtcNanos>,
+    /// Left.
+    pub left: Option<UtcNanos>,
+    /// Should be left by.
+    pub deadline: Option<UtcNanos>,
+}
+
+/// An invoice as the read model has it.
+#[derive(Clone, Debug)]
+pub struct Invoice {
+    /// Its id.
+    pub id: String,
+    /// The last status word.
+    pub status: String,
+    /// How serious its state is.
+    pub grade: Grade,
+    /// What is wrong or odd with it, each in a few words.
+    pub marks: Vec<(Grade, String)>,
+    /// Its value.
+    pub value: Option<Amount>,
+    /// Facts in order: name and text.
+    pub facts: Vec<(String, String)>,
+    /// Its way through the stages, one a stage.
+    pub passages: Vec<Passage>,
+    /// Where its events stand in the ledger, oldest first.
+    pub positions: Vec<u64>,
+    /// Events in all, where not every position is kept.
+    pub events: u64,
+}
+
+/// What is outstanding in one currency at one due date.
+#[derive(Clone, Debug)]
+pub struct DueRow {
+    /// When it is due; `None` where no due date was told.
+    pub due: Option<UtcDay>,
+    /// Invoices.
+    pub count: u64,
+    /// Their value.
+    pub value: Amount,
+}
+
+/// Everything on the cash page.
+#[derive(Clone, Debug, Default)]
+pub struct Cash {
+    /// All currencies with totals: outstanding, overdue, due within seven days.
+    pub currencies: Vec<CashTotal>,
+    /// The chosen currency's due dates, in order.
+    pub rows: Vec<DueRow>,
+}
+
+/// A currency's totals.
+#[derive(Clone, Debug)]
+pub struct CashTotal {
+    /// Invoices outstanding.
+    pub count: u64,
+    /// All that is outstanding.
+    pub outstanding: Amount,
+    /// Of it, past its due date.
+    pub overdue: Amount,
+    /// Of it, due from today for seven days.
+    pub week: Amount,
+}

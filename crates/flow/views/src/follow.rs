@@ -1,0 +1,202 @@
+//! Two threads that follow the ledger: one reads and opens ahead, the caller's own projects and writes.
+//!
+//! Place: `project`, as a node runs it. A batch is closed when it is full, when its first event has waited long enough,
+//! or as soon as the writing side has nothing to do: alone, an event is shown at once; under load, batches grow.
+//! Memory is bounded by [`AHEAD_BATCHES_MAX`] batches and those in both hands.
+//! Not here: what a batch does (`projector`), what it is made of (`source`).
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use waag_model::ids::Position;
+use waag_stdx::clock::Clock;
+
+use crate::contract::Cursor;
+use crate::error::ViewsError;
+use crate::projector::{ProjectError, Projector};
+use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
+
+/// Most batches that wait, opened, for the writing side.
+pub const AHEAD_BATCHES_MAX: usize = 2;
+
+/// Told whenever the ledger's guard moved, so that nobody has to wait for the next look.
+#[derive(Debug, Default)]
+pub struct Wake {
+    news: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Wake {
+    /// There is something to look at.
+    pub fn notify(&self) {
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.changed.notify_all();
+    }
+
+    fn wait(&self, most: Duration) {
+        let news = self.news.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(news, most, |news| !*news);
+        let mut news = waited.map_or_else(|poisoned| poisoned.into_inner().0, |(news, _)| news);
+        *news = false;
+    }
+}
+
+/// What following needs beside the projector.
+#[derive(Clone)]
+pub struct Following {
+    /// Where facts come from.
+    pub source: FactSource,
+    /// How large batches are.
+    pub limits: BatchLimits,
+    /// How long a batch's first event waits at most while the writing side is busy.
+    pub linger: Duration,
+    /// How long nothing is looked at without being woken.
+    pub poll: Duration,
+    /// Told when there is news.
+    pub wake: Arc<Wake>,
+    /// For batches' ages and the rate.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Following {
+    /// Following with the usual limits: batches of up to 50,000 events or 200 ms, a look every 50 ms.
+    #[must_use]
+    pub fn new(source: FactSource, clock: Arc<dyn Clock>) -> Self {
+        let (linger, poll) = (Duration::from_millis(200), Duration::from_millis(50));
+        Self { source, limits: BatchLimits::default(), linger, poll, wake: Arc::new(Wake::default()), clock }
+    }
+}
+
+/// Follows the ledger until told to stop; where another projector moved a cursor or exchanged a build, goes on from what
+/// is there. Tells how it ended in the progress as well.
+///
+/// # Errors
+/// [`ProjectError`]; nothing was passed over, and calling again goes on from the cursors.
+pub fn follow(
+    projector: &mut Projector,
+    following: &Following,
+    stop: &AtomicBool,
+) -> Result<(), ProjectError> {
+    let ended = loop {
+        match run(projector, following, Position(u64::MAX), stop) {
+            Err(ProjectError::Views(ViewsError::CursorMoved { .. } | ViewsError::Unknown(_))) => {
+                if let Err(error) = projector.reopen() {
+                    break Err(ProjectError::Views(error));
+                }
+            }
+            ended => break ended,
+        }
+    };
+    projector.ended(ended.as_ref().map(|()| ()));
+    ended
+}
+
+/// Projects up to a position, or until told to stop.
+///
+/// # Errors
+/// [`ProjectError`].
+pub fn run(
+    projector: &mut Projector,
+    following: &Following,
+    to: Position,
+    stop: &AtomicBool,
+) -> Result<(), ProjectError> {
+    let (sender, receiver) = sync_channel(AHEAD_BATCHES_MAX);
+    let waiting = AtomicUsize::new(0);
+    let given_up = AtomicBool::new(false);
+    let opener = Opener { following, to, stop, given_up: &given_up, waiting: &waiting };
+    let start = projector.cursor();
+    thread::scope(|scope| {
+        let opening = thread::Builder::new().name("waag-open".to_owned());
+        let opening = opening.spawn_scoped(scope, move || opener.run(start, &sender));
+        if let Err(error) = opening {
+            let failed = ViewsError::Failed { attempt: "start a thread", reason: error.to_string() };
+            return Err(ProjectError::Views(failed));
+        }
+        // Returning drops the receiver, which ends an opener that has a batch to send; the flag ends one that waits.
+        let written = write(projector, following, receiver, &waiting);
+        given_up.store(true, Ordering::Release);
+        following.wake.notify();
+        written
+    })
+}
+
+fn write(
+    projector: &mut Projector,
+    following: &Following,
+    batches: Receiver<Result<Batch, SourceFault>>,
+    waiting: &AtomicUsize,
+) -> Result<(), ProjectError> {
+    let mut before = following.clock.monotonic();
+    for next in batches {
+        let batch = next?;
+        projector.apply(&batch, following.source.guarded())?;
+        waiting.fetch_sub(1, Ordering::AcqRel);
+        let now = following.clock.monotonic();
+        projector.rated(batch.len(), now.saturating_sub(before));
+        before = now;
+    }
+    Ok(())
+}
+
+struct Opener<'r> {
+    following: &'r Following,
+    to: Position,
+    stop: &'r AtomicBool,
+    /// The writing side has ended.
+    given_up: &'r AtomicBool,
+    /// Batches sent and not yet written.
+    waiting: &'r AtomicUsize,
+}
+
+impl Opener<'_> {
+    fn is_over(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.given_up.load(Ordering::Acquire)
+    }
+
+    fn run(&self, start: Cursor, batches: &SyncSender<Result<Batch, SourceFault>>) {
+        let mut cursor = start;
+        while !self.is_over() && cursor.position < self.to {
+            let (batch, fault) = self.next(cursor);
+            cursor = batch.end();
+            if !batch.is_empty() {
+                self.waiting.fetch_add(1, Ordering::AcqRel);
+                if batches.send(Ok(batch)).is_err() {
+                    return;
+                }
+            }
+            if let Some(fault) = fault {
+                drop(batches.send(Err(fault)));
+                return;
+            }
+        }
+    }
+
+    /// The next batch, as far as it came; empty only at the end, at a fault, or where nothing came for a while.
+    fn next(&self, cursor: Cursor) -> (Batch, Option<SourceFault>) {
+        let Following { source, limits, linger, poll, wake, clock } = self.following;
+        let mut batch = Batch::after(cursor);
+        let mut begun = None;
+        loop {
+            let mut go_on = || !self.is_over();
+            if let Err(fault) = source.fill(&mut batch, self.to, limits, &mut go_on) {
+                return (batch, Some(fault));
+            }
+            if self.is_over()
+                || batch.is_full(limits)
+                || batch.end().position >= self.to
+                || !batch.is_empty() && self.waiting.load(Ordering::Acquire) == 0
+            {
+                return (batch, None);
+            }
+            let now = clock.monotonic();
+            if !batch.is_empty() && now.saturating_sub(*begun.get_or_insert(now)) >= *linger {
+                return (batch, None);
+            }
+            wake.wait(*poll);
+        }
+    }
+}

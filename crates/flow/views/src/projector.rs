@@ -1,0 +1,243 @@
+//! The projector: applies batches of facts to views, each with its cursor, and tells how far it is.
+//!
+//! Place: `project`. It is a step function: no threads, no time of its own; `follow` runs it beside a reader, the
+//! simulator steps it.
+//! Not here: opening entries (`source`), threads (`follow`).
+//!
+//! Invariants:
+//! - `PROJ-1`: a view gets every event from its cursor on exactly once and in order, whatever stops in between.
+//! - `PROJ-2`: views that stand at different cursors each get what they lack; none gets an event twice.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use waag_domain::project::Projection;
+use waag_model::ids::{LedgerId, Position};
+
+use crate::contract::{Cursor, Definition, ViewKey, Views};
+use crate::error::ViewsError;
+use crate::progress::{Activity, Progress};
+use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
+
+/// Why a projector stopped.
+#[derive(Debug)]
+pub enum ProjectError {
+    /// Facts could not be read.
+    Source(SourceFault),
+    /// The views refused or failed.
+    Views(ViewsError),
+}
+
+impl ProjectError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Source(fault) => fault.code(),
+            Self::Views(error) => error.code(),
+        }
+    }
+}
+
+impl fmt::Display for ProjectError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Source(fault) => fault.fmt(f),
+            Self::Views(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for ProjectError {}
+
+impl From<SourceFault> for ProjectError {
+    fn from(fault: SourceFault) -> Self {
+        Self::Source(fault)
+    }
+}
+
+impl From<ViewsError> for ProjectError {
+    fn from(error: ViewsError) -> Self {
+        Self::Views(error)
+    }
+}
+
+/// The build of a projection's version that a node keeps up to date: the one that serves, else the newest.
+///
+/// # Errors
+/// The store's.
+pub fn current_key(views: &dyn Views, projection: &dyn Projection) -> Result<ViewKey, ViewsError> {
+    let (name, version) = (projection.name(), projection.version());
+    let all = views.list()?;
+    let mine = || all.iter().filter(|one| one.key.name == name && one.key.version == version);
+    let found = mine().find(|one| one.serves).or_else(|| mine().max_by_key(|one| one.key.build));
+    Ok(found.map_or(ViewKey { name: name.to_owned(), version, build: 0 }, |one| one.key.clone()))
+}
+
+/// One view that is kept up to date.
+struct Tracked {
+    projection: Arc<dyn Projection>,
+    key: ViewKey,
+    cursor: Cursor,
+}
+
+/// Keeps views of one ledger up to date.
+pub struct Projector {
+    ledger: LedgerId,
+    views: Arc<dyn Views>,
+    tracked: Vec<Tracked>,
+    progress: Arc<Progress>,
+}
+
+impl fmt::Debug for Projector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Projector").field("ledger", &self.ledger).finish_non_exhaustive()
+    }
+}
+
+impl Projector {
+    /// A projector for the current builds of these projections; makes those that are not there.
+    ///
+    /// # Errors
+    /// As [`Views::open`].
+    pub fn open(
+        ledger: LedgerId,
+        views: Arc<dyn Views>,
+        projections: Vec<Arc<dyn Projection>>,
+        progress: Arc<Progress>,
+    ) -> Result<Self, ViewsError> {
+        let mut projector = Self { ledger, views, tracked: Vec::new(), progress };
+        for projection in projections {
+            let key = current_key(projector.views.as_ref(), projection.as_ref())?;
+            projector.track(projection, key)?;
+        }
+        projector.tell();
+        Ok(projector)
+    }
+
+    /// A projector for one build of one projection; makes it where it is not there.
+    ///
+    /// # Errors
+    /// As [`Views::open`].
+    pub fn open_build(
+        ledger: LedgerId,
+        views: Arc<dyn Views>,
+        projection: Arc<dyn Projection>,
+        key: ViewKey,
+        progress: Arc<Progress>,
+    ) -> Result<Self, ViewsError> {
+        let mut projector = Self { ledger, views, tracked: Vec::new(), progress };
+        projector.track(projection, key)?;
+        projector.tell();
+        Ok(projector)
+    }
+
+    fn track(&mut self, projection: Arc<dyn Projection>, key: ViewKey) -> Result<(), ViewsError> {
+        let definition = Definition { key: key.clone(), ledger: self.ledger, tables: projection.tables() };
+        let cursor = self.views.open(&definition)?.cursor;
+        self.tracked.push(Tracked { projection, key, cursor });
+        Ok(())
+    }
+
+    /// Where the view stands that is furthest behind; the start where there is no view.
+    #[must_use]
+    pub fn cursor(&self) -> Cursor {
+        let cursors = self.tracked.iter().map(|tracked| tracked.cursor);
+        cursors.min_by_key(|cursor| cursor.position).unwrap_or(Cursor::START)
+    }
+
+    /// Where it tells how far it is.
+    #[must_use]
+    pub fn progress(&self) -> &Arc<Progress> {
+        &self.progress
+    }
+
+    /// Opens and applies one batch, up to `to`; how many events that were.
+    ///
+    /// # Errors
+    /// [`ProjectError`]; what was committed stays, and the next step goes on from there.
+    pub fn step(
+        &mut self,
+        source: &FactSource,
+        to: Position,
+        limits: &BatchLimits,
+    ) -> Result<usize, ProjectError> {
+        let mut batch = Batch::after(self.cursor());
+        source.fill(&mut batch, to, limits, &mut || true)?;
+        let guarded = source.guarded();
+        self.apply(&batch, guarded)?;
+        Ok(batch.len())
+    }
+
+    /// Applies a batch to every view that lacks some of it.
+    ///
+    /// # Errors
+    /// [`ProjectError`]; views before the one that failed keep what they got.
+    pub fn apply(&mut self, batch: &Batch, guarded: Position) -> Result<(), ProjectError> {
+        let end = batch.end();
+        if !batch.is_empty() {
+            let commons = batch.commons()?;
+            for tracked in &mut self.tracked {
+                if tracked.cursor.position >= end.position {
+                    continue;
+                }
+                let facts = commons.facts_from(tracked.cursor.position);
+                let projection = Arc::clone(&tracked.projection);
+                let change = &mut |rows: &mut dyn waag_domain::project::Rows| projection.project(&facts, rows);
+                self.views.commit(&tracked.key, tracked.cursor, end, change)?;
+                tracked.cursor = end;
+            }
+        }
+        let (events, cursor) = (batch.len() as u64, self.cursor());
+        self.progress.update(|reached| {
+            reached.cursor = cursor;
+            reached.guarded = guarded;
+            reached.events = reached.events.saturating_add(events);
+            reached.batches = reached.batches.saturating_add(u64::from(events > 0));
+        });
+        Ok(())
+    }
+
+    /// Tells how long the last batch took, from the end of the one before to its own.
+    pub fn rated(&self, events: usize, taken: Duration) {
+        let micros = u64::try_from(taken.as_micros()).unwrap_or(u64::MAX);
+        let Some(rate) = (events as u64).saturating_mul(1_000_000).checked_div(micros) else { return };
+        self.progress.update(|reached| {
+            let before = if reached.per_second == 0 { rate } else { reached.per_second };
+            reached.per_second = before.saturating_mul(9).saturating_add(rate) / 10;
+        });
+    }
+
+    /// Reads the cursors again, after another projector moved them or a build was exchanged for another.
+    ///
+    /// # Errors
+    /// As [`Projector::open`]; [`ViewsError::Unknown`] where a version has no build any more, so that one that was given up
+    /// is not built again unasked.
+    pub fn reopen(&mut self) -> Result<(), ViewsError> {
+        let before = std::mem::take(&mut self.tracked);
+        for tracked in before {
+            let key = current_key(self.views.as_ref(), tracked.projection.as_ref())?;
+            if !self.views.list()?.iter().any(|standing| standing.key == key) {
+                return Err(ViewsError::Unknown(key.to_string()));
+            }
+            self.track(tracked.projection, key)?;
+        }
+        self.tell();
+        Ok(())
+    }
+
+    fn tell(&self) {
+        let cursor = self.cursor();
+        self.progress.update(|reached| reached.cursor = cursor);
+    }
+
+    /// Tells that it ended, and why.
+    pub fn ended(&self, why: Result<(), &ProjectError>) {
+        let activity = match why {
+            Ok(()) => Activity::Stopped,
+            Err(error) => Activity::Halted { code: error.code(), reason: error.to_string() },
+        };
+        self.progress.update(|reached| reached.activity = activity);
+    }
+}
