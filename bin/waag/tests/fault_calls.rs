@@ -258,7 +258,7 @@ fn due(call: &Call, strike: Strike) -> &'static [&'static str] {
         (Strike::Slow, _) => &[DONE],
         (Strike::Kill, "waag-keys" | "waag-log" | "waag-guard") => &["not acknowledged, signal 9"],
         (Strike::Kill, _) => &["acknowledged, signal 9", "not acknowledged, signal 9"],
-        // SQLite takes no notice of a folder that it cannot sync.
+        // SQLite takes no notice of a folder that it cannot sync; its log's name was made durable at opening.
         (_, "waag-keys") if !call.file.contains("state.db") => &[DONE],
         (_, "waag-keys") => &["not acknowledged, exit 3 E0510 E0603"],
         (_, "waag-log") => &["not acknowledged, exit 3 E0434 E0603"],
@@ -273,9 +273,8 @@ fn due(call: &Call, strike: Strike) -> &'static [&'static str] {
 fn due_at_opening(call: &Call) -> &'static [&'static str] {
     let name = call.name.as_str();
     match call.file.split_once("/default").map_or("", |(_, file)| file.trim_start_matches('/')) {
-        // SQLite opens it to read where it cannot be written; the first commit then fails. A later connection's files
-        // may be opened already, or are only for folding the log early.
-        "state.db" => &["not acknowledged, exit 3 E0510", "not acknowledged, exit 3 E0510 E0603", DONE],
+        // A later connection's files may be opened already, or are only for folding the log early.
+        "state.db" => &["not acknowledged, exit 3 E0510", DONE],
         "state.db-wal" if name == "openat" => &["not acknowledged, exit 3 E0510", DONE],
         "state.db-wal" | "state.db-shm" | "lock" => &["not acknowledged, exit 3 E0510"],
         "vault.key" => &["not acknowledged, exit 3 E0530"],
@@ -290,6 +289,7 @@ fn due_at_opening(call: &Call) -> &'static [&'static str] {
         "derived/schemas.pending" | "derived/schemas" if name == "openat" => &[DONE],
         "derived/hashes" if name != "openat" => &[DONE],
         "derived/identity" => &["not acknowledged, exit 3 E0640"],
+        "" if call.file.contains(".state/") => &["not acknowledged, exit 3 E0510"],
         ""
         | "derived"
         | "derived/hashes"

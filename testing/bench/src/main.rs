@@ -7,6 +7,7 @@
 
 mod core;
 mod events;
+mod ingest;
 mod latency;
 mod measure;
 mod opening;
@@ -19,6 +20,8 @@ fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["core", rest @ ..] => core::run(rest),
+        ["ingest", rest @ ..] => ingest::run(rest),
+        ["ingest-serve", folder, address] => ingest::serve(folder.as_ref(), address),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
         ["dictionary", schema, out] => {
             Ok(std::fs::write(out, events::shipped_dictionary(&std::fs::read(schema)?)?)?)
@@ -27,7 +30,8 @@ fn main() -> anyhow::Result<()> {
         ["seal", count, rounds] => core::seal_only(count.parse()?, rounds.parse()?),
         _ => {
             println!(
-                "waag-bench core [--quick] [--folder DIR]   the evidence core: throughput, latency, verification, opening"
+                "waag-bench core [--quick] [--folder DIR]   the evidence core: throughput, latency, verification, opening\n\
+                 waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--folder DIR]   the HTTP door on loopback"
             );
             Ok(())
         }

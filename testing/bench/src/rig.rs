@@ -61,7 +61,8 @@ impl Objects for NoObjects {
 
 /// An open store.
 pub(crate) struct Rig {
-    pub(crate) writer: Writer,
+    pub(crate) writer: Arc<Writer>,
+    pub(crate) keyring: Arc<Keyring>,
     pub(crate) sealer: Arc<Sealer<Passthrough>>,
     pub(crate) log: Arc<FilesLog>,
     preparing: Option<JoinHandle<()>>,
@@ -164,13 +165,13 @@ impl Rig {
         let world = World {
             log: log.clone(),
             guard,
-            keyring,
+            keyring: Arc::clone(&keyring),
             hashes,
             reader,
             clock,
             keys_destroyed: Box::new(move || counted.keys_destroyed()),
         };
-        let writer = Writer::start(Engine::new(start), world)?;
+        let writer = Arc::new(Writer::start(Engine::new(start), world)?);
         let stop = Arc::new(AtomicBool::new(false));
         let preparing = std::thread::Builder::new().name("waag-prepare".to_owned()).spawn({
             let (log, stop) = (Arc::clone(&log), Arc::clone(&stop));
@@ -185,7 +186,7 @@ impl Rig {
                 }
             }
         })?;
-        Ok(Self { writer, sealer, log, preparing: Some(preparing), stop })
+        Ok(Self { writer, keyring, sealer, log, preparing: Some(preparing), stop })
     }
 
     /// Reads and seals one batch of JSON lines.

@@ -121,12 +121,12 @@ pub(crate) fn killed() -> Image {
         let store = open(&place);
         append(&store, "late", Some("customer:late"), number(1));
         let guard = std::fs::read(root.path().join(GUARD)).unwrap();
-        let salts = std::fs::read(root.path().join(WAL)).unwrap().get(16..24).unwrap().to_vec();
+        let salts = std::fs::read(root.path().join(WAL)).unwrap()[16..24].to_vec();
         append(&store, "later", Some("customer:later"), number(2));
         let mut image = read(root.path());
         drop(store);
-        let is_same_log = image.get(Path::new(WAL)).unwrap().get(16..24) == Some(&salts);
-        image.insert(STATE.into(), before.get(Path::new(STATE)).unwrap().clone());
+        let is_same_log = image[Path::new(WAL)][16..24] == salts;
+        image.insert(STATE.into(), before[Path::new(STATE)].clone());
         image.insert(GUARD.into(), guard);
         if is_same_log {
             return image;

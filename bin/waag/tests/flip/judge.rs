@@ -58,7 +58,7 @@ pub(crate) fn contents(place: &Place, open: bool) -> Result<Contents, String> {
         // The blob is told by its hash: written out it would be most of the work.
         let body = common.as_ref().map(|common| match &common.body {
             Body::Binary(body) => object_name(body).to_string(),
-            other => format!("{other:?}"),
+            Body::None | Body::Json(_) => format!("{:?}", common.body),
         });
         let rest =
             common.as_ref().map(|common| format!("{:?} {:?} {:?}", common.id, common.subject, common.actor));

@@ -155,13 +155,13 @@ fn files_in_each_others_place_are_named() {
         bench.restore();
     }
     // The guard's slots in each other's place; one segment's frames twice.
-    let guard = bench.base.get(Path::new(GUARD)).unwrap();
+    let guard = &bench.base[Path::new(GUARD)];
     let (low, high) = guard.split_at(8_192);
     std::fs::write(bench.path(GUARD), [high, low].concat()).unwrap();
     is_told(&bench, Path::new(GUARD), &look(&bench.place, true)).unwrap();
     assert!(!look(&bench.place, true).verified());
     bench.restore();
-    let [first, second] = SEGMENTS.map(|segment| bench.base.get(Path::new(segment)).unwrap());
+    let [first, second] = SEGMENTS.map(|segment| &bench.base[Path::new(segment)]);
     std::fs::write(bench.path(SEGMENTS[1]), [&second[..4_096], &first[..4_096]].concat()).unwrap();
     assert!(!look(&bench.place, true).verified());
 }
@@ -185,7 +185,7 @@ fn every_command_says_the_same_of_a_guard_that_is_missing_and_of_one_that_is_dam
     assert!(told.contains(&"E0807"), "{told:?}");
     assert_eq!(opened, ["E0807"; 3]);
     bench.restore();
-    let mut guard = bench.base.get(Path::new(GUARD)).unwrap().clone();
+    let mut guard = bench.base[Path::new(GUARD)].clone();
     guard[100] ^= 1;
     guard[8_192 + 100] ^= 1;
     std::fs::write(bench.path(GUARD), guard).unwrap();
@@ -222,7 +222,7 @@ fn the_command_exits_with_one_and_each_fault_has_file_offset_position_and_reason
     let (code, answer) = run();
     assert_eq!((code, &answer["ok"]), (Some(0), &Value::Bool(true)), "{answer}");
     for (file, at) in [(SEGMENTS[0], 300), (GUARD, 300), (VAULT, 20), (STATE, 16), (WAL, 40)] {
-        let mut bytes = bench.base.get(Path::new(file)).unwrap().clone();
+        let mut bytes = bench.base[Path::new(file)].clone();
         bytes[at] ^= 1;
         std::fs::write(bench.path(file), bytes).unwrap();
         let (code, answer) = run();

@@ -107,6 +107,14 @@ impl DiskFiles {
         &self.root
     }
 
+    /// Makes the names in the root folder durable: for files that a library makes there by itself.
+    ///
+    /// # Errors
+    /// The file system's.
+    pub fn sync_root(&self) -> io::Result<()> {
+        std::fs::File::open(&self.root)?.sync_all()
+    }
+
     fn full(&self, path: &str) -> io::Result<PathBuf> {
         let relative = Path::new(path);
         let inside =

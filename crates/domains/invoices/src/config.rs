@@ -84,7 +84,7 @@ impl Default for Config {
             future_hours_max: 24,
             late_hours: 24,
             loops_min: 1,
-            received_activities: vec!["Vendor creates invoice".into(), "Record Invoice Receipt".into()],
+            received_activities: vec!["Record Invoice Receipt".into()],
             cleared_activities: vec!["Clear Invoice".into()],
             minute_days: 8,
             hour_days: 400,

@@ -72,7 +72,12 @@ pub(crate) fn connect(path: &Path, is_writer: bool) -> Result<Connection, StateE
         }
         Ok(connection)
     };
-    open().map_err(failed("open the state"))
+    let connection = open().map_err(failed("open the state"))?;
+    // Where the file cannot be opened to write, SQLite opens it to read and says nothing.
+    if is_writer && connection.is_readonly("main").map_err(failed("open the state"))? {
+        return Err(StateError::Environment("open the state to write", "it can only be read".to_owned()));
+    }
+    Ok(connection)
 }
 
 /// Makes the tables in a file that has nothing at all yet, in one transaction.

@@ -102,6 +102,11 @@ impl SqliteState {
             Ok(()) | Err(StateError::Held) => {}
             Err(error) => return Err(error),
         }
+        // SQLite made its log's file by now, and goes on where syncing the folder fails: a power cut could then take the
+        // file's name, and acknowledged keys with it.
+        DiskFiles::new(folder)
+            .sync_root()
+            .map_err(|error| StateError::Environment("sync the state's folder", error.to_string()))?;
         let reader = connect(&path, false)?;
         let folding = connect(&path, true)?;
         Ok(Self {

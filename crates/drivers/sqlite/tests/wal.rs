@@ -1,4 +1,5 @@
 //! What SQLite passes over in its write-ahead log is told, and told apart from what a crash leaves.
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::path::Path;
 

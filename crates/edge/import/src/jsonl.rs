@@ -56,9 +56,7 @@ impl<'r> Objects<'r> {
 /// `a.b` and `/a/b` are the same path; only the second can say a name with a dot in it.
 fn steps(name: &str) -> Vec<String> {
     match name.strip_prefix('/') {
-        Some(pointer) => {
-            pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect()
-        }
+        Some(pointer) => pointer.split('/').map(|step| step.replace("~1", "/").replace("~0", "~")).collect(),
         None => name.split('.').map(str::to_owned).collect(),
     }
 }

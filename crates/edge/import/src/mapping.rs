@@ -288,7 +288,9 @@ impl Document {
         if *self.version.get_ref() != VERSION {
             return Err(lines.wrong(&self.version, "version", "is not 1, the only form there is"));
         }
-        if [self.activities.len(), self.statuses.len(), self.extra.len()].iter().any(|n| *n > MAPPING_NAMES_MAX)
+        if [self.activities.len(), self.statuses.len(), self.extra.len()]
+            .iter()
+            .any(|n| *n > MAPPING_NAMES_MAX)
         {
             return Err(MappingError::TooLarge);
         }
@@ -318,8 +320,7 @@ impl Document {
                 _ => Err(lines.wrong(day, key, "is not a day such as `2018-01-01`")),
             },
         };
-        let (earliest_seconds, latest) =
-            (bound(&self.earliest, "earliest")?, bound(&self.latest, "latest")?);
+        let (earliest_seconds, latest) = (bound(&self.earliest, "earliest")?, bound(&self.latest, "latest")?);
         let (sources, fields, names) = self.slots(lines)?;
         let (time, due_date) = self.dates.checked(lines)?;
         let currency = self.constants.checked(lines)?;
@@ -388,7 +389,8 @@ impl Document {
         if slots.iter().any(|(source, _)| source.is_empty()) {
             return Err(MappingError::Value { line: 0, key: "fields", why: "has an empty name".to_owned() });
         }
-        let by_number = self.format == Format::Csv && !self.csv.as_ref().and_then(|csv| csv.header).unwrap_or(true);
+        let by_number =
+            self.format == Format::Csv && !self.csv.as_ref().and_then(|csv| csv.header).unwrap_or(true);
         if by_number && slots.iter().any(|(source, _)| !source.parse().is_ok_and(|n: u16| n > 0)) {
             let why = "needs numbers of columns, counted from 1, where the table has no header".to_owned();
             return Err(MappingError::Value { line: 0, key: "fields", why });
@@ -469,9 +471,26 @@ impl Constants {
 /// A name that no standard field of the data has.
 fn is_extra_name(name: &str) -> bool {
     const OWN: [&str; 20] = [
-        "invoice_id", "activity", "status", "amount_minor", "amount_text", "currency", "currency_text",
-        "due_date", "due_date_text", "time_text", "vendor", "vendor_class", "region", "payment_terms",
-        "account", "actor", "reference", "touch", "exception", "import_odd",
+        "invoice_id",
+        "activity",
+        "status",
+        "amount_minor",
+        "amount_text",
+        "currency",
+        "currency_text",
+        "due_date",
+        "due_date_text",
+        "time_text",
+        "vendor",
+        "vendor_class",
+        "region",
+        "payment_terms",
+        "account",
+        "actor",
+        "reference",
+        "touch",
+        "exception",
+        "import_odd",
     ];
     (1..=EXTRA_NAME_BYTES_MAX).contains(&name.len())
         && name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))

@@ -195,7 +195,7 @@ impl BufRead for Text<'_> {
         };
         let next = at.saturating_add(bytes).min(end);
         let taken = buffer.get(*at..next).unwrap_or_default();
-        self.line += taken.iter().filter(|byte| **byte == b'\n').count() as u64;
+        self.line += memchr::memchr_iter(b'\n', taken).count() as u64;
         *at = next;
         self.left = self.left.saturating_sub(bytes);
     }

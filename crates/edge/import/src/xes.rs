@@ -4,7 +4,6 @@
 //! attributes. A document type declaration ends the reading, so no entity but XML's own five is ever replaced.
 //! Source: IEEE 1849-2016, §4 and §5.
 
-use std::io::BufRead as _;
 use std::sync::Arc;
 
 use quick_xml::errors::Error as XmlError;
@@ -180,14 +179,10 @@ impl<'r> Xes<'r> {
         is_event
     }
 
-    fn finished(&mut self, line: u64) -> Result<bool, ImportError> {
+    fn finished(&self, line: u64) -> Result<bool, ImportError> {
         match self.place {
             Place::After => Ok(false),
-            Place::Before => {
-                // What is no XML at all is told from XML that is another document.
-                self.reader.get_mut().consume(0);
-                Err(ImportError::NotXes { root: String::new() })
-            }
+            Place::Before => Err(ImportError::NotXes { root: String::new() }),
             Place::Log | Place::Trace | Place::Event { .. } => {
                 let why = "the file ends within the log".to_owned();
                 Err(ImportError::Xml { line, why })
@@ -219,9 +214,7 @@ fn attribute(start: &BytesStart<'_>, wanted: &[Wanted], record: &mut Record) -> 
 fn fault(error: XmlError, line: u64) -> ImportError {
     match error {
         XmlError::Io(error) => ImportError::from_io(&Arc::clone(&error)),
-        XmlError::Encoding(_) => {
-            ImportError::Encoding { line, why: "bytes that are not UTF-8".to_owned() }
-        }
+        XmlError::Encoding(_) => ImportError::Encoding { line, why: "bytes that are not UTF-8".to_owned() },
         XmlError::Syntax(_)
         | XmlError::IllFormed(_)
         | XmlError::InvalidAttr(_)

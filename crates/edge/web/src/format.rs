@@ -3,6 +3,7 @@
 //! Money: minor units with the point set by the currency's exponent, grouped by three, the ISO 4217 code behind it.
 //! Times: relative in sight, absolute in UTC in the title and in `datetime`. All results are safe HTML or plain text.
 
+use std::borrow::Borrow;
 use std::fmt;
 
 use askama::filters::HtmlSafe;
@@ -59,8 +60,8 @@ fn grouped(digits: &str) -> String {
 }
 
 /// A count: `1,234,567`.
-pub(crate) fn count(number: &u64) -> String {
-    grouped(&number.to_string())
+pub(crate) fn count(number: impl Borrow<u64>) -> String {
+    grouped(&number.borrow().to_string())
 }
 
 /// An amount without its code: `-1,234.50`; the minus is the typographic one.
@@ -121,7 +122,8 @@ pub(crate) fn short_number(number: i128) -> String {
 }
 
 /// A duration in its two largest units: `3 d 4 h`, `5 m 12 s`, `830 ms`.
-pub(crate) fn duration(nanos: i64) -> String {
+pub(crate) fn duration(nanos: impl Borrow<i64>) -> String {
+    let nanos = *nanos.borrow();
     let seconds = nanos.unsigned_abs() / SECOND_NS.unsigned_abs();
     let (day, hour, minute) = (DAY_S.unsigned_abs(), HOUR_S.unsigned_abs(), MINUTE_S.unsigned_abs());
     let two = |large: u64, name: &str, small: u64, small_name: &str| {
@@ -143,8 +145,8 @@ pub(crate) fn duration(nanos: i64) -> String {
 }
 
 /// An optional duration; a dash where there is none.
-pub(crate) fn duration_or_dash(nanos: &Option<i64>) -> String {
-    nanos.map_or_else(|| "–".to_owned(), duration)
+pub(crate) fn duration_or_dash(nanos: impl Borrow<Option<i64>>) -> String {
+    nanos.borrow().map_or_else(|| "–".to_owned(), |nanos| duration(nanos))
 }
 
 /// RFC 3339 to the second.
@@ -159,7 +161,8 @@ pub(crate) fn absolute(at: &UtcNanos) -> String {
 }
 
 /// Time as people say it, with the exact time in the title.
-pub(crate) fn ago(at: &UtcNanos, now: &UtcNanos) -> Html {
+pub(crate) fn ago(at: impl Borrow<UtcNanos>, now: impl Borrow<UtcNanos>) -> Html {
+    let (at, now) = (at.borrow(), now.borrow());
     let passed = now.0.saturating_sub(at.0);
     let said = if passed.unsigned_abs() >= (400 * DAY_S * SECOND_NS).unsigned_abs() {
         at.day().to_string()
@@ -172,12 +175,14 @@ pub(crate) fn ago(at: &UtcNanos, now: &UtcNanos) -> Html {
 }
 
 /// A time in full, with nanoseconds in the title.
-pub(crate) fn time(at: &UtcNanos) -> Html {
+pub(crate) fn time(at: impl Borrow<UtcNanos>) -> Html {
+    let at = at.borrow();
     Html(format!("<time datetime=\"{}\" title=\"{at}\">{}</time>", seconds(at), absolute(at)))
 }
 
 /// A day: `2026-11-20`, with how far it is from today in the title.
-pub(crate) fn day(day: &UtcDay, today: &UtcDay) -> Html {
+pub(crate) fn day(day: impl Borrow<UtcDay>, today: impl Borrow<UtcDay>) -> Html {
+    let (day, today) = (day.borrow(), today.borrow());
     let said = match i64::from(day.0) - i64::from(today.0) {
         0 => "today".to_owned(),
         1 => "tomorrow".to_owned(),
@@ -189,7 +194,8 @@ pub(crate) fn day(day: &UtcDay, today: &UtcDay) -> Html {
 }
 
 /// Bytes in binary units: `1.4 GiB`.
-pub(crate) fn bytes(number: &u64) -> String {
+pub(crate) fn bytes(number: impl Borrow<u64>) -> String {
+    let number = number.borrow();
     let units: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     for (shift, unit) in units {
         let whole = number >> shift;

@@ -26,6 +26,7 @@ pub mod cache;
 pub mod conformance;
 pub mod create;
 pub mod destroy;
+pub mod door;
 pub mod error;
 pub mod keyring;
 pub mod ledger;

@@ -202,7 +202,8 @@ impl Keyring {
             | Table::Common
             | Table::Tombstone
             | Table::Lease
-            | Table::Cursor => Ok(None),
+            | Table::Cursor
+            | Table::Door => Ok(None),
         }
     }
 

@@ -57,11 +57,13 @@ pub enum Table {
     Lease,
     /// How far a delivery has come, by subscription.
     Cursor,
+    /// What a door keeps: API keys (hashed), usage plans, mappings of clients' field names.
+    Door,
 }
 
 impl Table {
     /// Every table, in the order of their codes.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Meta,
         Self::Tenant,
         Self::Ledger,
@@ -72,6 +74,7 @@ impl Table {
         Self::Tombstone,
         Self::Lease,
         Self::Cursor,
+        Self::Door,
     ];
 
     /// The stored code.
@@ -88,6 +91,7 @@ impl Table {
             Self::Tombstone => 8,
             Self::Lease => 9,
             Self::Cursor => 10,
+            Self::Door => 11,
         }
     }
 
@@ -111,6 +115,7 @@ impl Table {
             Self::Tombstone => "tombstone",
             Self::Lease => "lease",
             Self::Cursor => "cursor",
+            Self::Door => "door",
         }
     }
 
@@ -119,7 +124,7 @@ impl Table {
     pub fn holds_secrets(self) -> bool {
         match self {
             Self::Tenant | Self::Ledger | Self::Signing | Self::DataKey | Self::Person => true,
-            Self::Meta | Self::Common | Self::Tombstone | Self::Lease | Self::Cursor => false,
+            Self::Meta | Self::Common | Self::Tombstone | Self::Lease | Self::Cursor | Self::Door => false,
         }
     }
 }

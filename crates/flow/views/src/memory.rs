@@ -26,6 +26,8 @@ struct Held {
 #[derive(Clone, Debug, Default)]
 pub struct MemoryViews {
     held: Arc<Mutex<BTreeMap<ViewKey, Held>>>,
+    /// Held over a whole change; readers do not wait for it.
+    writing: Arc<Mutex<()>>,
 }
 
 impl MemoryViews {
@@ -37,6 +39,12 @@ impl MemoryViews {
 
     fn held(&self) -> MutexGuard<'_, BTreeMap<ViewKey, Held>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl MemoryViews {
+    fn writing(&self) -> MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,11 +75,14 @@ impl Views for MemoryViews {
         next: Cursor,
         change: &mut Change<'_>,
     ) -> Result<(), ViewsError> {
-        let mut all = self.held();
-        let held = all.get_mut(view).ok_or_else(|| ViewsError::Unknown(view.to_string()))?;
+        let _writing = self.writing();
+        let unknown = || ViewsError::Unknown(view.to_string());
+        let held = self.held().get(view).cloned().ok_or_else(unknown)?;
         check_move(view, held.standing.cursor, expected, next)?;
         let mut rows = MemoryRows::clone(&held.rows);
         change(&mut rows)?;
+        let mut all = self.held();
+        let held = all.get_mut(view).ok_or_else(unknown)?;
         held.rows = Arc::new(rows);
         held.standing.cursor = next;
         Ok(())
@@ -96,6 +107,7 @@ impl Views for MemoryViews {
     }
 
     fn turn(&self, view: &ViewKey, turn: Turn) -> Result<(), ViewsError> {
+        let _writing = self.writing();
         let mut all = self.held();
         match turn {
             Turn::Serve => {

@@ -221,7 +221,7 @@ impl Batch {
         Cursor { position: Position(self.first.0.saturating_add(self.len() as u64)), committed }
     }
 
-    fn is_full(&self, limits: &BatchLimits) -> bool {
+    pub(crate) fn is_full(&self, limits: &BatchLimits) -> bool {
         self.len() >= limits.events_max || self.bytes.len() >= limits.bytes_max
     }
 
@@ -368,13 +368,14 @@ impl Opening<'_> {
         let wrong = |error| SourceFault::Entry(position, error);
         let entry = Entry::read(bytes).map_err(wrong)?;
         let part = entry.parts.first().ok_or(EntryError::NoPart(0)).map_err(wrong)?;
+        let ledger = self.source.ledger;
         let Some(key) = self.key(position, part.key_id)? else {
             batch.push(committed, &entry, None);
             return Ok(());
         };
-        let secret = part_secret(&self.source.ledger, key.key(), &part.salt);
+        let secret = part_secret(&ledger, key.key(), &part.salt);
         let dictionary = self.dictionary(part.codec);
-        let plain = open_part(&self.source.ledger, &entry, 0, &secret, dictionary).map_err(wrong)?;
+        let plain = open_part(&ledger, &entry, 0, &secret, dictionary).map_err(wrong)?;
         // A plaintext that is an array is the place of a blob; an event is a map.
         if plain.first().is_some_and(|first| first & 0xe0 == 0x80) {
             let plain = self.blob(position, &entry, &plain)?;

@@ -4,8 +4,6 @@
 //! engines' indexes answer best, but it drops rows with nulls in a descending order; there the conditions are written out.
 //! Not here: connections, types of columns, quoting of table names (the drivers).
 
-use std::fmt::Write as _;
-
 use waag_domain::memory::check_scan;
 use waag_domain::project::{Cell, RowsError, Scan, Table};
 
@@ -140,9 +138,7 @@ pub fn plan<'a>(table: &'static Table, scan: &'a Scan<'a>, mark: char) -> Result
             order.push(column);
         }
     }
-    let mut conditions = String::new();
-    for (at, condition) in writer.conditions.iter().enumerate() {
-        drop(write!(conditions, "{}{condition}", if at == 0 { " WHERE " } else { " AND " }));
-    }
+    let all = writer.conditions.join(" AND ");
+    let conditions = if all.is_empty() { all } else { format!(" WHERE {all}") };
     Ok(Plan { conditions, order, values: writer.values })
 }

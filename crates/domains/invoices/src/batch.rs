@@ -1,0 +1,366 @@
+//! A chunk of facts of one day of commit time, evolved in memory.
+//!
+//! Place in the way of an event: `project`. All touched invoices are read at once, in the order of their ids; then each
+//! fact moves its invoice and is counted. Everything that a chunk's end could change is told by [`Share`]: what an
+//! invoice adds to counters, before and after (`INVOICE-3`).
+//! Not here: writing (`write`).
+
+use std::collections::HashMap;
+
+use waag_domain::project::{Cell, Fact, Row, Rows, RowsError};
+use waag_model::money::Currency;
+use waag_model::time::UtcNanos;
+
+use crate::codec;
+use crate::config::{Config, fnv};
+use crate::event::{Reading, Stage, read};
+use crate::learn::{Cohorts, hour_floor, minute_floor};
+use crate::names::{Name, Names};
+use crate::project::damaged;
+use crate::segments::Segments;
+use crate::sketch::Sketch;
+use crate::state::{Condition, Invoice, Item, Outcome, Rules, flag, mark};
+use crate::tables::{DAY_NONE, INVOICE};
+use crate::tally::{Change, Tally};
+use crate::when::MINUTE_NS;
+
+/// Events that an invoice's row holds; when it has as many, they go to a row of their own.
+pub(crate) const HISTORY_ITEMS_MAX: usize = 32;
+
+/// What an invoice adds to counters and lists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Share {
+    /// None when closed.
+    pub(crate) class: Option<i64>,
+    pub(crate) deadline: Option<i64>,
+    pub(crate) amount: Option<i64>,
+    pub(crate) currency: Option<Currency>,
+    pub(crate) due: Option<i32>,
+    pub(crate) vendor: Name,
+    pub(crate) condition: Condition,
+    pub(crate) loops: u32,
+}
+
+impl Share {
+    pub(crate) fn of(invoice: &Invoice, class: Option<i64>) -> Self {
+        Self {
+            class,
+            deadline: invoice.deadline,
+            amount: invoice.amount,
+            currency: invoice.currency,
+            due: invoice.due,
+            vendor: invoice.vendor,
+            condition: invoice.condition,
+            loops: invoice.loops,
+        }
+    }
+}
+
+/// One touched invoice.
+pub(crate) struct Slot<'f> {
+    pub(crate) id: &'f str,
+    pub(crate) invoice: Invoice,
+    /// None for one that was not there.
+    pub(crate) before: Option<Share>,
+    pub(crate) segment: i64,
+    /// Chunks of its history that became full.
+    pub(crate) full: Vec<(u32, Vec<Item>)>,
+}
+
+impl Slot<'_> {
+    /// The class of an open invoice: its segment, whether it was received, and whether it is approved.
+    pub(crate) fn class(&self) -> Option<i64> {
+        let bit = |flags, worth| if self.invoice.has(flags) { worth } else { 0 };
+        let class = self.segment * 4 + bit(flag::RECEIVED, 2) + bit(flag::APPROVED, 1);
+        (!self.invoice.condition.is_closed()).then_some(class)
+    }
+}
+
+/// An odd event.
+pub(crate) struct Odd<'f> {
+    pub(crate) position: u64,
+    pub(crate) reasons: u16,
+    pub(crate) invoice: Option<&'f str>,
+    pub(crate) kind: &'f str,
+}
+
+/// What an invoice says, to be compared with what others said.
+pub(crate) struct Print {
+    pub(crate) slot: usize,
+    pub(crate) position: u64,
+    pub(crate) at: i64,
+    pub(crate) day: i64,
+    pub(crate) print: i64,
+    pub(crate) alike: &'static str,
+}
+
+/// Counters by name.
+pub(crate) type Counters = Tally<&'static str, 1, 0>;
+/// Events, entries and failures, and the value of entries.
+pub(crate) type Figures<K> = Tally<K, 3, 1>;
+
+/// Places of the counts in `KEY_FIGURES`.
+pub(crate) mod kpi {
+    /// Invoices received.
+    pub(crate) const RECEIVED: usize = 0;
+    /// Invoices paid.
+    pub(crate) const PAID: usize = 1;
+    /// Of those, with a due date.
+    pub(crate) const DUE_KNOWN: usize = 2;
+    /// Of those, paid by then.
+    pub(crate) const ON_TIME: usize = 3;
+    /// Paid, and events said whether a person acted.
+    pub(crate) const TOUCH_KNOWN: usize = 4;
+    /// Of those, without one, an exception or a return.
+    pub(crate) const TOUCHLESS: usize = 5;
+    /// Paid after an exception.
+    pub(crate) const EXCEPTED: usize = 6;
+    /// Paid after a return to a stage.
+    pub(crate) const REWORKED: usize = 7;
+    /// Possible duplicates found.
+    pub(crate) const DUPLICATES: usize = 8;
+    /// Approved, and received before.
+    pub(crate) const APPROVED_TIMED: usize = 9;
+    /// Paid, and received before.
+    pub(crate) const PAID_TIMED: usize = 10;
+    /// How many counts.
+    pub(crate) const COUNTS: usize = 11;
+    /// Sum of seconds from received to approved.
+    pub(crate) const APPROVAL_S: usize = 0;
+    /// Sum of seconds from received to paid.
+    pub(crate) const PAYMENT_S: usize = 1;
+    /// Value of the received.
+    pub(crate) const RECEIVED_VALUE: usize = 2;
+    /// How many sums.
+    pub(crate) const SUMS: usize = 3;
+}
+
+/// A chunk after its facts, before it is written.
+pub(crate) struct Batch<'f> {
+    pub(crate) config: &'f Config,
+    pub(crate) day: i64,
+    pub(crate) names: Names,
+    pub(crate) segments: Segments,
+    pub(crate) slots: Vec<Slot<'f>>,
+    pub(crate) figures: Figures<(i64, Name, i64)>,
+    pub(crate) key_figures: Tally<(i64, Option<Currency>), { kpi::COUNTS }, { kpi::SUMS }>,
+    pub(crate) latency: HashMap<(Stage, Name, Name), Sketch>,
+    pub(crate) counters: Counters,
+    pub(crate) odd: Vec<Odd<'f>>,
+    pub(crate) prints: Vec<Print>,
+}
+
+impl<'f> Batch<'f> {
+    /// Reads facts and their invoices, and runs `then` over the result: evolved, ready to be written.
+    pub(crate) fn load(
+        facts: &'f [Fact<'_>],
+        day: i64,
+        config: &'f Config,
+        rows: &mut dyn Rows,
+    ) -> Result<Loaded<'f>, RowsError> {
+        let readings = facts.iter().filter_map(|fact| Some((fact.kind, read(fact, config)?))).collect();
+        let mut names = Names::new();
+        let cohorts = Cohorts::load(rows, config, &mut names)?;
+        let segments = Segments::load(rows, config, &mut names)?;
+        Ok(Loaded { readings, names, cohorts, segments, config, day })
+    }
+}
+
+/// Facts that are read, before their invoices are.
+pub(crate) struct Loaded<'f> {
+    readings: Vec<(&'f str, Reading<'f>)>,
+    names: Names,
+    cohorts: Cohorts,
+    segments: Segments,
+    config: &'f Config,
+    day: i64,
+}
+
+impl Loaded<'_> {
+    /// Evolves the invoices and writes all rows that change.
+    pub(crate) fn write(self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let Self { readings, mut names, cohorts, segments, config, day } = self;
+        if readings.is_empty() {
+            return Ok(());
+        }
+        let mut ids: Vec<&str> = readings.iter().filter_map(|(_, event)| event.invoice.as_deref()).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let slots = slots(&ids, rows, &mut names)?;
+        let index: HashMap<&str, usize> = ids.iter().copied().zip(0..).collect();
+        let mut batch = Batch {
+            config,
+            day,
+            names,
+            segments,
+            slots,
+            figures: Tally::new(),
+            key_figures: Tally::new(),
+            latency: HashMap::new(),
+            counters: Tally::new(),
+            odd: Vec::new(),
+            prints: Vec::new(),
+        };
+        let rules = Rules { config, cohorts: &cohorts };
+        for (kind, event) in &readings {
+            let slot = event.invoice.as_deref().and_then(|id| index.get(id)).copied();
+            batch.take(kind, event, slot, rules);
+        }
+        batch.finish(rows)
+    }
+}
+
+/// The invoices with these ids, as they are stored.
+fn slots<'f>(ids: &[&'f str], rows: &dyn Rows, names: &mut Names) -> Result<Vec<Slot<'f>>, RowsError> {
+    let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
+    let found = if keys.is_empty() { Vec::new() } else { rows.get(&INVOICE, &keys)? };
+    let stored = |id: &'f str, row: Option<Row>, names: &mut Names| -> Option<Slot<'f>> {
+        let mut slot =
+            Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
+        let Some(row) = row else { return Some(slot) };
+        let [_, class, deadline, state] = row.as_slice() else { return None };
+        slot.invoice = codec::unpack(state.bytes()?, names)?;
+        slot.invoice.deadline = deadline.integer().filter(|hour| *hour != DAY_NONE);
+        slot.before = Some(Share::of(&slot.invoice, class.integer()));
+        Some(slot)
+    };
+    let stored = |(id, row): (&&'f str, Option<Row>)| {
+        stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id))
+    };
+    ids.iter().zip(found).map(stored).collect()
+}
+
+impl<'f> Batch<'f> {
+    /// One fact.
+    fn take(&mut self, kind: &'f str, event: &'f Reading<'f>, slot: Option<usize>, rules: Rules<'_>) {
+        self.count("events", true);
+        if event.odd != 0 {
+            let invoice = event.invoice.as_deref();
+            self.odd.push(Odd { position: event.position, reasons: event.odd, invoice, kind });
+        }
+        let minute = event.at.div_euclid(MINUTE_NS);
+        let Some((at, slot)) = slot.and_then(|at| Some((at, self.slots.get_mut(at)?))) else {
+            let stage = event.stage.unwrap_or_default();
+            let region = self.names.of(event.region);
+            let segment = self.segments.number(stage, region, event.currency, &mut self.names);
+            let failed = i64::from(event.exception);
+            let vendor = self.names.of(event.vendor);
+            return self.figures.add((minute, vendor, segment), Change { counts: [1, 0, failed], sums: [0] });
+        };
+        let outcome = slot.invoice.evolve(event, &mut self.names, rules);
+        if slot.invoice.history.len() >= HISTORY_ITEMS_MAX {
+            slot.full.push((slot.invoice.chunks, std::mem::take(&mut slot.invoice.history)));
+            slot.invoice.chunks = slot.invoice.chunks.saturating_add(1);
+        }
+        let invoice = &slot.invoice;
+        let stage = event.stage.unwrap_or(invoice.stage);
+        let (region, currency) = (invoice.region, invoice.currency);
+        let segment = self.segments.number(stage, region, currency, &mut self.names);
+        slot.segment = if stage == invoice.stage {
+            segment
+        } else {
+            self.segments.number(invoice.stage, region, currency, &mut self.names)
+        };
+        let value = invoice.amount.filter(|_| outcome.entered && currency.is_some()).unwrap_or(0);
+        let counts = [1, i64::from(outcome.entered), i64::from(outcome.failed)];
+        let change = Change { counts, sums: [i128::from(value)] };
+        self.figures.add((minute, invoice.vendor, segment), change);
+        if let Some((stage, nanos)) = outcome.sample {
+            let sketch = self.latency.entry((stage, region, invoice.vendor_class)).or_default();
+            sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
+        }
+        self.mark(outcome);
+        self.print(at, event);
+        self.key_figures(at, event, outcome);
+    }
+
+    pub(crate) fn count(&mut self, name: &'static str, is: bool) {
+        if is {
+            self.counters.add(name, Change { counts: [1], sums: [] });
+        }
+    }
+
+    fn mark(&mut self, outcome: Outcome) {
+        if outcome.marks == 0 {
+            return;
+        }
+        for (at, name) in mark::NAMES.into_iter().enumerate() {
+            self.count(name, outcome.marks >> at & 1 == 1);
+        }
+    }
+
+    /// Makes the prints by which duplicates are found, once for each invoice and kind.
+    fn print(&mut self, at: usize, event: &Reading<'_>) {
+        let Some(Slot { invoice, .. }) = self.slots.get_mut(at) else { return };
+        let (Some(amount), Some(currency)) = (invoice.amount, invoice.currency) else { return };
+        if invoice.vendor.is_none() {
+            return;
+        }
+        let vendor = self.names.text(invoice.vendor);
+        let mut print = |flags: u16, day: i64, alike: &'static str, more: &str| {
+            if invoice.has(flags) {
+                return;
+            }
+            invoice.flags |= flags;
+            let text = format!("{alike}\0{vendor}\0{amount}\0{currency}\0{more}");
+            let print = fnv(text.as_bytes()).cast_signed();
+            self.prints.push(Print { slot: at, position: event.position, at: event.at, day, print, alike });
+        };
+        if !event.reference.is_empty() {
+            print(flag::PRINTED_REFERENCE, DAY_NONE, "reference", event.reference);
+        }
+        if let Some(day) = event.dated {
+            print(flag::PRINTED_DATE, i64::from(day), "date", "");
+        }
+    }
+
+    fn key_figures(&mut self, at: usize, event: &Reading<'_>, outcome: Outcome) {
+        if !(outcome.received || outcome.approved || outcome.paid) {
+            return;
+        }
+        let Some(Slot { invoice, .. }) = self.slots.get(at) else { return };
+        let mut change = Change { counts: [0; kpi::COUNTS], sums: [0; kpi::SUMS] };
+        let [mut received, mut paid, mut due_known, mut on_time] = [0; 4];
+        let [mut touch_known, mut touchless, mut approved_timed, mut paid_timed] = [0; 4];
+        let (mut approval_s, mut payment_s, mut received_value) = (0, 0, 0);
+        let since = invoice.received.and_then(|since| event.at.checked_sub(since)).filter(|took| *took >= 0);
+        let seconds = since.map(|nanos| i128::from(nanos / 1_000_000_000));
+        if outcome.received {
+            received = 1;
+            received_value = i128::from(invoice.amount.filter(|_| invoice.currency.is_some()).unwrap_or(0));
+        }
+        if let Some(seconds) = seconds.filter(|_| outcome.approved) {
+            (approved_timed, approval_s) = (1, seconds);
+        }
+        let was = |is: bool| i64::from(is && outcome.paid);
+        if outcome.paid {
+            paid = 1;
+            due_known = i64::from(invoice.due.is_some());
+            on_time = i64::from(invoice.due.is_some_and(|due| UtcNanos(event.at).day().0 <= due));
+            touch_known = i64::from(invoice.has(flag::TOUCH_KNOWN));
+            let touched = invoice.flags & (flag::MANUAL | flag::EXCEPTION) != 0 || invoice.loops > 0;
+            touchless = i64::from(touch_known == 1 && !touched);
+            if let Some(seconds) = seconds {
+                (paid_timed, payment_s) = (1, seconds);
+            }
+        }
+        let (excepted, reworked) = (was(invoice.has(flag::EXCEPTION)), was(invoice.loops > 0));
+        change.counts = [
+            received, paid, due_known, on_time, touch_known, touchless, excepted, reworked, 0, approved_timed,
+            paid_timed,
+        ];
+        change.sums = [approval_s, payment_s, received_value];
+        let day = i64::from(UtcNanos(event.at).day().0);
+        self.key_figures.add((day, invoice.currency), change);
+    }
+
+    /// The first minute and hour whose figures are kept.
+    pub(crate) fn floors(&self) -> (i64, i64) {
+        (minute_floor(self.day, self.config), hour_floor(self.day, self.config))
+    }
+}
+
+/// The code of a currency, or an empty text.
+pub(crate) fn code(currency: Option<&Currency>) -> Cell {
+    currency.map_or("", Currency::code).into()
+}

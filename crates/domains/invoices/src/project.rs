@@ -1,0 +1,110 @@
+//! The projection: facts into the rows of the invoice view, one chunk for each day of commit time.
+//!
+//! Place in the way of an event: `project`. A batch is read, evolved in memory and written with one change for each
+//! touched key; where facts of two days of commit time meet, the batch is cut, so that what is learned at midnight is
+//! the same whoever cuts (`PROJECT-1`, `PROJECT-2`).
+//! Not here: the steps of a chunk (`batch`, `write`), learning (`learn`).
+
+use waag_domain::project::{Fact, Projection, Reads, Row, Rows, RowsError, Scan, Table};
+
+use crate::batch::Batch;
+use crate::config::Config;
+use crate::learn;
+use crate::tables::TABLES;
+
+/// Goes up when rows come out otherwise under the same settings.
+const FORM: u32 = 1;
+/// The code of a row that cannot be read.
+const DAMAGED: &str = "E1001";
+/// Rows of a small table read at once.
+const PAGE_ROWS: usize = 4_096;
+
+/// The invoice view.
+#[derive(Clone, Debug)]
+pub struct Invoices {
+    config: Config,
+}
+
+impl Invoices {
+    /// The view under these settings.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config }
+    }
+
+    /// Its settings.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+}
+
+impl Projection for Invoices {
+    fn name(&self) -> &'static str {
+        "invoices"
+    }
+
+    /// The form in the highest byte, and 24 bits of the settings' hash: other settings are another view, beside the
+    /// old one. Two versions differ; that one is greater says nothing.
+    fn version(&self) -> u32 {
+        let settings = u32::try_from(self.config.hash() >> 40).unwrap_or(0);
+        FORM << 24 | settings
+    }
+
+    fn tables(&self) -> &'static [Table] {
+        &TABLES
+    }
+
+    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let mut at = learn::commit_day(rows)?;
+        for chunk in facts.chunk_by(|a, b| a.committed.day() == b.committed.day()) {
+            let Some(first) = chunk.first() else { continue };
+            let mut day = i64::from(first.committed.day().0);
+            match at {
+                // Commit time never goes back; a ledger that says so is taken at its latest day.
+                Some(reached) if reached >= day => day = reached,
+                Some(_) | None => learn::begin_day(day, &self.config, rows)?,
+            }
+            at = Some(day);
+            Batch::load(chunk, day, &self.config, rows)?.write(rows)?;
+        }
+        Ok(())
+    }
+}
+
+/// A stored row that cannot be read: not what this version wrote.
+pub(crate) fn damaged(table: &Table, key: &str) -> RowsError {
+    RowsError { code: DAMAGED, reason: format!("the row `{key}` of `{}` cannot be read", table.name) }
+}
+
+/// All rows of a small table.
+pub(crate) fn whole(rows: &dyn Reads, table: &'static Table) -> Result<Vec<Row>, RowsError> {
+    range(rows, table, &Scan {
+        index: None,
+        equal: &[],
+        from: None,
+        to: None,
+        after: None,
+        descending: false,
+        limit: PAGE_ROWS,
+    })
+}
+
+/// All rows of a scan by key, page after page.
+pub(crate) fn range(
+    rows: &dyn Reads,
+    table: &'static Table,
+    scan: &Scan<'_>,
+) -> Result<Vec<Row>, RowsError> {
+    let mut all: Vec<Row> = Vec::new();
+    loop {
+        let last: Option<Row> = all.last().map(|row| row.iter().take(table.key).cloned().collect());
+        let after = last.as_deref().or(scan.after);
+        let page = rows.scan(table, &Scan { after, limit: PAGE_ROWS, ..scan.clone() })?;
+        let end = page.len() < PAGE_ROWS;
+        all.extend(page);
+        if end {
+            return Ok(all);
+        }
+    }
+}

@@ -1,0 +1,68 @@
+//! Numbers of segments: stage × region × currency, in the order in which events first needed them.
+//!
+//! A number makes the hot table's index and the keys of figures small. Numbers are given in the order of positions, so
+//! that a rebuild gives the same (`PROJECT-1`), and their count is bounded: regions beyond the limit share one.
+
+use std::collections::HashMap;
+
+use waag_domain::project::{Cell, Reads, Row, Rows, RowsError};
+use waag_model::money::Currency;
+
+use crate::config::{Config, REGION_OTHER};
+use crate::event::Stage;
+use crate::names::{Name, Names};
+use crate::project::whole;
+use crate::tables::SEGMENT;
+
+/// Segments by what they stand for.
+#[derive(Debug)]
+pub(crate) struct Segments {
+    numbers: HashMap<(Stage, Name, Option<Currency>), i64>,
+    fresh: Vec<Row>,
+    limit: usize,
+}
+
+impl Segments {
+    pub(crate) fn load(rows: &dyn Reads, config: &Config, names: &mut Names) -> Result<Self, RowsError> {
+        let mut numbers = HashMap::new();
+        for row in whole(rows, &SEGMENT)? {
+            let [number, stage, region, currency] = row.as_slice() else { continue };
+            let (Some(number), Some(stage)) = (number.integer(), stage.integer().and_then(Stage::of_number))
+            else {
+                continue;
+            };
+            let currency = currency.text().and_then(Currency::of);
+            numbers.insert((stage, names.of(region.text().unwrap_or("")), currency), number);
+        }
+        let limit = usize::try_from(config.segments_max).unwrap_or(usize::MAX);
+        Ok(Self { numbers, fresh: Vec::new(), limit })
+    }
+
+    /// The number of a segment; a new one where it has none.
+    pub(crate) fn number(
+        &mut self,
+        stage: Stage,
+        region: Name,
+        currency: Option<Currency>,
+        names: &mut Names,
+    ) -> i64 {
+        if let Some(number) = self.numbers.get(&(stage, region, currency)) {
+            return *number;
+        }
+        let full = self.numbers.len() >= self.limit;
+        let region = if full { names.of(REGION_OTHER) } else { region };
+        if let Some(number) = self.numbers.get(&(stage, region, currency)) {
+            return *number;
+        }
+        let number = i64::try_from(self.numbers.len()).unwrap_or(i64::MAX);
+        self.numbers.insert((stage, region, currency), number);
+        let code = currency.as_ref().map_or("", Currency::code);
+        let stage = Cell::Integer(i64::from(stage.number()));
+        self.fresh.push(vec![number.into(), stage, names.text(region).into(), code.into()]);
+        number
+    }
+
+    pub(crate) fn write(self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        if self.fresh.is_empty() { Ok(()) } else { rows.put(&SEGMENT, self.fresh) }
+    }
+}

@@ -1,0 +1,178 @@
+//! How long things take, as a sketch: mergeable, bounded, made of whole numbers only.
+//!
+//! A value of milliseconds falls into a bin by its highest bits: values below 64 exactly, above that 64 bins for each
+//! power of two, so that a bin's middle is at most 1/128 (0.79 %) away from any of its values. The published sketches
+//! with a relative error (DDSketch: Masson, Rim, Lee, VLDB 2019) bin by a logarithm of a float; bits give the same
+//! guarantee and the same bins on every machine. Merging adds counts, so that it does not matter in which order.
+//! Not here: whose times they are (`batch`), what is learned from them (`learn`).
+
+use crate::codec::{Pack, Unpack};
+
+/// Bins of each power of two.
+const BINS_PER_OCTAVE: u64 = 64;
+/// Longest value told apart: 2^42 milliseconds, 139 years.
+const VALUE_MS_MAX: u64 = (1 << 42) - 1;
+/// Most bins a sketch can have: 64 exact ones and 64 for each of the 36 powers of two up to [`VALUE_MS_MAX`].
+pub const BINS_MAX: usize = 64 + 64 * 36;
+
+/// Counts by bin, bins ascending.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sketch {
+    bins: Vec<(u16, u64)>,
+}
+
+/// The bin of a value.
+fn bin(value_ms: u64) -> u16 {
+    let value = value_ms.min(VALUE_MS_MAX);
+    let bin = match value.checked_ilog2() {
+        Some(power) if power >= 6 => {
+            let octave = u64::from(power) - 6;
+            // The bits below the highest: 64..128 after the shift, so 0..64 within the octave.
+            BINS_PER_OCTAVE * octave + (value >> octave)
+        }
+        _ => value,
+    };
+    u16::try_from(bin).unwrap_or(u16::MAX)
+}
+
+/// The middle of a bin.
+fn middle(bin: u16) -> u64 {
+    let bin = u64::from(bin);
+    if bin < 2 * BINS_PER_OCTAVE {
+        return bin;
+    }
+    let octave = bin / BINS_PER_OCTAVE - 1;
+    let low = (bin % BINS_PER_OCTAVE + BINS_PER_OCTAVE) << octave;
+    low + ((1u64 << octave) >> 1)
+}
+
+impl Sketch {
+    /// Counts a value of milliseconds.
+    pub fn add(&mut self, value_ms: u64) {
+        self.add_bin(bin(value_ms), 1);
+    }
+
+    fn add_bin(&mut self, bin: u16, count: u64) {
+        match self.bins.binary_search_by_key(&bin, |(bin, _)| *bin) {
+            Ok(at) => {
+                if let Some((_, counted)) = self.bins.get_mut(at) {
+                    *counted = counted.saturating_add(count);
+                }
+            }
+            Err(at) => self.bins.insert(at, (bin, count)),
+        }
+    }
+
+    /// Counts all values of another sketch too.
+    pub fn merge(&mut self, other: &Self) {
+        for (bin, count) in &other.bins {
+            self.add_bin(*bin, *count);
+        }
+    }
+
+    /// How many values it has counted.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.bins.iter().fold(0, |sum: u64, (_, count)| sum.saturating_add(*count))
+    }
+
+    /// The value in milliseconds below or at which `percent` of the values are, within 1 %; none without values.
+    ///
+    /// It is the value of rank ⌈percent · count / 100⌉, at least the first.
+    #[must_use]
+    pub fn quantile(&self, percent: u64) -> Option<u64> {
+        let rank = u128::from(self.count()) * u128::from(percent.min(100));
+        let rank = rank.div_ceil(100).max(1);
+        let mut seen = 0u128;
+        self.bins.iter().find_map(|(bin, count)| {
+            seen += u128::from(*count);
+            (seen >= rank).then(|| middle(*bin))
+        })
+    }
+
+    /// Its stored form: for each bin the distance from the last one and the count.
+    #[must_use]
+    pub fn to_bytes(&self) -> Box<[u8]> {
+        let mut pack = Pack::default();
+        let mut last = 0;
+        for (bin, count) in &self.bins {
+            pack.unsigned(u64::from(*bin) - last);
+            pack.unsigned(*count);
+            last = u64::from(*bin);
+        }
+        pack.finish()
+    }
+
+    /// Reads a stored form; none where it is none.
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut unpack = Unpack::new(bytes);
+        let mut sketch = Self::default();
+        let mut last = 0u64;
+        while !unpack.is_empty() {
+            last = last.checked_add(unpack.unsigned()?)?;
+            let count = unpack.unsigned()?;
+            sketch.add_bin(u16::try_from(last).ok()?, count);
+        }
+        Some(sketch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sketch(values: &[u64]) -> Sketch {
+        let mut sketch = Sketch::default();
+        values.iter().for_each(|value| sketch.add(*value));
+        sketch
+    }
+
+    #[test]
+    fn bins_follow_each_other_without_gap_and_are_bounded() {
+        let mut last = None;
+        for value in (0..200_000).chain((18..42).flat_map(|p| [(1u64 << p) - 1, 1 << p])) {
+            let bin = bin(value);
+            assert!(last.is_none_or(|last| bin >= last), "{value}");
+            last = Some(bin);
+        }
+        for value in 0..200_000u64 {
+            assert!(bin(value + 1) - bin(value) <= 1, "{value}");
+        }
+        assert_eq!(usize::from(bin(u64::MAX)) + 1, BINS_MAX);
+    }
+
+    #[test]
+    fn an_empty_sketch_has_no_quantile() {
+        assert_eq!(Sketch::default().quantile(50), None);
+        assert_eq!(sketch(&[7]).quantile(0), Some(7));
+    }
+
+    proptest! {
+        #[test]
+        fn a_quantile_is_within_one_percent_of_the_exact_one(
+            mut values in proptest::collection::vec(prop_oneof![0u64..1_000, 0u64..100_000_000, 0u64..VALUE_MS_MAX], 1..300),
+            percent in 1u64..=100,
+        ) {
+            let found = sketch(&values).quantile(percent).unwrap();
+            values.sort_unstable();
+            let rank = (values.len() * usize::try_from(percent).unwrap()).div_ceil(100).max(1);
+            let exact = values[rank - 1];
+            prop_assert!(found.abs_diff(exact) * 100 <= exact, "found {found}, exact {exact}");
+        }
+
+        #[test]
+        fn merging_is_adding_all_values_in_any_order(
+            a in proptest::collection::vec(0u64..1_000_000, 0..100),
+            b in proptest::collection::vec(0u64..1_000_000, 0..100),
+        ) {
+            let whole = sketch(&[a.clone(), b.clone()].concat());
+            let mut merged = sketch(&b);
+            merged.merge(&sketch(&a));
+            prop_assert_eq!(&merged, &whole);
+            prop_assert_eq!(Sketch::from_bytes(&whole.to_bytes()).unwrap(), whole);
+        }
+    }
+}

@@ -1,0 +1,406 @@
+//! An invoice as it stands, and how an event moves it: pure, and for any event whatever it says.
+//!
+//! Place in the way of an event: the middle of `project`. Order is by position (`INVOICE-2`): an event whose time is
+//! before the invoice's latest is marked and fills in its stage's time, and moves the invoice nowhere. Closing is
+//! kept until an event says `reopened`.
+//! Not here: what an event says (`event`), the stored form (`codec`), rows (`batch`).
+
+use serde::Serialize;
+use waag_model::money::Currency;
+
+use crate::config::Config;
+use crate::event::{Action, Reading, STAGES, Stage};
+use crate::learn::Cohorts;
+use crate::names::{Name, Names};
+use crate::when::HOUR_NS;
+
+/// How an invoice stands in its stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Condition {
+    /// In the stage.
+    #[default]
+    InProgress,
+    /// The stage is done; the next one has not begun.
+    Waiting,
+    /// Something went wrong.
+    Failed,
+    /// Held back.
+    Blocked,
+    /// Paid: closed.
+    Paid,
+    /// Rejected, cancelled or withdrawn: closed.
+    Rejected,
+}
+
+/// All conditions, by the number that states store: never reordered.
+pub(crate) const CONDITIONS: [Condition; 6] = [
+    Condition::InProgress,
+    Condition::Waiting,
+    Condition::Failed,
+    Condition::Blocked,
+    Condition::Paid,
+    Condition::Rejected,
+];
+
+impl Condition {
+    /// Whether nothing more is expected.
+    #[must_use]
+    pub fn is_closed(self) -> bool {
+        matches!(self, Self::Paid | Self::Rejected)
+    }
+}
+
+/// Bits of [`Invoice::flags`].
+pub(crate) mod flag {
+    /// The vendor's invoice has come.
+    pub(crate) const RECEIVED: u16 = 1;
+    /// Its payment is approved.
+    pub(crate) const APPROVED: u16 = 2;
+    /// Something went wrong at some time, or it was held back.
+    pub(crate) const EXCEPTION: u16 = 4;
+    /// A person acted on it.
+    pub(crate) const MANUAL: u16 = 8;
+    /// Some event said whether a person acted.
+    pub(crate) const TOUCH_KNOWN: u16 = 16;
+    /// It was paid once and counted.
+    pub(crate) const PAID_COUNTED: u16 = 32;
+    /// Its data were compared with other invoices by reference.
+    pub(crate) const PRINTED_REFERENCE: u16 = 64;
+    /// Its data were compared with other invoices by date.
+    pub(crate) const PRINTED_DATE: u16 = 128;
+    /// It may be a duplicate of an earlier invoice.
+    pub(crate) const DUPLICATE: u16 = 256;
+}
+
+/// Bits of [`Item::marks`].
+pub(crate) mod mark {
+    /// Its time is before the invoice's latest time.
+    pub(crate) const OUT_OF_ORDER: u8 = 1;
+    /// It was accepted long after its time.
+    pub(crate) const LATE: u8 = 2;
+    /// An earlier event says the same.
+    pub(crate) const REPEATED: u8 = 4;
+    /// It came after the close.
+    pub(crate) const AFTER_CLOSE: u8 = 8;
+    /// Its time is the time of acceptance, for want of a usable one.
+    pub(crate) const TIME_ASSUMED: u8 = 16;
+    /// It is in the list of odd events.
+    pub(crate) const ODD: u8 = 32;
+    /// It brought the invoice back to a stage.
+    pub(crate) const RETURN: u8 = 64;
+
+    /// The marks' names, by bit.
+    pub(crate) const NAMES: [&str; 7] =
+        ["out_of_order", "late", "repeated", "after_close", "time_assumed", "odd", "return"];
+}
+
+/// The last visit to a stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) entered: Option<i64>,
+    pub(crate) left: Option<i64>,
+    pub(crate) visits: u32,
+    /// Whether `entered` is a time that an event told.
+    pub(crate) timed: bool,
+}
+
+/// One event in an invoice's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    pub(crate) position: u64,
+    pub(crate) stage: Option<Stage>,
+    pub(crate) action: Action,
+    pub(crate) marks: u8,
+    pub(crate) at: i64,
+}
+
+/// An invoice as it stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Invoice {
+    pub(crate) stage: Stage,
+    pub(crate) condition: Condition,
+    pub(crate) flags: u16,
+    pub(crate) spans: [Span; 4],
+    pub(crate) latest: Option<i64>,
+    pub(crate) received: Option<i64>,
+    pub(crate) approved: Option<i64>,
+    pub(crate) closed: Option<i64>,
+    pub(crate) amount: Option<i64>,
+    pub(crate) currency: Option<Currency>,
+    pub(crate) due: Option<i32>,
+    pub(crate) vendor: Name,
+    pub(crate) vendor_class: Name,
+    pub(crate) region: Name,
+    pub(crate) loops: u32,
+    pub(crate) events: u64,
+    /// Hours since 1970; none when closed, or without a service level.
+    pub(crate) deadline: Option<i64>,
+    /// The history since the last chunk of it went to a row of its own.
+    pub(crate) history: Vec<Item>,
+    /// Chunks of the history in rows of their own.
+    pub(crate) chunks: u32,
+}
+
+/// What deadlines rest on.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules<'a> {
+    pub(crate) config: &'a Config,
+    pub(crate) cohorts: &'a Cohorts,
+}
+
+/// What an event did, for the figures.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Outcome {
+    pub(crate) marks: u8,
+    pub(crate) entered: bool,
+    pub(crate) failed: bool,
+    pub(crate) received: bool,
+    pub(crate) approved: bool,
+    pub(crate) paid: bool,
+    /// A stage that was left, and nanoseconds in it.
+    pub(crate) sample: Option<(Stage, i64)>,
+}
+
+impl Invoice {
+    pub(crate) fn has(&self, flags: u16) -> bool {
+        self.flags & flags == flags
+    }
+
+    pub(crate) fn span(&self, stage: Stage) -> Span {
+        self.spans.get(usize::from(stage.number())).copied().unwrap_or_default()
+    }
+
+    fn span_mut(&mut self, stage: Stage) -> &mut Span {
+        let [ingestion, reconciliation, authorization, posting] = &mut self.spans;
+        match stage {
+            Stage::Ingestion => ingestion,
+            Stage::Reconciliation => reconciliation,
+            Stage::Authorization => authorization,
+            Stage::Posting => posting,
+        }
+    }
+
+    /// Takes the next event in the order of positions.
+    pub(crate) fn evolve(&mut self, event: &Reading<'_>, names: &mut Names, rules: Rules<'_>) -> Outcome {
+        let mut outcome = Outcome::default();
+        let disordered = event.timed && self.latest.is_some_and(|latest| event.at < latest);
+        let late_ns = i64::from(rules.config.late_hours).saturating_mul(HOUR_NS);
+        let mark = |is: bool, bit: u8| if is { bit } else { 0 };
+        outcome.marks = mark(disordered, mark::OUT_OF_ORDER)
+            | mark(event.timed && event.accepted.saturating_sub(event.at) > late_ns, mark::LATE)
+            | mark(self.said_before(event), mark::REPEATED)
+            | mark(!event.timed, mark::TIME_ASSUMED)
+            | mark(event.odd != 0, mark::ODD);
+        self.merge(event, names, disordered);
+        if let Some(stage) = event.stage {
+            self.note(event, &mut outcome);
+            self.step(stage, event, disordered, &mut outcome);
+            if !disordered {
+                self.deadline = rules.deadline(self, names);
+            }
+        }
+        if event.timed {
+            self.latest = self.latest.max(Some(event.at));
+        }
+        self.events = self.events.saturating_add(1);
+        self.history.push(Item {
+            position: event.position,
+            stage: event.stage,
+            action: event.action,
+            marks: outcome.marks,
+            at: event.at,
+        });
+        outcome
+    }
+
+    /// Whether the history at hand has an event of the same stage, action and time.
+    fn said_before(&self, event: &Reading<'_>) -> bool {
+        let same = |item: &Item| {
+            item.at == event.at && item.stage == event.stage && item.action == event.action
+        };
+        event.timed && self.history.iter().any(same)
+    }
+
+    /// Takes what the event tells of the invoice: the newest word counts, an older one only where there was none.
+    fn merge(&mut self, event: &Reading<'_>, names: &mut Names, disordered: bool) {
+        fn put<T>(old: &mut Option<T>, new: Option<T>, disordered: bool) {
+            if new.is_some() && (!disordered || old.is_none()) {
+                *old = new;
+            }
+        }
+        put(&mut self.amount, event.amount, disordered);
+        put(&mut self.currency, event.currency, disordered);
+        put(&mut self.due, event.due, disordered);
+        let mut name = |old: &mut Name, new: &str| {
+            if !new.is_empty() && (!disordered || old.is_none()) && names.text(*old) != new {
+                *old = names.of(new);
+            }
+        };
+        name(&mut self.vendor, event.vendor);
+        name(&mut self.vendor_class, event.vendor_class);
+        name(&mut self.region, event.region);
+        match event.manual {
+            Some(true) => self.flags |= flag::TOUCH_KNOWN | flag::MANUAL,
+            Some(false) => self.flags |= flag::TOUCH_KNOWN,
+            None => {}
+        }
+    }
+
+    /// What holds whenever it was said: received, approved, went wrong.
+    fn note(&mut self, event: &Reading<'_>, outcome: &mut Outcome) {
+        outcome.failed = event.exception || matches!(event.action, Action::Fail | Action::Block);
+        if outcome.failed {
+            self.flags |= flag::EXCEPTION;
+        }
+        if event.action == Action::Receive && !self.has(flag::RECEIVED) {
+            self.flags |= flag::RECEIVED;
+            self.received = Some(event.at);
+            outcome.received = true;
+        }
+        if event.action == Action::Approve {
+            self.approve(event.at, outcome);
+        }
+    }
+
+    fn approve(&mut self, at: i64, outcome: &mut Outcome) {
+        if !self.has(flag::APPROVED) {
+            self.flags |= flag::APPROVED;
+            self.approved = Some(at);
+            outcome.approved = true;
+        }
+    }
+
+    fn step(&mut self, stage: Stage, event: &Reading<'_>, disordered: bool, outcome: &mut Outcome) {
+        let closes = matches!(event.action, Action::Pay | Action::Reject);
+        if self.condition.is_closed() {
+            if event.action != Action::Reopen {
+                outcome.marks |= mark::AFTER_CLOSE;
+                self.fill(stage, event);
+                return;
+            }
+            self.closed = None;
+        } else if disordered && !closes {
+            self.fill(stage, event);
+            return;
+        }
+        let already_there = self.span(stage).entered.is_some() && self.stage == stage;
+        self.enter(stage, event, outcome);
+        match event.action {
+            Action::Enter | Action::Receive | Action::Release | Action::Reopen => {
+                self.condition = Condition::InProgress;
+            }
+            Action::Fail => self.condition = Condition::Failed,
+            Action::Block => self.condition = Condition::Blocked,
+            Action::Leave | Action::Approve => {
+                self.leave(event, already_there, outcome);
+                self.condition = Condition::Waiting;
+            }
+            Action::Pay | Action::Reject => {
+                self.leave(event, already_there, outcome);
+                self.closed = Some(event.at);
+                let paid = event.action == Action::Pay;
+                self.condition = if paid { Condition::Paid } else { Condition::Rejected };
+                outcome.paid = paid && !self.has(flag::PAID_COUNTED);
+                if outcome.paid {
+                    self.flags |= flag::PAID_COUNTED;
+                }
+            }
+        }
+    }
+
+    /// A stage's time from an event that moves nothing.
+    fn fill(&mut self, stage: Stage, event: &Reading<'_>) {
+        let span = self.span_mut(stage);
+        if span.visits == 0 {
+            *span = Span { entered: Some(event.at), left: None, visits: 1, timed: event.timed };
+        } else if span.visits == 1 && span.timed && event.timed {
+            span.entered = span.entered.map(|entered| entered.min(event.at));
+        }
+    }
+
+    /// Brings the invoice into a stage, out of the one it is in.
+    fn enter(&mut self, stage: Stage, event: &Reading<'_>, outcome: &mut Outcome) {
+        let began = self.spans.iter().any(|span| span.visits > 0);
+        let here = self.span(stage);
+        let finished = here.left.is_some();
+        if began && self.stage == stage && here.visits > 0 {
+            // A second word that a stage is done does not begin it again.
+            let done_again = matches!(event.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
+            if !finished || done_again {
+                return;
+            }
+        } else if began && self.span(self.stage).left.is_none() {
+            self.leave(event, true, outcome);
+        }
+        if here.visits > 0 {
+            self.loops = self.loops.saturating_add(1);
+            outcome.marks |= mark::RETURN;
+        }
+        let visits = here.visits.saturating_add(1);
+        *self.span_mut(stage) = Span { entered: Some(event.at), left: None, visits, timed: event.timed };
+        self.stage = stage;
+        outcome.entered = true;
+        // Whoever posts an invoice takes it for approved.
+        if stage == Stage::Posting && event.action != Action::Reject {
+            self.approve(event.at, outcome);
+        }
+    }
+
+    /// Ends the visit to the stage the invoice is in; a stage that began and ended with one event gives no sample.
+    fn leave(&mut self, event: &Reading<'_>, measured: bool, outcome: &mut Outcome) {
+        let stage = self.stage;
+        let span = self.span_mut(stage);
+        if span.left.is_some() {
+            return;
+        }
+        span.left = Some(event.at);
+        let took = span.entered.and_then(|entered| event.at.checked_sub(entered));
+        // Times told and times assumed are two clocks.
+        if let Some(took) = took.filter(|took| *took >= 0 && measured && span.timed == event.timed) {
+            outcome.sample = Some((stage, took));
+        }
+    }
+}
+
+impl Rules<'_> {
+    /// The hour after which the invoice is stuck: the earlier of its service level and what its cohort learned, rounded
+    /// up to the hour, or the end of the due date for an approved one's payment.
+    fn deadline(&self, invoice: &Invoice, names: &Names) -> Option<i64> {
+        if invoice.condition.is_closed() {
+            return None;
+        }
+        let span = invoice.span(invoice.stage);
+        let (stage, from) = match span.left {
+            Some(left) => (invoice.stage.next(), left),
+            None => (invoice.stage, span.entered?),
+        };
+        if let Some(due) = invoice.due.filter(|_| self.config.payment_by_due_date && stage == Stage::Posting) {
+            return Some((i64::from(due) + 1) * 24);
+        }
+        let currency = invoice.currency.as_ref().map_or("", Currency::code);
+        let class = names.text(invoice.vendor_class);
+        let level = self.config.hours(stage, class, currency, invoice.amount);
+        let level = level.map(|hours| i64::from(hours).saturating_mul(HOUR_NS));
+        let allowed = match (level, self.cohorts.p95(stage, invoice.vendor_class)) {
+            (Some(level), Some(learned)) => level.min(learned),
+            (Some(only), None) | (None, Some(only)) => only,
+            (None, None) => return None,
+        };
+        let end = from.saturating_add(allowed);
+        Some(end.div_euclid(HOUR_NS) + i64::from(end.rem_euclid(HOUR_NS) > 0))
+    }
+}
+
+/// The names of marks.
+pub(crate) fn mark_names(marks: u8) -> Vec<&'static str> {
+    let bits = mark::NAMES.iter().enumerate();
+    bits.filter(|(bit, _)| marks.checked_shr(u32::try_from(*bit).unwrap_or(0)).unwrap_or(0) & 1 == 1)
+        .map(|(_, name)| *name)
+        .collect()
+}
+
+/// All stages with their spans.
+pub(crate) fn spans(invoice: &Invoice) -> impl Iterator<Item = (Stage, Span)> + '_ {
+    STAGES.into_iter().map(|stage| (stage, invoice.span(stage)))
+}

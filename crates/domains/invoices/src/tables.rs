@@ -1,0 +1,211 @@
+//! The tables of the invoice view. What each is for, and what each column means, is in `docs/reference/invoices.md`.
+//!
+//! The hot table is `invoice`: one row, one index, everything that is not searched for packed into `state`. All other
+//! tables are aggregates, or lists of what is rare. A sum of money is two columns, units of 10^18 and the rest, so that
+//! it is exact whatever is added.
+//! Not here: what writes the rows (`batch`, `learn`), what reads them (`queries`, `lists`, `figures`).
+
+use waag_domain::project::{Column, Index, Kind, Table};
+
+const fn integer(name: &'static str) -> Column {
+    Column { name, kind: Kind::Integer, nullable: false }
+}
+
+const fn text(name: &'static str) -> Column {
+    Column { name, kind: Kind::Text, nullable: false }
+}
+
+const fn bytes(name: &'static str) -> Column {
+    Column { name, kind: Kind::Bytes, nullable: false }
+}
+
+const fn maybe(column: Column) -> Column {
+    Column { nullable: true, ..column }
+}
+
+const fn table(name: &'static str, columns: &'static [Column], key: usize) -> Table {
+    Table { name, columns, key, indexes: &[] }
+}
+
+/// Open invoices by class and deadline: closed ones have no class.
+pub const BY_DEADLINE: Index = Index { name: "by_deadline", columns: &[1, 2], present: Some(1) };
+
+/// Every invoice, as it stands.
+pub static INVOICE: Table = Table {
+    name: "invoice",
+    columns: &[text("id"), maybe(integer("class")), integer("deadline_hour"), bytes("state")],
+    key: 1,
+    indexes: &[BY_DEADLINE],
+};
+
+/// Histories beyond what an invoice's row holds.
+pub static HISTORY: Table = table("history", &[text("invoice"), integer("chunk"), bytes("items")], 2);
+
+/// The number of each stage × region × currency; an empty text where it was not told.
+pub static SEGMENT: Table =
+    table("segment", &[integer("segment"), integer("stage"), text("region"), text("currency")], 1);
+
+/// Open invoices of a class.
+pub static OPEN: Table =
+    table("open", &[integer("class"), integer("invoices"), integer("value_e18"), integer("value")], 1);
+
+/// Open invoices of a class by deadline: by hour, day and 32 days, so that those past any hour are a small scan.
+pub static DUE: Table = table(
+    "due",
+    &[
+        integer("level"),
+        integer("bucket"),
+        integer("class"),
+        integer("invoices"),
+        integer("value_e18"),
+        integer("value"),
+    ],
+    3,
+);
+
+/// Events of a minute.
+pub static MINUTE: Table = table(
+    "figures_minute",
+    &[
+        integer("minute"),
+        integer("segment"),
+        integer("events"),
+        integer("entered"),
+        integer("failed"),
+        integer("value_e18"),
+        integer("value"),
+    ],
+    2,
+);
+
+/// Events of an hour: of all vendors (an empty text) and of each.
+pub static HOUR: Table = table(
+    "figures_hour",
+    &[
+        text("vendor"),
+        integer("hour"),
+        integer("segment"),
+        integer("events"),
+        integer("entered"),
+        integer("failed"),
+        integer("value_e18"),
+        integer("value"),
+    ],
+    3,
+);
+
+/// Events of a day: of all vendors (an empty text) and of each.
+pub static DAY: Table = table(
+    "figures_day",
+    &[
+        text("vendor"),
+        integer("day"),
+        integer("segment"),
+        integer("events"),
+        integer("entered"),
+        integer("failed"),
+        integer("value_e18"),
+        integer("value"),
+    ],
+    3,
+);
+
+/// Times in a stage that ended on a day of commit time.
+pub static LATENCY: Table = table(
+    "latency",
+    &[integer("day"), integer("stage"), text("region"), text("vendor_class"), bytes("sketch")],
+    4,
+);
+
+/// What was learned of a cohort at the last day boundary.
+pub static COHORT: Table = table(
+    "cohort",
+    &[
+        integer("stage"),
+        text("vendor_class"),
+        integer("samples"),
+        integer("p50_ms"),
+        integer("p95_ms"),
+        integer("learned_day"),
+    ],
+    2,
+);
+
+/// Open invoices with an amount by due date; [`DAY_NONE`] for those without one.
+pub static CASH: Table = table(
+    "cash",
+    &[integer("due_day"), text("currency"), integer("invoices"), integer("value_e18"), integer("value")],
+    2,
+);
+
+/// Vendors by currency.
+pub static VENDOR: Table = table(
+    "vendor",
+    &[
+        text("vendor"),
+        text("currency"),
+        integer("invoices"),
+        integer("open"),
+        integer("open_value_e18"),
+        integer("open_value"),
+        integer("total_value_e18"),
+        integer("total_value"),
+    ],
+    2,
+);
+
+/// Odd events.
+pub static ODD: Table =
+    table("odd", &[integer("position"), integer("reasons"), maybe(text("invoice")), text("type")], 1);
+
+/// Invoices that returned to a stage, those with most returns first.
+pub static LOOPS: Table = table("loops", &[integer("rank"), text("invoice")], 2);
+
+/// Invoices that say the same as an earlier one.
+pub static DUPLICATE: Table =
+    table("duplicate", &[integer("position"), text("invoice"), text("earlier"), text("alike")], 1);
+
+/// What invoices say, by date, for finding duplicates.
+pub static PRINT: Table = table("print", &[integer("day"), integer("print"), text("invoice")], 2);
+
+/// What the key figures are made of, by day of event time and currency.
+pub static KEY_FIGURES: Table = table(
+    "key_figures_day",
+    &[
+        integer("day"),
+        text("currency"),
+        integer("received"),
+        integer("paid"),
+        integer("due_known"),
+        integer("on_time"),
+        integer("touch_known"),
+        integer("touchless"),
+        integer("excepted"),
+        integer("reworked"),
+        integer("duplicates"),
+        integer("approved_timed"),
+        integer("paid_timed"),
+        integer("approval_s_e18"),
+        integer("approval_s"),
+        integer("payment_s_e18"),
+        integer("payment_s"),
+        integer("received_value_e18"),
+        integer("received_value"),
+    ],
+    2,
+);
+
+/// Counters by name.
+pub static COUNTER: Table = table("counter", &[text("name"), integer("value")], 1);
+
+/// The day of commit time that the view has come to.
+pub static MARKER: Table = table("marker", &[text("name"), integer("value")], 1);
+
+/// The day of an invoice without a due date, and the deadline hour of one without a deadline.
+pub const DAY_NONE: i64 = 99_999_999;
+
+/// All tables.
+pub static TABLES: [Table; 19] = [
+    INVOICE, HISTORY, SEGMENT, OPEN, DUE, MINUTE, HOUR, DAY, LATENCY, COHORT, CASH, VENDOR, ODD, LOOPS, DUPLICATE,
+    PRINT, KEY_FIGURES, COUNTER, MARKER,
+];

@@ -1,0 +1,309 @@
+//! The end of a chunk: every row that changed, written once, in the order of its key.
+//!
+//! Place in the way of an event: the last step of `project`, within the transaction that moves the view's cursor.
+//! Not here: what changed (`batch`).
+
+use std::collections::HashMap;
+
+use waag_domain::project::{Cell, Row, Rows, RowsError};
+use waag_model::money::Currency;
+use waag_model::time::UtcNanos;
+
+use crate::batch::{Batch, Figures, Share, code, kpi};
+use crate::codec;
+use crate::event::{ODDITIES, Oddity};
+use crate::names::{Name, Names};
+use crate::sketch::Sketch;
+use crate::state::{Condition, flag};
+use crate::tables::{
+    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY, LOOPS, MINUTE, ODD,
+    OPEN, PRINT, VENDOR,
+};
+use crate::tally::{Change, Tally};
+
+/// Hours of the buckets of each level of [`DUE`].
+pub(crate) const LEVEL_HOURS: [i64; 3] = [1, 24, 24 * 32];
+
+impl Batch<'_> {
+    pub(crate) fn finish(mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        self.duplicates(rows)?;
+        self.odd(rows)?;
+        self.shares(rows)?;
+        self.invoices(rows)?;
+        let floors = self.floors();
+        write_figures(&self.figures, floors, &self.names, rows)?;
+        write_latency(self.latency, self.day, &self.names, rows)?;
+        self.key_figures.write(&KEY_FIGURES, rows, |(day, currency)| {
+            vec![day.into(), code(currency.as_ref())]
+        })?;
+        self.counters.write(&COUNTER, rows, |name| vec![name.into()])?;
+        self.segments.write(rows)
+    }
+
+    /// Compares what invoices say with what others said before, in the order of positions.
+    fn duplicates(&mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let mut keys: Vec<(i64, i64)> = self.prints.iter().map(|print| (print.day, print.print)).collect();
+        keys.sort_unstable();
+        keys.dedup();
+        if keys.is_empty() {
+            return Ok(());
+        }
+        let asked: Vec<Row> = keys.iter().map(|(day, print)| vec![(*day).into(), (*print).into()]).collect();
+        let mut owners: HashMap<(i64, i64), Box<str>> = HashMap::new();
+        for (key, row) in keys.iter().zip(rows.get(&PRINT, &asked)?) {
+            if let Some(Cell::Text(owner)) = row.and_then(|row| row.into_iter().nth(2)) {
+                owners.insert(*key, owner);
+            }
+        }
+        let (mut fresh, mut found): (Vec<Row>, Vec<Row>) = (Vec::new(), Vec::new());
+        for print in std::mem::take(&mut self.prints) {
+            let Some(slot) = self.slots.get_mut(print.slot) else { continue };
+            let Some(owner) = owners.get(&(print.day, print.print)) else {
+                owners.insert((print.day, print.print), slot.id.into());
+                fresh.push(vec![print.day.into(), print.print.into(), slot.id.into()]);
+                continue;
+            };
+            if **owner == *slot.id || slot.invoice.has(flag::DUPLICATE) {
+                continue;
+            }
+            slot.invoice.flags |= flag::DUPLICATE;
+            found.push(vec![
+                position(print.position),
+                slot.id.into(),
+                Cell::Text(owner.clone()),
+                print.alike.into(),
+            ]);
+            let mut change = Change { counts: [0; kpi::COUNTS], sums: [0; kpi::SUMS] };
+            if let Some(count) = change.counts.get_mut(kpi::DUPLICATES) {
+                *count = 1;
+            }
+            let day = i64::from(UtcNanos(print.at).day().0);
+            self.key_figures.add((day, slot.invoice.currency), change);
+            self.count("duplicates", true);
+        }
+        fresh.sort_unstable();
+        put(&PRINT, fresh, rows)?;
+        put(&DUPLICATE, found, rows)
+    }
+
+    /// Counts odd events by reason and lists them up to the limit.
+    fn odd(&mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        if self.odd.is_empty() {
+            return Ok(());
+        }
+        let keys: Vec<Row> = ODDITIES.iter().map(|reason| vec![odd_counter(*reason)]).collect();
+        let mut counts: Vec<i64> = rows
+            .get(&COUNTER, &keys)?
+            .into_iter()
+            .map(|row| row.and_then(|row| row.get(1).and_then(Cell::integer)).unwrap_or(0))
+            .collect();
+        let limit = i64::try_from(self.config.odd_rows_max).unwrap_or(i64::MAX);
+        let (mut tally, mut listed) = (Tally::<Oddity, 1, 0>::new(), Vec::new());
+        for odd in &self.odd {
+            let mut list = false;
+            for (reason, count) in ODDITIES.into_iter().zip(&mut counts) {
+                if odd.reasons & reason.bit() != 0 {
+                    list |= *count < limit;
+                    *count = count.saturating_add(1);
+                    tally.add(reason, Change { counts: [1], sums: [] });
+                }
+            }
+            if list {
+                let reasons = Cell::Integer(i64::from(odd.reasons));
+                listed.push(vec![position(odd.position), reasons, odd.invoice.into(), odd.kind.into()]);
+            }
+        }
+        // The mark of an invoice's events is counted as `odd` already; those of no invoice are added here.
+        let without = self.odd.iter().filter(|odd| odd.invoice.is_none()).count();
+        self.counters.add("odd", Change { counts: [i64::try_from(without).unwrap_or(0)], sums: [] });
+        tally.write(&COUNTER, rows, |reason| vec![odd_counter(reason)])?;
+        put(&ODD, listed, rows)
+    }
+
+    /// What the touched invoices add to counters and lists, less what they added before.
+    fn shares(&mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let mut sums = Shares::default();
+        let (mut gone, mut listed) = (Vec::new(), Vec::new());
+        for slot in &self.slots {
+            let after = Share::of(&slot.invoice, slot.class());
+            if slot.before == Some(after) {
+                continue;
+            }
+            let rank = |share: &Share| {
+                let loops = i64::from(share.loops);
+                (share.loops > 0 && share.loops >= self.config.loops_min).then_some(-loops)
+            };
+            let (old, new) = (slot.before.as_ref().and_then(rank), rank(&after));
+            if old != new {
+                gone.extend(old.map(|rank| vec![rank.into(), slot.id.into()]));
+                listed.extend(new.map(|rank| vec![rank.into(), slot.id.into()]));
+                if old.is_none() {
+                    self.counters.add("loops", Change { counts: [1], sums: [] });
+                }
+            }
+            if let Some(before) = &slot.before {
+                sums.add(before, -1);
+            } else {
+                self.counters.add("invoices", Change { counts: [1], sums: [] });
+            }
+            sums.add(&after, 1);
+            let worth = |share: Option<&Share>, condition| {
+                i64::from(share.is_some_and(|share| share.condition == condition))
+            };
+            for (condition, name) in [(Condition::Paid, "cleared"), (Condition::Rejected, "rejected")] {
+                let change = worth(Some(&after), condition) - worth(slot.before.as_ref(), condition);
+                self.counters.add(name, Change { counts: [change], sums: [] });
+            }
+        }
+        if !gone.is_empty() {
+            gone.sort_unstable();
+            rows.delete(&LOOPS, &gone)?;
+        }
+        listed.sort_unstable();
+        put(&LOOPS, listed, rows)?;
+        sums.write(&self.names, rows)
+    }
+
+    /// The invoices themselves, and full chunks of their histories.
+    fn invoices(&mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let (mut invoices, mut chunks) = (Vec::with_capacity(self.slots.len()), Vec::new());
+        for slot in &self.slots {
+            let state = Cell::Bytes(codec::pack(&slot.invoice, &self.names));
+            let deadline = slot.invoice.deadline.unwrap_or(DAY_NONE);
+            invoices.push(vec![slot.id.into(), slot.class().into(), deadline.into(), state]);
+            for (chunk, items) in &slot.full {
+                let items = Cell::Bytes(codec::pack_history(items));
+                chunks.push(vec![slot.id.into(), i64::from(*chunk).into(), items]);
+            }
+        }
+        put(&INVOICE, invoices, rows)?;
+        put(&HISTORY, chunks, rows)
+    }
+}
+
+/// Sums over invoices.
+struct Shares {
+    open: Tally<i64, 1, 1>,
+    due: Tally<(i64, i64, i64), 1, 1>,
+    cash: Tally<(i64, Option<Currency>), 1, 1>,
+    vendors: Tally<(Name, Option<Currency>), 2, 2>,
+}
+
+impl Default for Shares {
+    fn default() -> Self {
+        Self { open: Tally::new(), due: Tally::new(), cash: Tally::new(), vendors: Tally::new() }
+    }
+}
+
+impl Shares {
+    /// Adds an invoice's share, or takes it away.
+    fn add(&mut self, share: &Share, sign: i64) {
+        let amount = share.amount.filter(|_| share.currency.is_some());
+        let value = i128::from(amount.unwrap_or(0)) * i128::from(sign);
+        let change = Change { counts: [sign], sums: [value] };
+        if let Some(class) = share.class {
+            self.open.add(class, change);
+            for (level, hours) in (0..).zip(LEVEL_HOURS) {
+                if let Some(deadline) = share.deadline {
+                    self.due.add((level, deadline.div_euclid(hours), class), change);
+                }
+            }
+            if amount.is_some() {
+                let due = share.due.map_or(DAY_NONE, i64::from);
+                self.cash.add((due, share.currency), change);
+            }
+        }
+        if !share.vendor.is_none() {
+            let open = share.class.is_some();
+            let (count, sum) = if open { (sign, value) } else { (0, 0) };
+            let change = Change { counts: [sign, count], sums: [sum, value] };
+            self.vendors.add((share.vendor, share.currency), change);
+        }
+    }
+
+    fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        self.open.write(&OPEN, rows, |class| vec![class.into()])?;
+        self.due.write(&DUE, rows, |(level, bucket, class)| vec![level.into(), bucket.into(), class.into()])?;
+        self.cash.write(&CASH, rows, |(due, currency)| vec![due.into(), code(currency.as_ref())])?;
+        let vendor = |(vendor, currency): (Name, Option<Currency>)| {
+            vec![names.text(vendor).into(), code(currency.as_ref())]
+        };
+        self.vendors.write(&VENDOR, rows, vendor)
+    }
+}
+
+/// Figures by minute, hour and day, made of those by minute and vendor.
+fn write_figures(
+    figures: &Figures<(i64, Name, i64)>,
+    (minute_floor, hour_floor): (i64, i64),
+    names: &Names,
+    rows: &mut dyn Rows,
+) -> Result<(), RowsError> {
+    let mut minutes = Figures::<(i64, i64)>::new();
+    let mut hours = Figures::<(Name, i64, i64)>::new();
+    let mut days = Figures::<(Name, i64, i64)>::new();
+    let all = Name::default();
+    for (&(minute, vendor, segment), change) in figures.iter() {
+        let (hour, day) = (minute.div_euclid(60), minute.div_euclid(1_440));
+        if minute >= minute_floor {
+            minutes.add((minute, segment), *change);
+        }
+        for vendor in std::iter::once(all).chain((!vendor.is_none()).then_some(vendor)) {
+            if hour >= hour_floor {
+                hours.add((vendor, hour, segment), *change);
+            }
+            days.add((vendor, day, segment), *change);
+        }
+    }
+    let by_vendor = |(vendor, bucket, segment): (Name, i64, i64)| {
+        vec![names.text(vendor).into(), bucket.into(), segment.into()]
+    };
+    minutes.write(&MINUTE, rows, |(minute, segment)| vec![minute.into(), segment.into()])?;
+    hours.write(&HOUR, rows, by_vendor)?;
+    days.write(&DAY, rows, by_vendor)
+}
+
+/// Stage times, merged into those of the day.
+fn write_latency(
+    latency: HashMap<(crate::event::Stage, Name, Name), Sketch>,
+    day: i64,
+    names: &Names,
+    rows: &mut dyn Rows,
+) -> Result<(), RowsError> {
+    let key = |(stage, region, class): (crate::event::Stage, Name, Name)| -> Row {
+        let stage = Cell::Integer(i64::from(stage.number()));
+        vec![day.into(), stage, names.text(region).into(), names.text(class).into()]
+    };
+    let mut sketches: Vec<(Row, Sketch)> = latency.into_iter().map(|(k, sketch)| (key(k), sketch)).collect();
+    sketches.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+    let (keys, mut sketches): (Vec<Row>, Vec<Sketch>) = sketches.into_iter().unzip();
+    let found = if keys.is_empty() { Vec::new() } else { rows.get(&LATENCY, &keys)? };
+    let mut merged = Vec::with_capacity(keys.len());
+    for ((mut key, sketch), old) in keys.into_iter().zip(&mut sketches).zip(found) {
+        let old = old.as_ref().and_then(|row| row.get(LATENCY.key)).and_then(Cell::bytes);
+        if let Some(old) = old.and_then(Sketch::from_bytes) {
+            sketch.merge(&old);
+        }
+        key.push(Cell::Bytes(sketch.to_bytes()));
+        merged.push(key);
+    }
+    put(&LATENCY, merged, rows)
+}
+
+fn put(
+    table: &'static waag_domain::project::Table,
+    fresh: Vec<Row>,
+    rows: &mut dyn Rows,
+) -> Result<(), RowsError> {
+    if fresh.is_empty() { Ok(()) } else { rows.put(table, fresh) }
+}
+
+/// The counter of an odd reason.
+pub(crate) fn odd_counter(reason: Oddity) -> Cell {
+    Cell::Text(format!("odd.{}", reason.name()).into())
+}
+
+/// A position as views hold it; a ledger has fewer than 2^63.
+fn position(position: u64) -> Cell {
+    Cell::Integer(i64::try_from(position).unwrap_or(i64::MAX))
+}

@@ -1,0 +1,256 @@
+//! `POST /v1/events`: CloudEvents in batch, structured and binary mode, and JSON Lines, as sources of events.
+//!
+//! Not here: an event's own form (`edge/cloudevents`), what becomes of it (`intake`).
+//! In binary mode the headers and the body are written as one JSON event and read by the same strict reader, so that one
+//! event has one meaning in every mode.
+//!
+//! Sources: CloudEvents HTTP protocol binding 1.0.2 §3, JSON event format §4.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use hyper::HeaderMap;
+use hyper::header::CONTENT_TYPE;
+use waag_cloudevents::{Items, read_event, read_value};
+
+use crate::fault::{Fault, Kind};
+use crate::intake::{Source, Take};
+use crate::json;
+use crate::receipt::Shape;
+
+/// A guess of an event's bytes, for how many there are in a body.
+const EVENT_BYTES_GUESS: usize = 512;
+const ATTRIBUTE_PREFIX: &str = "ce-";
+
+/// The events of a body, by the mode that the headers name.
+///
+/// # Errors
+/// [`Kind::MediaType`], [`Kind::Header`]; the event's own, in binary mode.
+pub(crate) fn source(headers: &HeaderMap, body: Bytes) -> Result<(Box<dyn Source>, Shape), Fault> {
+    let media = match headers.get(CONTENT_TYPE) {
+        None => "",
+        Some(value) => value.to_str().map_err(|_| Fault::of(Kind::Header("content-type")))?,
+    };
+    let essence = media.split(';').next().unwrap_or_default().trim_ascii();
+    let is = |name: &str| essence.eq_ignore_ascii_case(name);
+    Ok(if is("application/cloudevents-batch+json") {
+        (Box::new(Batch(body)), Shape::Many)
+    } else if is("application/cloudevents+json") {
+        (Box::new(One(body)), Shape::One)
+    } else if ["application/jsonl", "application/x-ndjson", "application/json-lines"].into_iter().any(is) {
+        (Box::new(Lines(body)), Shape::Many)
+    } else if essence.len() >= 23
+        && essence.get(..23).is_some_and(|start| start.eq_ignore_ascii_case("application/cloudevents"))
+    {
+        // Another event format of CloudEvents: Avro, Protobuf.
+        return Err(Fault::of(Kind::MediaType));
+    } else if headers.keys().any(|name| name.as_str().starts_with(ATTRIBUTE_PREFIX)) {
+        (Box::new(One(binary(headers, media, &body)?.into())), Shape::One)
+    } else {
+        return Err(Fault::of(Kind::MediaType));
+    })
+}
+
+/// A JSON array of events.
+struct Batch(Bytes);
+
+impl Source for Batch {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        let mut items = Items::new(&self.0)?;
+        // The array is looked at to its end first: a broken one is refused whole.
+        let mut whole = items.clone();
+        while whole.next_item()?.is_some() {}
+        while let Some(item) = items.next_item()? {
+            if take(read_event(item.bytes).map_err(Fault::from)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn events_hint(&self) -> usize {
+        self.0.len() / EVENT_BYTES_GUESS + 1
+    }
+}
+
+/// One JSON event.
+struct One(Bytes);
+
+impl Source for One {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        let _one = take(read_event(&self.0).map_err(Fault::from));
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn events_hint(&self) -> usize {
+        1
+    }
+}
+
+/// A JSON event a line.
+struct Lines(Bytes);
+
+impl Source for Lines {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        for line in self.0.split(|byte| *byte == b'\n') {
+            if line.iter().all(|byte| matches!(byte, b' ' | b'\t' | b'\r')) {
+                continue;
+            }
+            if take(read_event(line).map_err(Fault::from)).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.0.len()
+    }
+
+    fn events_hint(&self) -> usize {
+        self.0.len() / EVENT_BYTES_GUESS + 1
+    }
+}
+
+/// The JSON event that `ce-` headers and a body are (HTTP binding §3.1).
+fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
+    let mut out = Vec::with_capacity(body.len() + 512);
+    out.push(b'{');
+    for (name, value) in headers {
+        let Some(name) = name.as_str().strip_prefix(ATTRIBUTE_PREFIX) else { continue };
+        json::text(&mut out, name);
+        out.push(b':');
+        let value = value.to_str().map_err(|_| Fault::of(Kind::Header("ce-*")).at(&format!("/{name}")))?;
+        let value = decoded(value).ok_or_else(|| Fault::of(Kind::Header("ce-*")).at(&format!("/{name}")))?;
+        json::text(&mut out, &value);
+        out.push(b',');
+    }
+    if !media.is_empty() {
+        out.extend_from_slice(b"\"datacontenttype\":");
+        json::text(&mut out, media);
+        out.push(b',');
+    }
+    if body.is_empty() {
+        out.pop();
+    } else if is_json(media) {
+        // Read alone first: text that closes the value and goes on would write attributes of its own.
+        read_value(body).map_err(|refusal| {
+            let fault = Fault::from(refusal);
+            let path = format!("/data{}", fault.path);
+            fault.at(&path)
+        })?;
+        out.extend_from_slice(b"\"data\":");
+        out.extend_from_slice(body);
+    } else {
+        out.extend_from_slice(b"\"data_base64\":\"");
+        out.extend_from_slice(STANDARD.encode(body).as_bytes());
+        out.push(b'"');
+    }
+    out.push(b'}');
+    Ok(out)
+}
+
+/// Whether a media type is JSON (JSON format §3.1: `json` as subtype or structured suffix).
+fn is_json(media: &str) -> bool {
+    let essence = media.split(';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    essence.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
+}
+
+/// A header's value as an attribute's (HTTP binding §3.1.3.2): quotes and percent-encoding taken off.
+fn decoded(value: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(value.len());
+    let mut rest = value.as_bytes();
+    let quoted = rest.len() >= 2 && rest.first() == Some(&b'"') && rest.last() == Some(&b'"');
+    if quoted {
+        rest = rest.get(1..rest.len() - 1)?;
+    }
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'\\' if quoted => {
+                let (escaped, after) = rest.split_first()?;
+                bytes.push(*escaped);
+                rest = after;
+            }
+            b'%' => {
+                let (digits, after) = rest.split_at_checked(2)?;
+                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
+                rest = after;
+            }
+            other => bytes.push(*other),
+        }
+    }
+    String::from_utf8(bytes).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
+        let pair = |(name, value): &(&str, &str)| {
+            (name.parse::<HeaderName>().unwrap(), value.parse::<HeaderValue>().unwrap())
+        };
+        pairs.iter().map(pair).collect()
+    }
+
+    fn read(pairs: &[(&str, &str)], body: &'static [u8]) -> Result<String, &'static str> {
+        let (source, _) = source(&headers(pairs), Bytes::from_static(body)).map_err(|fault| fault.kind.code())?;
+        let mut out = Err("none");
+        source
+            .each(&mut |event| {
+                out = event.map_err(|fault| fault.kind.code()).map(|event| {
+                    let mut text = Vec::new();
+                    waag_cloudevents::write_event(&event, &mut text);
+                    String::from_utf8(text).unwrap()
+                });
+                std::ops::ControlFlow::Continue(())
+            })
+            .map_err(|fault| fault.kind.code())?;
+        out
+    }
+
+    const CORE: [(&str, &str); 4] =
+        [("ce-specversion", "1.0"), ("ce-id", "1"), ("ce-source", "/s"), ("ce-type", "t")];
+
+    #[test]
+    fn binary_mode_gives_the_event_that_its_json_would() {
+        let mut pairs = CORE.to_vec();
+        pairs.extend([("content-type", "application/json"), ("ce-subject", "%C3%A9 %22a%22")]);
+        let want = r#"{"specversion":"1.0","id":"1","source":"/s","type":"t","subject":"é \"a\"","datacontenttype":"application/json","data":{"a":1}}"#;
+        assert_eq!(read(&pairs, br#"{"a":1}"#).unwrap(), want);
+        let mut pairs = CORE.to_vec();
+        pairs.push(("content-type", "text/plain"));
+        assert!(read(&pairs, b"hi").unwrap().ends_with(r#""data_base64":"aGk="}"#));
+        assert!(!read(&CORE, b"").unwrap().contains("data"));
+    }
+
+    #[test]
+    fn a_body_cannot_write_attributes() {
+        let mut pairs = CORE.to_vec();
+        pairs.push(("content-type", "application/json"));
+        assert_eq!(read(&pairs, br#"{},"subject":"other""#), Err("E0103"));
+    }
+
+    #[test]
+    fn what_is_no_event_is_refused_by_its_own_code() {
+        assert_eq!(read(&[("content-type", "application/json")], b"{}"), Err("E0906"));
+        assert_eq!(read(&[("content-type", "application/cloudevents+avro"), ("ce-id", "1")], b""), Err("E0906"));
+        assert_eq!(read(&[], b""), Err("E0906"));
+        let mut twice = CORE.to_vec();
+        twice.push(("ce-id", "2"));
+        assert_eq!(read(&twice, b""), Err("E0106"));
+        assert_eq!(read(&[("ce-id", "%zz"), ("ce-type", "t")], b""), Err("E0909"));
+        assert_eq!(read(&CORE[..3], b""), Err("E0110"));
+    }
+}

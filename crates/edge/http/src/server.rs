@@ -1,0 +1,160 @@
+//! Listening, accepting, and the bounds of a connection; ends without cutting an answer off.
+//!
+//! Not here: what a request is answered (`door`).
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpStream;
+use tokio::sync::{Semaphore, watch};
+
+use crate::door::Door;
+use crate::fault::{Fault, Kind};
+
+/// The bounds of connections.
+#[derive(Clone, Copy, Debug)]
+pub struct ServerLimits {
+    /// Most connections at a time; further ones wait in the system's queue.
+    pub connections_max: usize,
+    /// Longest time until a request's head is whole, from the connection's last answer on, in milliseconds.
+    pub head_ms_max: u64,
+    /// Largest request head, in bytes; also what is read at once.
+    pub head_bytes_max: usize,
+    /// Most header fields of a request.
+    pub headers_max: usize,
+    /// Longest wait for connections to end when the server ends, in milliseconds.
+    pub drain_ms_max: u64,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections_max: 1_024,
+            head_ms_max: 30_000,
+            head_bytes_max: 65_536,
+            headers_max: 100,
+            drain_ms_max: 10_000,
+        }
+    }
+}
+
+/// A bound listener.
+#[derive(Debug)]
+pub struct Server {
+    listener: TcpListener,
+    limits: ServerLimits,
+}
+
+impl Server {
+    /// Binds a listener; one beyond loopback needs TLS.
+    ///
+    /// # Errors
+    /// [`Kind::PlainListener`], [`Kind::Listen`].
+    pub fn bind(address: SocketAddr, limits: ServerLimits) -> Result<Self, Fault> {
+        if !address.ip().is_loopback() {
+            return Err(Fault::of(Kind::PlainListener));
+        }
+        let failed = |error: std::io::Error| Fault::of(Kind::Listen(error.to_string()));
+        let listener = TcpListener::bind(address).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        Ok(Self { listener, limits })
+    }
+
+    /// Where it listens.
+    ///
+    /// # Errors
+    /// [`Kind::Listen`].
+    pub fn address(&self) -> Result<SocketAddr, Fault> {
+        self.listener.local_addr().map_err(|error| Fault::of(Kind::Listen(error.to_string())))
+    }
+
+    /// Accepts and answers until `ending` is true or its sender is gone, then lets connections finish their requests.
+    /// To be run inside a tokio runtime with input, output and time.
+    ///
+    /// # Errors
+    /// [`Kind::Listen`] where the runtime cannot take the listener.
+    pub async fn serve(self, door: Arc<Door>, mut ending: watch::Receiver<bool>) -> Result<(), Fault> {
+        let failed = |error: std::io::Error| Fault::of(Kind::Listen(error.to_string()));
+        let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
+        let mail = tokio::spawn(Arc::clone(&door.mailbox).deliver());
+        let room = Arc::new(Semaphore::new(self.limits.connections_max));
+        loop {
+            let accepted = tokio::select! {
+                accepted = accept(&listener, &room) => accepted,
+                changed = ending.changed() => match changed {
+                    Ok(()) if !*ending.borrow() => continue,
+                    Ok(()) | Err(_) => break,
+                },
+            };
+            let Some((stream, permit)) = accepted else { continue };
+            let (door, ending, limits) = (Arc::clone(&door), ending.clone(), self.limits);
+            tokio::spawn(async move {
+                connection(stream, door, ending, limits).await;
+                drop(permit);
+            });
+        }
+        drop(listener);
+        // Every connection gives its place back when it ends.
+        let all = u32::try_from(self.limits.connections_max).unwrap_or(u32::MAX);
+        let drained = room.acquire_many(all);
+        let _late = tokio::time::timeout(Duration::from_millis(self.limits.drain_ms_max), drained).await;
+        mail.abort();
+        Ok(())
+    }
+}
+
+type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
+
+/// The next connection; none where one was lost before it was taken, or the process has no room for its descriptor.
+async fn accept(listener: &tokio::net::TcpListener, room: &Arc<Semaphore>) -> Option<Accepted> {
+    let permit = Arc::clone(room).acquire_owned().await.ok()?;
+    match listener.accept().await {
+        Ok((stream, _)) => Some((stream, permit)),
+        Err(_) => {
+            // Out of descriptors: accepting again at once would spin.
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            None
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    door: Arc<Door>,
+    mut ending: watch::Receiver<bool>,
+    limits: ServerLimits,
+) {
+    // An answer is written whole, so waiting for more to send only delays it.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let service = service_fn(move |request| {
+        let door = Arc::clone(&door);
+        async move { Ok::<_, Infallible>(door.answer(request).await) }
+    });
+    let served = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(Duration::from_millis(limits.head_ms_max))
+        .max_buf_size(limits.head_bytes_max.max(8_192))
+        .max_headers(limits.headers_max)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut served = std::pin::pin!(served);
+    loop {
+        tokio::select! {
+            // What a connection ends with is the client's affair: a broken request was answered by 400.
+            _ended = served.as_mut() => return,
+            changed = ending.changed() => {
+                if changed.is_err() || *ending.borrow() {
+                    served.as_mut().graceful_shutdown();
+                    let _ended = served.as_mut().await;
+                    return;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+// Keys: `/` finds, `g` and a letter goes, `j` and `k` choose, Enter opens, `?` helps. None while typing in a field.
+// WCAG 2.1.4: no key does anything but move; all can be done with links and buttons as well.
+(() => {
+  "use strict";
+  const places = { o: "/", p: "/operations", c: "/cash", i: "#find" };
+  let waiting = 0;
+
+  const choices = () => [...document.querySelectorAll(".list tbody tr, .timeline > li")];
+
+  function choose(step) {
+    const all = choices();
+    if (all.length === 0) return;
+    const now = all.findIndex((one) => one.classList.contains("chosen"));
+    const next = now < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(now + step, 0), all.length - 1);
+    all.forEach((one) => one.classList.remove("chosen"));
+    all[next].classList.add("chosen");
+    all[next].scrollIntoView({ block: "nearest" });
+    // The link or summary inside takes the focus, so that Enter and screen readers follow.
+    all[next].querySelector("a, summary, button")?.focus({ preventScroll: true });
+  }
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+    if (event.target.closest("input, select, textarea")) {
+      if (event.key === "Escape") event.target.blur();
+      return;
+    }
+    const find = document.getElementById("find");
+    if (waiting && Date.now() - waiting < 1500) {
+      waiting = 0;
+      const place = places[event.key];
+      if (place === "#find") { event.preventDefault(); find.focus(); } else if (place) location.assign(place);
+      return;
+    }
+    switch (event.key) {
+      case "/": event.preventDefault(); find.focus(); find.select(); break;
+      case "g": waiting = Date.now(); break;
+      case "j": choose(1); break;
+      case "k": choose(-1); break;
+      case "v": document.querySelector(".timeline > li.chosen .verify")?.click(); break;
+      case "p": document.getElementById("pause")?.click(); break;
+      case "?": location.assign("/help"); break;
+    }
+  });
+})();

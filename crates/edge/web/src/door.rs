@@ -1,0 +1,112 @@
+//! What every request passes and every answer bears: methods, the Host check, and the headers that fence pages in
+//! (`WEB-1`, `WEB-2`, `WEB-3`).
+//!
+//! DNS rebinding: a foreign page can make its own name resolve to 127.0.0.1 and so read what listens there. The
+//! browser still sends the foreign name in `Host`, so any name but loopback's is refused.
+//! Sources: CSP Level 3; Fetch (CORP, COOP); RFC 9110 §7.2 (Host) and §15.5.20 (421).
+
+use axum::extract::Request;
+use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use axum::http::{Method, StatusCode};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+
+use crate::error::WebError;
+
+/// Nothing but this program's own files may be loaded, and nothing may frame the page.
+pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+const FENCES: [(HeaderName, &str); 7] = [
+    (header::CONTENT_SECURITY_POLICY, POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "no-referrer"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (HeaderName::from_static("permissions-policy"), "camera=(), microphone=(), geolocation=(), payment=()"),
+];
+
+/// Checks a request before any page sees it, and fences every answer in, refusals included.
+pub(crate) async fn pass(request: Request, next: Next) -> Response {
+    let refusal = refused(&request);
+    let mut response = match refusal {
+        Some(error) => plain(&error),
+        None => next.run(request).await,
+    };
+    let headers = response.headers_mut();
+    for (name, value) in FENCES {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Why a request is turned away at the door.
+fn refused(request: &Request) -> Option<WebError> {
+    if !is_loopback_name(request.headers()) {
+        return Some(WebError::Host);
+    }
+    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
+    (!reads).then_some(WebError::Method)
+}
+
+/// Whether the one Host header names this machine's loopback, with any port.
+fn is_loopback_name(headers: &HeaderMap) -> bool {
+    let mut hosts = headers.get_all(header::HOST).iter();
+    let (Some(host), None) = (hosts.next(), hosts.next()) else {
+        return false;
+    };
+    let Ok(host) = host.to_str() else {
+        return false;
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    };
+    ["127.0.0.1", "[::1]"].contains(&name) || name.eq_ignore_ascii_case("localhost")
+}
+
+/// A refusal in plain text: whoever is turned away here is not shown a page.
+fn plain(error: &WebError) -> Response {
+    let text = format!("{}: {error}\n{}\n", error.code(), error.advice());
+    let mut response = (error.status(), text).into_response();
+    if error.status() == StatusCode::METHOD_NOT_ALLOWED {
+        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(hosts: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for host in hosts {
+            headers.append(header::HOST, HeaderValue::from_str(host).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn only_the_names_of_loopback_are_answered() {
+        for good in ["127.0.0.1", "127.0.0.1:8081", "localhost:8081", "LOCALHOST", "[::1]:8081", "[::1]"] {
+            assert!(is_loopback_name(&headers(&[good])), "{good}");
+        }
+        for bad in [
+            "evil.example",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:80",
+            "127.0.0.1:80:80",
+            "127.0.0.1:",
+            "127.0.0.1:x",
+            "",
+            "10.0.0.1",
+        ] {
+            assert!(!is_loopback_name(&headers(&[bad])), "{bad}");
+        }
+        assert!(!is_loopback_name(&headers(&[])), "no Host");
+        assert!(!is_loopback_name(&headers(&["localhost", "localhost"])), "two Hosts");
+    }
+}

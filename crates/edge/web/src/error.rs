@@ -1,0 +1,148 @@
+//! What can go wrong with a page, each with a stable code and what to do, and the page that says so.
+
+use std::fmt;
+
+use axum::http::StatusCode;
+
+use crate::ports::HouseError;
+
+/// Why there is no page.
+#[derive(Clone, Debug)]
+pub enum WebError {
+    /// E1060: the Host header is none of this listener's names.
+    Host,
+    /// E1061: neither GET nor HEAD.
+    Method,
+    /// E1062: no page or file has this address.
+    NoPage,
+    /// E1063: a parameter of the address has a value that is not known.
+    Parameter {
+        /// Its name.
+        name: &'static str,
+        /// What it may be.
+        allowed: &'static str,
+    },
+    /// E1064: the invoice is not in the read model.
+    NoInvoice(String),
+    /// E1065: no entry at this position is under a checkpoint.
+    NoEntry(u64),
+    /// E1066: more pages are asked for at once than are drawn at once.
+    Busy,
+    /// E1067: the listener is not on a loopback address.
+    NotLoopback(String),
+    /// E1068: a page could not be put together; the template or a thread failed.
+    Drawing(String),
+    /// E1069: the listener failed.
+    Listener(String),
+    /// The house could not answer; bears its code.
+    House(HouseError),
+}
+
+impl WebError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Host => "E1060",
+            Self::Method => "E1061",
+            Self::NoPage => "E1062",
+            Self::Parameter { .. } => "E1063",
+            Self::NoInvoice(_) => "E1064",
+            Self::NoEntry(_) => "E1065",
+            Self::Busy => "E1066",
+            Self::NotLoopback(_) => "E1067",
+            Self::Drawing(_) => "E1068",
+            Self::Listener(_) => "E1069",
+            Self::House(inner) => inner.code,
+        }
+    }
+
+    /// The HTTP status it is answered with.
+    #[must_use]
+    pub(crate) fn status(&self) -> StatusCode {
+        match self {
+            Self::Host => StatusCode::MISDIRECTED_REQUEST,
+            Self::Method => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoPage | Self::NoInvoice(_) | Self::NoEntry(_) => StatusCode::NOT_FOUND,
+            Self::Parameter { .. } => StatusCode::BAD_REQUEST,
+            Self::Busy | Self::House(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// A heading for the page.
+    pub(crate) fn title(&self) -> &'static str {
+        match self {
+            Self::Host => "This address is not answered here",
+            Self::Method => "Pages can only be read",
+            Self::NoPage => "There is no such page",
+            Self::Parameter { .. } => "The address cannot be read",
+            Self::NoInvoice(_) => "No such invoice",
+            Self::NoEntry(_) => "No such entry",
+            Self::Busy => "Too many pages at once",
+            Self::House(_) => "The figures cannot be read",
+            Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => "The page could not be put together",
+        }
+    }
+
+    /// What the reader can do.
+    pub(crate) fn advice(&self) -> &'static str {
+        match self {
+            Self::Host => "Open the pages by the address that the program printed when it started.",
+            Self::Method => "Send events to the intake; pages never change anything.",
+            Self::NoPage => "Choose a page on the left, or look an invoice up by its id.",
+            Self::Parameter { .. } => "Choose again on the page; the address keeps what you choose.",
+            Self::NoInvoice(_) => {
+                "Check the id letter by letter. An invoice is found as soon as its first event is projected; \
+                 the line at the top says how fresh these pages are."
+            }
+            Self::NoEntry(_) => "Check the position. An entry can be proven once its checkpoint is signed.",
+            Self::Busy => "Wait some seconds and load the page again.",
+            Self::House(_) => {
+                "Nothing recorded is lost: the read model can be rebuilt from the ledger. \
+                 Run `waag explain` with the code below."
+            }
+            Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => {
+                "Load the page again; if it comes back, report the code below."
+            }
+        }
+    }
+}
+
+impl fmt::Display for WebError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Host => f.write_str("the Host header names another host than this listener"),
+            Self::Method => f.write_str("only GET and HEAD are answered"),
+            Self::NoPage => f.write_str("no page or file has this address"),
+            Self::Parameter { name, allowed } => write!(f, "`{name}` may be {allowed}"),
+            Self::NoInvoice(id) => write!(f, "no event about the invoice `{id}` is in the read model"),
+            Self::NoEntry(position) => write!(f, "no entry at position `{position}` is under a checkpoint"),
+            Self::Busy => f.write_str("as many pages as allowed are being drawn"),
+            Self::NotLoopback(address) => write!(f, "pages are not served on `{address}`: it is not loopback"),
+            Self::Drawing(why) => write!(f, "the page could not be drawn: {why}"),
+            Self::Listener(why) => write!(f, "the listener of the pages failed: {why}"),
+            Self::House(inner) => inner.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for WebError {}
+
+impl From<HouseError> for WebError {
+    fn from(inner: HouseError) -> Self {
+        Self::House(inner)
+    }
+}
+
+impl From<waag_domain::project::RowsError> for WebError {
+    fn from(inner: waag_domain::project::RowsError) -> Self {
+        Self::House(HouseError { code: inner.code, reason: inner.reason })
+    }
+}
+
+impl From<askama::Error> for WebError {
+    fn from(inner: askama::Error) -> Self {
+        Self::Drawing(inner.to_string())
+    }
+}

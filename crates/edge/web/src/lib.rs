@@ -1,0 +1,31 @@
+//! The pages: what operations people, executives and auditors look at, drawn on the server from the read model.
+//!
+//! Place in the way of an event: `show`, the end of it. A page is read within one snapshot of the views, and an open
+//! page hears of progress by server-sent events and fetches itself again.
+//! Not here: how rows come to be (`domains/invoices`), where they are stored (drivers), taking events in (`edge/http`).
+//!
+//! Invariants:
+//! - `WEB-1`: nothing is changed by a request: only GET and HEAD are answered.
+//! - `WEB-2`: until people sign in, only loopback is listened on, and only its own names are answered (DNS rebinding).
+//! - `WEB-3`: a browser runs and loads nothing but this program's own files: no inline script, no foreign host.
+//! - `WEB-4`: every page says all it knows without JavaScript; scripts add movement, checks and keys.
+//! - `WEB-5`: figures come from the domain's queries; what cannot be computed says why and is never made up.
+//! - `WEB-6`: memory is bounded: pages drawn at once, live connections and rows of a page have named limits.
+
+mod address;
+mod assets;
+mod chart;
+mod door;
+mod error;
+pub mod figures;
+mod flow_chart;
+mod format;
+mod live;
+pub mod model;
+pub mod ports;
+mod router;
+mod screens;
+mod shell;
+
+pub use error::WebError;
+pub use router::{Pages, router, serve};

@@ -1,0 +1,72 @@
+//! Live pages: progress pushed to open pages as server-sent events (WHATWG HTML §9.2), never more than four a second.
+//!
+//! An event says how far the read model is, not what changed: the page fetches itself again, so that filters, masks and
+//! rights are decided in one place. Each event's id is that progress; who comes back with `Last-Event-ID` is told at
+//! once where things stand, whatever was missed.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use futures_util::stream;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use waag_stdx::clock::Clock;
+
+use crate::format;
+use crate::ports::Progress;
+
+/// Least time between two events of one connection, in milliseconds: four a second.
+const PUSH_GAP_MS: u64 = 250;
+/// A comment is sent this long after the last event, in seconds, so that proxies and browsers keep the line.
+const HEARTBEAT_S: u64 = 15;
+/// How long a browser waits before it comes back, in milliseconds.
+const RETRY_MS: u64 = 1_000;
+/// Open pages that are told of progress at once.
+pub(crate) const LIVE_CONNECTIONS_MAX: usize = 256;
+
+struct Line {
+    changes: watch::Receiver<Progress>,
+    clock: Arc<dyn Clock>,
+    started: bool,
+    _place: OwnedSemaphorePermit,
+}
+
+/// The answer that stays open and tells progress.
+pub(crate) fn answer(
+    changes: watch::Receiver<Progress>,
+    clock: Arc<dyn Clock>,
+    place: OwnedSemaphorePermit,
+) -> Response {
+    let line = Line { changes, clock, started: false, _place: place };
+    let events = stream::unfold(line, |mut line| async move {
+        if line.started {
+            tokio::time::sleep(Duration::from_millis(PUSH_GAP_MS)).await;
+            // The house is closing when nobody can change progress any more: the answer ends.
+            line.changes.changed().await.ok()?;
+        }
+        line.started = true;
+        let progress = *line.changes.borrow_and_update();
+        let event = Ok::<_, Infallible>(told(&progress, &*line.clock));
+        Some((event, line))
+    });
+    let beat = KeepAlive::new().interval(Duration::from_secs(HEARTBEAT_S)).text("beat");
+    Sse::new(events).keep_alive(beat).into_response()
+}
+
+/// One event: plain numbers and a time, no personal data.
+fn told(progress: &Progress, clock: &dyn Clock) -> Event {
+    let newest = progress.newest.map_or_else(String::new, |at| format::seconds(&at));
+    let age_ms =
+        progress.newest.map_or(0, |at| clock.now().0.saturating_sub(at.0).max(0).checked_div(1_000_000).unwrap_or(0));
+    let data = format!(
+        "{{\"projected\":{},\"newest\":\"{newest}\",\"age_ms\":{age_ms}}}",
+        progress.projected
+    );
+    Event::default()
+        .event("progress")
+        .id(progress.projected.to_string())
+        .retry(Duration::from_millis(RETRY_MS))
+        .data(data)
+}

@@ -1,0 +1,299 @@
+//! Addresses and their pages, and the listener that serves them (`WEB-1`, `WEB-2`, `WEB-6`).
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use askama::Template;
+use axum::Router;
+use axum::extract::{Path, Query, Request, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use waag_domain::project::Reads;
+use waag_model::ids::Position;
+use waag_stdx::clock::Clock;
+
+use crate::address::{self, Asked};
+use crate::error::WebError;
+use crate::figures::Figures;
+use crate::live::{self, LIVE_CONNECTIONS_MAX};
+use crate::ports::{House, Proof};
+use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
+use crate::shell::{Shell, Theme};
+use crate::{assets, door};
+
+/// Pages drawn at once; each holds a blocking thread and a snapshot of the read model.
+const PAGES_AT_ONCE_MAX: usize = 16;
+/// How long a request waits for its turn, in milliseconds.
+const TURN_WAIT_MS: u64 = 2_000;
+/// Events listed on an invoice's page; an invoice has some ten, a loop may have thousands.
+const HISTORY_EVENTS_MAX: usize = 200;
+/// A year, for the cookie of light and dark.
+const THEME_AGE_S: u32 = 31_536_000;
+
+/// Makes figures of a snapshot.
+type FiguresOf = dyn Fn(Box<dyn Reads + Send>) -> Box<dyn Figures> + Send + Sync;
+
+/// The pages of one house.
+pub struct Pages {
+    house: Arc<dyn House>,
+    clock: Arc<dyn Clock>,
+    figures: Arc<FiguresOf>,
+    turns: Semaphore,
+    lines: Arc<Semaphore>,
+}
+
+impl Pages {
+    /// Pages over a house, with a given way to read figures.
+    pub fn with_figures(
+        house: Arc<dyn House>,
+        clock: Arc<dyn Clock>,
+        figures: impl Fn(Box<dyn Reads + Send>) -> Box<dyn Figures> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            house,
+            clock,
+            figures: Arc::new(figures),
+            turns: Semaphore::new(PAGES_AT_ONCE_MAX),
+            lines: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)),
+        }
+    }
+
+    fn figures(&self) -> Result<Box<dyn Figures>, WebError> {
+        Ok((self.figures)(self.house.reads()?))
+    }
+}
+
+/// All addresses.
+pub fn router(pages: Pages) -> Router {
+    Router::new()
+        .route("/", get(overview))
+        .route("/operations", get(operations))
+        .route("/invoice", get(invoice))
+        .route("/cash", get(cash))
+        .route("/help", get(help))
+        .route("/theme", get(theme))
+        .route("/live", get(live_line))
+        .route("/proof/{file}", get(proof))
+        .route("/assets/{file}", get(asset))
+        .fallback(nothing)
+        .with_state(Arc::new(pages))
+        .layer(axum::middleware::from_fn(door::pass))
+}
+
+/// Serves the pages until `stop` is done.
+///
+/// # Errors
+/// [`WebError::NotLoopback`] where others than this machine could reach the listener; [`WebError::Listener`].
+pub async fn serve(
+    listener: TcpListener,
+    pages: Pages,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), WebError> {
+    let address = listener.local_addr().map_err(|error| WebError::Listener(error.to_string()))?;
+    if !address.ip().is_loopback() {
+        return Err(WebError::NotLoopback(address.to_string()));
+    }
+    let served = axum::serve(listener, router(pages)).with_graceful_shutdown(stop);
+    served.await.map_err(|error| WebError::Listener(error.to_string()))
+}
+
+type Pairs = Query<Vec<(String, String)>>;
+type Shared = State<Arc<Pages>>;
+
+/// What every page's request brings.
+struct Visit {
+    theme: Theme,
+    here: String,
+}
+
+fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
+    let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+    let theme = cookies
+        .flat_map(|line| line.split(';'))
+        .filter_map(|pair| pair.trim().strip_prefix("waag_theme="))
+        .find_map(Theme::from_word);
+    Visit { theme: theme.unwrap_or_default(), here: uri.path_and_query().map_or("/", |here| here.as_str()).to_owned() }
+}
+
+fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static str, live: bool) -> Shell {
+    Shell {
+        title: title.to_owned(),
+        place,
+        theme: visit.theme,
+        here: visit.here.clone(),
+        now: pages.clock.now(),
+        health: pages.house.health(),
+        live,
+    }
+}
+
+/// Draws a page on a blocking thread when its turn comes.
+async fn drawn<F>(pages: Arc<Pages>, headers: HeaderMap, uri: Uri, draw: F) -> Response
+where
+    F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
+{
+    let visit = visit(&headers, &uri);
+    let waiting = tokio::time::timeout(Duration::from_millis(TURN_WAIT_MS), pages.turns.acquire());
+    let Ok(Ok(_turn)) = waiting.await else {
+        return failed(&pages, &visit, WebError::Busy);
+    };
+    let at_work = Arc::clone(&pages);
+    let work = tokio::task::spawn_blocking(move || {
+        let drawn = draw(&at_work, &visit);
+        (drawn, visit)
+    });
+    match work.await {
+        Ok((Ok(html), _)) => page(StatusCode::OK, html),
+        Ok((Err(error), visit)) => failed(&pages, &visit, error),
+        Err(error) => {
+            let visit = self::visit(&headers, &uri);
+            failed(&pages, &visit, WebError::Drawing(error.to_string()))
+        }
+    }
+}
+
+fn page(status: StatusCode, html: String) -> Response {
+    let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
+    (status, kind, html).into_response()
+}
+
+/// An error's own page; in plain text where even that cannot be drawn.
+fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
+    let status = error.status();
+    let shell = shell(pages, visit, error.title(), "", false);
+    let text = format!("{}: {error}\n", error.code());
+    match (ErrorScreen { shell, error }).render() {
+        Ok(html) => page(status, html),
+        Err(_) => (status, text).into_response(),
+    }
+}
+
+async fn overview(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    drawn(pages, headers, uri, |pages, visit| {
+        let asked = address::read(pairs)?;
+        let shell = shell(pages, visit, "Overview", "overview", true);
+        let view = pages.figures()?.overview(&asked, shell.now)?;
+        Ok(OverviewScreen { shell, asked, view }.render()?)
+    })
+    .await
+}
+
+async fn operations(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    drawn(pages, headers, uri, |pages, visit| {
+        let asked = address::read(pairs)?;
+        let shell = shell(pages, visit, "Operations", "operations", true);
+        let view = pages.figures()?.operations(&asked, shell.now)?;
+        Ok(OperationsScreen { shell, asked, view }.render()?)
+    })
+    .await
+}
+
+async fn cash(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    drawn(pages, headers, uri, |pages, visit| {
+        let asked = address::read(pairs)?;
+        let shell = shell(pages, visit, "Cash", "cash", true);
+        let view = pages.figures()?.cash(&asked, shell.now)?;
+        Ok(CashScreen { shell, asked, view }.render()?)
+    })
+    .await
+}
+
+async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    drawn(pages, headers, uri, |pages, visit| {
+        let asked: Asked = address::read(pairs)?;
+        let id = asked.id.ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
+        let shell = shell(pages, visit, &format!("Invoice {id}"), "", true);
+        let found = pages.figures()?.invoice(&id, shell.now)?;
+        let invoice = found.ok_or(WebError::NoInvoice(id))?;
+        let newest = invoice.positions.len().saturating_sub(HISTORY_EVENTS_MAX);
+        let positions: Vec<Position> = invoice.positions.iter().skip(newest).copied().map(Position).collect();
+        let history = pages.house.history(&positions)?;
+        Ok(InvoiceScreen { shell, invoice, history }.render()?)
+    })
+    .await
+}
+
+async fn help(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
+    drawn(pages, headers, uri, |pages, visit| {
+        Ok(HelpScreen { shell: shell(pages, visit, "Help", "help", false) }.render()?)
+    })
+    .await
+}
+
+async fn nothing(State(pages): Shared, request: Request) -> Response {
+    let visit = visit(request.headers(), request.uri());
+    failed(&pages, &visit, WebError::NoPage)
+}
+
+/// Keeps light or dark in a cookie and goes back; no other state is in a cookie.
+async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    let value = |name: &str| pairs.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+    let back = value("back").filter(|back| address::is_own(back)).unwrap_or("/");
+    let Some(theme) = value("to").and_then(Theme::from_word) else {
+        let error = WebError::Parameter { name: "to", allowed: "`auto`, `light` or `dark`" };
+        return failed(&pages, &visit(&headers, &uri), error);
+    };
+    let cookie =
+        format!("waag_theme={}; Path=/; Max-Age={THEME_AGE_S}; SameSite=Strict; HttpOnly", theme.word());
+    let headers = [(header::SET_COOKIE, cookie), (header::LOCATION, back.to_owned())];
+    (StatusCode::SEE_OTHER, headers).into_response()
+}
+
+async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
+    match Arc::clone(&pages.lines).try_acquire_owned() {
+        Ok(place) => live::answer(pages.house.changes(), Arc::clone(&pages.clock), place),
+        Err(_) => failed(&pages, &visit(&headers, &uri), WebError::Busy),
+    }
+}
+
+async fn asset(State(pages): Shared, Path(file): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+    assets::answer(&file, &headers)
+        .unwrap_or_else(|| failed(&pages, &visit(&headers, &uri), WebError::NoPage))
+}
+
+/// The proof of one entry: `N.tlog-proof` the file, `N.entry` the sealed bytes, `N.json` both with the keys.
+async fn proof(State(pages): Shared, Path(file): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
+    let visit = visit(&headers, &uri);
+    let Some((position, form)) = file.split_once('.').and_then(|(number, form)| {
+        let position = number.parse::<u64>().ok()?;
+        ["tlog-proof", "entry", "json"].contains(&form).then(|| (position, form.to_owned()))
+    }) else {
+        return failed(&pages, &visit, WebError::NoPage);
+    };
+    let Ok(_turn) = pages.turns.acquire().await else {
+        return failed(&pages, &visit, WebError::Busy);
+    };
+    let at_work = Arc::clone(&pages);
+    let work = tokio::task::spawn_blocking(move || at_work.house.proof(Position(position)));
+    match work.await {
+        Ok(Ok(Some(proof))) => proof_file(position, &form, proof),
+        Ok(Ok(None)) => failed(&pages, &visit, WebError::NoEntry(position)),
+        Ok(Err(error)) => failed(&pages, &visit, error.into()),
+        Err(error) => failed(&pages, &visit, WebError::Drawing(error.to_string())),
+    }
+}
+
+fn proof_file(position: u64, form: &str, proof: Proof) -> Response {
+    let attached = |kind: &'static str, bytes: Vec<u8>| {
+        let name = format!("attachment; filename=\"{position}.{form}\"");
+        let kind = HeaderValue::from_static(kind);
+        let name = HeaderValue::from_str(&name).unwrap_or(HeaderValue::from_static("attachment"));
+        ([(header::CONTENT_TYPE, kind), (header::CONTENT_DISPOSITION, name)], bytes).into_response()
+    };
+    match form {
+        "tlog-proof" => attached("text/plain; charset=utf-8", proof.file.into_bytes()),
+        "entry" => attached("application/octet-stream", proof.entry),
+        _ => {
+            use base64::Engine as _;
+            let entry = base64::engine::general_purpose::STANDARD.encode(&proof.entry);
+            let json = serde_json::json!({ "entry": entry, "proof": proof.file, "keys": proof.keys });
+            ([(header::CONTENT_TYPE, HeaderValue::from_static("application/json"))], json.to_string())
+                .into_response()
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The frame around every page: navigation, look-up, how fresh the page is, light and dark.
+
+use waag_model::time::UtcNanos;
+
+use crate::format;
+use crate::ports::{Health, Writer};
+
+/// Light, dark, or as the system has it; kept in a cookie so that the first paint is right.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Theme {
+    /// As the system has it.
+    #[default]
+    Auto,
+    /// Light.
+    Light,
+    /// Dark.
+    Dark,
+}
+
+impl Theme {
+    pub(crate) const ALL: [Self; 3] = [Self::Auto, Self::Light, Self::Dark];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Light => "light",
+            Self::Dark => "dark",
+        }
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "Auto",
+            Self::Light => "Light",
+            Self::Dark => "Dark",
+        }
+    }
+
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|theme| theme.word() == word)
+    }
+}
+
+/// What the frame shows.
+#[derive(Clone, Debug)]
+pub(crate) struct Shell {
+    /// The page's name, as title and heading.
+    pub(crate) title: String,
+    /// The navigation's entry: `overview`, `operations`, `cash`, or none.
+    pub(crate) place: &'static str,
+    pub(crate) theme: Theme,
+    /// This page's own address, to come back to.
+    pub(crate) here: String,
+    pub(crate) now: UtcNanos,
+    pub(crate) health: Health,
+    /// Whether the page fetches itself again on progress.
+    pub(crate) live: bool,
+}
+
+impl Shell {
+    /// Where a theme's choice leads.
+    pub(crate) fn theme_address(&self, theme: &Theme) -> String {
+        format!("/theme?to={}&back={}", theme.word(), format::query_value(&self.here))
+    }
+
+    /// The newest event's age, in words; `None` in an empty ledger.
+    pub(crate) fn freshness(&self) -> Option<format::Html> {
+        self.health.progress.newest.map(|at| format::ago(&at, &self.now))
+    }
+
+    /// Entries that are recorded and not yet on the pages.
+    pub(crate) fn behind(&self) -> u64 {
+        self.health.entries.saturating_sub(self.health.progress.projected)
+    }
+
+    pub(crate) fn writer_grade(&self) -> crate::model::Grade {
+        match self.health.writer {
+            Writer::Writing => crate::model::Grade::Good,
+            Writer::ReadingOnly => crate::model::Grade::Note,
+            Writer::Halted(..) => crate::model::Grade::Bad,
+        }
+    }
+
+    pub(crate) fn writer_word(&self) -> String {
+        match &self.health.writer {
+            Writer::Writing => "Recording".to_owned(),
+            Writer::ReadingOnly => "Reading only".to_owned(),
+            Writer::Halted(code, _) => format!("Halted ({code})"),
+        }
+    }
+
+    pub(crate) fn uptime(&self) -> String {
+        format::duration(i64::try_from(self.health.uptime.as_nanos()).unwrap_or(i64::MAX))
+    }
+
+    pub(crate) fn newest_text(&self) -> String {
+        self.health.progress.newest.map_or_else(String::new, |at| format::seconds(&at))
+    }
+}
