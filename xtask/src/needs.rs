@@ -39,12 +39,21 @@ pub(crate) struct Need {
 }
 
 /// Every program that some test needs.
-const NEEDS: [Need; 1] = [Need {
-    tool: "strace",
-    source: Source::Debian("strace"),
-    probe: &["-o", "/dev/null", "true"],
-    used_for: "failing single system calls of a commit",
-}];
+const NEEDS: [Need; 2] = [
+    Need {
+        tool: "strace",
+        source: Source::Debian("strace"),
+        probe: &["-o", "/dev/null", "true"],
+        used_for: "failing single system calls of a commit",
+    },
+    // The server's own programs are not on the path; this one, which comes with them, is.
+    Need {
+        tool: "pg_ctlcluster",
+        source: Source::Debian("postgresql"),
+        probe: &["--help"],
+        used_for: "views on a PostgreSQL server",
+    },
+];
 
 /// What this machine lets us do.
 #[derive(Clone, Copy, Debug)]

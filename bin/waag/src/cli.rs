@@ -12,16 +12,19 @@ mod demo;
 mod disclose;
 mod explain;
 mod failure;
+mod import;
 mod init;
 mod input;
+mod key;
 mod keys;
-mod mask;
+pub(crate) mod mask;
 mod output;
 mod pipeline;
 mod prove;
 mod read;
 mod receipt;
 mod schema;
+mod serve;
 mod setting;
 mod train;
 mod verify;
@@ -31,6 +34,7 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
+pub(crate) use failure::CONFLICT_CODE;
 use failure::{Exit, Failure};
 use output::Output;
 use setting::Setting;
@@ -75,6 +79,12 @@ enum Command {
     Checkpoint(checkpoint::Args),
     /// List, rotate, retire and destroy keys
     Keys(keys::Args),
+    /// Run a node: take events over HTTP, show the pages
+    Serve(serve::Args),
+    /// Take over the history of another system from its log
+    Import(import::Args),
+    /// Make, list and withdraw API keys
+    Key(key::Args),
     /// Register and list schemas
     Schema(schema::Args),
     /// See the main job in a minute, in a folder of its own
@@ -121,6 +131,9 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Verify(args) => verify::run(setting, &args, output),
         Command::Checkpoint(args) => checkpoint::run(setting, &args, output),
         Command::Keys(args) => keys::run(setting, &args, output),
+        Command::Serve(args) => serve::run(setting, &args, output),
+        Command::Import(args) => import::run(setting, &args, output),
+        Command::Key(args) => key::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
@@ -137,7 +150,7 @@ mod tests {
         let mut command = Cli::command();
         command.clone().debug_assert();
         command.build();
-        assert!(examples(&command) >= 18, "every command was looked at");
+        assert!(examples(&command) >= 22, "every command was looked at");
     }
 
     /// How many commands there are; each has an example, and an example names the command.

@@ -3,7 +3,7 @@
 //! Place: beneath every command, the benchmark and the crash tests. Drivers are named here and nowhere above.
 //!
 //! ```text
-//! DIR/<tenant>/         log/  derived/hashes  derived/identity/  derived/schemas  objects/
+//! DIR/<tenant>/         log/  derived/hashes  derived/identity/  derived/schemas  objects/  views/
 //! DIR.state/<tenant>/   state.db  guard  vault.key  writer.sock (while a long writer runs)
 //! ```
 //!

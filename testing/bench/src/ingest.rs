@@ -16,9 +16,10 @@ use anyhow::{Context, anyhow, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use waag_fixtures::workload::{Shape, Workload};
-use waag_http::door::{Door, DoorLimits};
+use waag_http::door::{Door, DoorParts};
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::keys::{Keys, NewKey, Role};
+use waag_http::mapping::Mappings;
 use waag_http::ports::{Ledger, LedgerStatus, MemoryDesk, Node};
 use waag_http::server::{Server, ServerLimits};
 use waag_model::ids::{Actor, TenantName};
@@ -87,6 +88,7 @@ pub(crate) fn serve(folder: &Path, address: &str) -> anyhow::Result<()> {
     };
     let ledger = Arc::new(BenchLedger { intake: Intake::start(means, limits)?, rig });
     let keys = Keys::load(Arc::new(MemoryDesk::default()))?;
+    let mappings = Mappings::load(Arc::new(MemoryDesk::default()))?;
     let new = NewKey {
         tenant: TenantName::new("default")?,
         actor: Actor::new("bench")?,
@@ -95,8 +97,13 @@ pub(crate) fn serve(folder: &Path, address: &str) -> anyhow::Result<()> {
         expires: None,
     };
     let (key, _) = keys.create(new, clock.now(), &SystemEntropy::new())?;
-    let door = Arc::new(Door::new(Arc::new(BenchNode(ledger)), Arc::new(keys), clock, DoorLimits::default()));
-    let server = Server::bind(address.parse()?, ServerLimits::default())?;
+    let door = Arc::new(Door::new(DoorParts::plain(
+        Arc::new(BenchNode(ledger)),
+        Arc::new(keys),
+        Arc::new(mappings),
+        clock,
+    )));
+    let server = Server::bind(address.parse()?, ServerLimits::default(), None)?;
     println!("{} {key}", server.address()?);
     let workers = setting("WAAG_RUNTIME", 1);
     let runtime = if workers == 1 {
@@ -275,7 +282,8 @@ async fn read_answer(stream: &mut TcpStream, answer: &mut Vec<u8>) -> anyhow::Re
             let text = String::from_utf8_lossy(answer.get(..head).unwrap_or_default()).to_ascii_lowercase();
             ensure!(text.starts_with("http/1.1 200"), "answered {text}");
             let length = text.split("content-length: ").nth(1).and_then(|rest| rest.lines().next());
-            let length: usize = length.and_then(|digits| digits.parse().ok()).ok_or_else(|| anyhow!("no length"))?;
+            let length: usize =
+                length.and_then(|digits| digits.parse().ok()).ok_or_else(|| anyhow!("no length"))?;
             end = Some(head + 4 + length);
         }
         if end.is_some_and(|end| answer.len() >= end) {

@@ -15,11 +15,13 @@ mod primitives;
 mod probe;
 mod rig;
 mod verify;
+mod views;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["core", rest @ ..] => core::run(rest),
+        ["views", rest @ ..] => views::run(rest),
         ["ingest", rest @ ..] => ingest::run(rest),
         ["ingest-serve", folder, address] => ingest::serve(folder.as_ref(), address),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
@@ -31,7 +33,8 @@ fn main() -> anyhow::Result<()> {
         _ => {
             println!(
                 "waag-bench core [--quick] [--folder DIR]   the evidence core: throughput, latency, verification, opening\n\
-                 waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--folder DIR]   the HTTP door on loopback"
+                 waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--folder DIR]   the HTTP door on loopback\n\
+                 waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite"
             );
             Ok(())
         }

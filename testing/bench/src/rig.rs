@@ -43,7 +43,7 @@ use waag_stdx::files::{DiskFiles, Files};
 use crate::measure::cpu_of_this_thread;
 
 /// The workload has no bodies that become blobs; one that did would be an error here and not a figure.
-struct NoObjects;
+pub(crate) struct NoObjects;
 
 impl Objects for NoObjects {
     fn put(&self, _name: &Hash, bytes: &[u8]) -> Result<(), ObjectError> {

@@ -156,7 +156,7 @@ fn beside<T>(store: &OpenedStore, work: impl FnOnce() -> T) -> T {
         Ok((desk, closing)) => std::thread::scope(|scope| {
             // Dropped also where `work` does not return, so that the scope can end.
             let closing = closing;
-            scope.spawn(|| desk.serve(store));
+            scope.spawn(|| desk.serve(store, None));
             let done = work();
             drop(closing);
             done

@@ -17,6 +17,9 @@ use crate::store::beside::AskError;
 use crate::store::error::StoreError;
 use crate::store::own::RegisterError;
 
+/// The code of an event whose `source` and `id` belong to another.
+pub(crate) const CONFLICT_CODE: &str = "E0662";
+
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
@@ -154,7 +157,7 @@ impl EventRefusal {
         match self {
             Self::OwnType => "E0660",
             Self::OtherTenant => "E0661",
-            Self::Conflict => "E0662",
+            Self::Conflict => CONFLICT_CODE,
             Self::Erased => "E0663",
         }
     }
@@ -231,6 +234,18 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<waag_import::MappingError> for Failure {
+    fn from(error: waag_import::MappingError) -> Self {
+        Self { code: error.code(), reason: chain(&error), exit: Exit::Usage }
+    }
+}
+
+impl From<waag_import::ImportError> for Failure {
+    fn from(error: waag_import::ImportError) -> Self {
+        Self { code: error.code(), reason: chain(&error), exit: Exit::Environment }
+    }
+}
+
 impl From<AskError> for Failure {
     fn from(error: AskError) -> Self {
         Self { code: error.code(), reason: chain(&error), exit: Exit::Environment }
@@ -247,6 +262,22 @@ impl From<RegisterError> for Failure {
         }
     }
 }
+
+macro_rules! by_node {
+    ($($error:ty),* $(,)?) => {$(
+        impl From<$error> for Failure {
+            fn from(error: $error) -> Self {
+                Self { code: error.code(), reason: chain(&error), exit: Exit::Environment }
+            }
+        }
+    )*};
+}
+by_node!(
+    crate::node::NodeError,
+    crate::node::api_keys::ApiKeyError,
+    crate::node::doors::DoorsError,
+    crate::node::following::FollowingError,
+);
 
 macro_rules! by_store {
     ($($error:ty),* $(,)?) => {$(

@@ -53,6 +53,8 @@ const QUESTION_MS: u64 = 2_000;
 const ANSWER_MS: u64 = 60_000;
 
 const RECORD: &str = "record ";
+const DOOR: &str = "door ";
+const DONE: &str = "done ";
 const WHO: &str = "who";
 const RECORDED: &str = "recorded ";
 const REFUSED: &str = "refused ";
@@ -116,6 +118,9 @@ impl Address {
     }
 }
 
+/// What a process that has doors answers about them: a question in words, an answer, or the code and reason of a refusal.
+pub type Doors<'d> = &'d (dyn Fn(&str) -> Result<String, String> + Sync);
+
 /// Where others ask this process, which writes the store. Dropping it takes the socket away.
 pub struct Desk {
     listener: UnixListener,
@@ -151,8 +156,8 @@ impl Desk {
         Ok((Self { listener, address, closes }, Closing(closing)))
     }
 
-    /// Answers one asker after the other until [`Closing`] is dropped.
-    pub fn serve(&self, store: &OpenedStore) {
+    /// Answers one asker after the other until [`Closing`] is dropped; `doors` answers what is asked of open doors.
+    pub fn serve(&self, store: &OpenedStore, doors: Option<Doors<'_>>) {
         loop {
             let mut waited =
                 [PollFd::new(&self.closes, PollFlags::IN), PollFd::new(&self.listener, PollFlags::IN)];
@@ -167,7 +172,7 @@ impl Desk {
             }
             if let Ok((stream, _)) = self.listener.accept() {
                 // Who went away without an answer shows nothing; there is nobody else to tell.
-                drop(answer(&stream, store));
+                drop(answer(&stream, store, doors));
             }
         }
     }
@@ -180,14 +185,21 @@ impl Drop for Desk {
     }
 }
 
-fn answer(mut stream: &UnixStream, store: &OpenedStore) -> io::Result<()> {
+fn answer(mut stream: &UnixStream, store: &OpenedStore, doors: Option<Doors<'_>>) -> io::Result<()> {
     stream.set_nonblocking(false)?;
     stream.set_read_timeout(Some(Duration::from_millis(QUESTION_MS)))?;
     stream.set_write_timeout(Some(Duration::from_millis(QUESTION_MS)))?;
     let mut question = Vec::new();
     stream.take(QUESTION_BYTES_MAX + 1).read_to_end(&mut question)?;
+    let of_doors = question.strip_prefix(DOOR.as_bytes()).and_then(|asked| std::str::from_utf8(asked).ok());
     let mut answer = if question == WHO.as_bytes() {
         format!("{PROCESS}{}", std::process::id())
+    } else if let Some(asked) = of_doors {
+        match doors.map(|doors| doors(asked)) {
+            Some(Ok(answer)) => format!("{DONE}{answer}"),
+            Some(Err(why)) => format!("{REFUSED}{why}"),
+            None => format!("{REFUSED}it has no doors; ask again when it has ended"),
+        }
     } else {
         match carry_out(&question, store) {
             Ok(position) => format!("{RECORDED}{position}"),
@@ -234,6 +246,20 @@ pub fn ask_to_record(place: &Place, event: &Event<'_>, actor: &Actor) -> Result<
     }
     let position = answer.strip_prefix(RECORDED).and_then(|position| position.parse().ok());
     position.map(Some).ok_or_else(|| AskError::NoAnswer(io::ErrorKind::UnexpectedEof.into()))
+}
+
+/// Asks the process that writes a store about its doors. `None` where no desk is open, so that nothing was asked.
+///
+/// # Errors
+/// [`AskError`].
+pub fn ask_doors(place: &Place, question: &str) -> Result<Option<String>, AskError> {
+    let question = format!("{DOOR}{question}");
+    let Some(answer) = ask(place, question.as_bytes()).map_err(AskError::NoAnswer)? else { return Ok(None) };
+    match (answer.strip_prefix(DONE), answer.strip_prefix(REFUSED)) {
+        (Some(done), _) => Ok(Some(done.to_owned())),
+        (None, Some(why)) => Err(AskError::Refused(why.to_owned())),
+        (None, None) => Err(AskError::NoAnswer(io::ErrorKind::UnexpectedEof.into())),
+    }
 }
 
 /// Whether a name in the state folder is a desk's socket, also one that a crash left; a file of this name is none.

@@ -12,6 +12,8 @@ use super::error::StoreError;
 pub const LEDGER: &str = "main";
 /// The file of stored hashes, below the data folder.
 pub const HASHES_FILE: &str = "derived/hashes";
+/// The folder of the read models, below the data folder; derived, and checked by `waag views check`.
+pub const VIEWS_FOLDER: &str = "views";
 
 /// A tenant's two folders.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -71,7 +71,7 @@ pub struct OpenedStore {
     pub clock: Arc<dyn Clock>,
     schemas: Mutex<Schemas>,
     /// The running writer; of what follows, fields drop in the order they stand.
-    pub writer: Writer,
+    pub writer: Arc<Writer>,
     upkeep: Upkeep,
     closing: Closing,
 }
@@ -183,7 +183,7 @@ pub fn open_writer(
         guard: inspection,
         clock,
         schemas: Mutex::new(schemas),
-        writer,
+        writer: Arc::new(writer),
         upkeep,
         closing,
     })

@@ -215,8 +215,7 @@ fn slots<'f>(ids: &[&'f str], rows: &dyn Rows, names: &mut Names) -> Result<Vec<
     let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
     let found = if keys.is_empty() { Vec::new() } else { rows.get(&INVOICE, &keys)? };
     let stored = |id: &'f str, row: Option<Row>, names: &mut Names| -> Option<Slot<'f>> {
-        let mut slot =
-            Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
+        let mut slot = Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
         let Some(row) = row else { return Some(slot) };
         let [_, class, deadline, state] = row.as_slice() else { return None };
         slot.invoice = codec::unpack(state.bytes()?, names)?;
@@ -224,9 +223,8 @@ fn slots<'f>(ids: &[&'f str], rows: &dyn Rows, names: &mut Names) -> Result<Vec<
         slot.before = Some(Share::of(&slot.invoice, class.integer()));
         Some(slot)
     };
-    let stored = |(id, row): (&&'f str, Option<Row>)| {
-        stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id))
-    };
+    let stored =
+        |(id, row): (&&'f str, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
     ids.iter().zip(found).map(stored).collect()
 }
 
@@ -296,14 +294,17 @@ impl<'f> Batch<'f> {
         if invoice.vendor.is_none() {
             return;
         }
-        let vendor = self.names.text(invoice.vendor);
+        let (vendor, code) = (self.names.text(invoice.vendor), currency.code().as_bytes());
         let mut print = |flags: u16, day: i64, alike: &'static str, more: &str| {
             if invoice.has(flags) {
                 return;
             }
             invoice.flags |= flags;
-            let text = format!("{alike}\0{vendor}\0{amount}\0{currency}\0{more}");
-            let print = fnv(text.as_bytes()).cast_signed();
+            let amount = amount.to_le_bytes();
+            // The texts end with a byte that UTF-8 does not have, so that no two lists of them are alike.
+            let said =
+                [alike.as_bytes(), &[0xFF], vendor.as_bytes(), &[0xFF], &amount, code, more.as_bytes()];
+            let print = fnv(said.into_iter().flatten()).cast_signed();
             self.prints.push(Print { slot: at, position: event.position, at: event.at, day, print, alike });
         };
         if !event.reference.is_empty() {
@@ -346,7 +347,16 @@ impl<'f> Batch<'f> {
         }
         let (excepted, reworked) = (was(invoice.has(flag::EXCEPTION)), was(invoice.loops > 0));
         change.counts = [
-            received, paid, due_known, on_time, touch_known, touchless, excepted, reworked, 0, approved_timed,
+            received,
+            paid,
+            due_known,
+            on_time,
+            touch_known,
+            touchless,
+            excepted,
+            reworked,
+            0,
+            approved_timed,
             paid_timed,
         ];
         change.sums = [approval_s, payment_s, received_value];

@@ -100,8 +100,18 @@ fn bit(mask: u64, at: u32) -> bool {
 fn times(invoice: &Invoice) -> [Option<i64>; 12] {
     let [a, b, c, d] = &invoice.spans;
     [
-        a.entered, a.left, b.entered, b.left, c.entered, c.left, d.entered, d.left, invoice.latest, invoice.received,
-        invoice.approved, invoice.closed,
+        a.entered,
+        a.left,
+        b.entered,
+        b.left,
+        c.entered,
+        c.left,
+        d.entered,
+        d.left,
+        invoice.latest,
+        invoice.received,
+        invoice.approved,
+        invoice.closed,
     ]
 }
 
@@ -164,7 +174,8 @@ pub(crate) fn unpack(bytes: &[u8], names: &mut Names) -> Option<Invoice> {
         }
     }
     let [e0, l0, e1, l1, e2, l2, e3, l3, latest, received, approved, closed] = times;
-    (invoice.latest, invoice.received, invoice.approved, invoice.closed) = (latest, received, approved, closed);
+    (invoice.latest, invoice.received, invoice.approved, invoice.closed) =
+        (latest, received, approved, closed);
     if bit(present, 12) {
         invoice.amount = Some(unpack.signed()?);
     }

@@ -115,8 +115,8 @@ impl Config {
 }
 
 /// FNV-1a, 64 bits, with a last mixing so that its high bits are as good as its low ones.
-pub(crate) fn fnv(bytes: &[u8]) -> u64 {
-    let hash = bytes.iter().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
+pub(crate) fn fnv<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> u64 {
+    let hash = bytes.into_iter().fold(0xCBF2_9CE4_8422_2325u64, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01B3)
     });
     let hash = (hash ^ (hash >> 32)).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -132,7 +132,9 @@ fn action_of(status: &str) -> Option<Action> {
         Cow::Borrowed(status)
     };
     Some(match lower.as_ref() {
-        "" | "entered" | "started" | "open" | "pending" | "in_progress" | "waiting" | "changed" => Action::Enter,
+        "" | "entered" | "started" | "open" | "pending" | "in_progress" | "waiting" | "changed" => {
+            Action::Enter
+        }
         "received" => Action::Receive,
         "left" | "done" | "completed" | "matched" | "posted" => Action::Leave,
         "approved" | "authorized" | "authorised" => Action::Approve,
@@ -184,8 +186,10 @@ impl Oddity {
     /// Its bit.
     #[must_use]
     pub fn bit(self) -> u16 {
-        1u16.checked_shl(ODDITIES.iter().take_while(|reason| **reason != self).count().try_into().unwrap_or(0))
-            .unwrap_or(0)
+        1u16.checked_shl(
+            ODDITIES.iter().take_while(|reason| **reason != self).count().try_into().unwrap_or(0),
+        )
+        .unwrap_or(0)
     }
 
     /// Its name.

@@ -34,7 +34,8 @@ impl Cohorts {
         let least = i64::try_from(config.learned_samples_min).unwrap_or(i64::MAX);
         for row in whole(rows, &COHORT)? {
             let [stage, class, samples, _, p95, _] = row.as_slice() else { continue };
-            let (Some(stage), Some(class)) = (stage.integer().and_then(Stage::of_number), class.text()) else {
+            let (Some(stage), Some(class)) = (stage.integer().and_then(Stage::of_number), class.text())
+            else {
                 continue;
             };
             if samples.integer().is_some_and(|samples| samples >= least) {
@@ -109,12 +110,7 @@ fn learn(day: i64, config: &Config, rows: &mut dyn Rows) -> Result<(), RowsError
 }
 
 /// Removes rows whose column after `equal` is below `floor`.
-fn forget(
-    table: &'static Table,
-    equal: &[Cell],
-    floor: i64,
-    rows: &mut dyn Rows,
-) -> Result<(), RowsError> {
+fn forget(table: &'static Table, equal: &[Cell], floor: i64, rows: &mut dyn Rows) -> Result<(), RowsError> {
     loop {
         let scan = Scan {
             index: None,

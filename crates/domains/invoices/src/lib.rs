@@ -2,9 +2,9 @@
 //!
 //! Place in the way of an event: `project`. Events of the types `invoice.ingestion`, `invoice.reconciliation`,
 //! `invoice.authorization` and `invoice.posting` are facts that are only monitored: nothing here can refuse one, so the
-//! domain has no commands, no decisions and no ports. An invoice is in one of four stages and in one of five
+//! domain has no commands, no decisions and no ports. An invoice is in one of four stages and in one of six
 //! conditions ([`state::Condition`]); [`event`] says which event moves it where, [`project`] keeps the rows,
-//! [`queries`] and [`figures`] read them.
+//! [`queries`], [`life`], [`lists`] and [`figures`] read them.
 //! Not here: whose database holds the rows (`flow/views`, the drivers), pages (`edge/web`), the entries that an
 //! invoice's history points to (the log).
 //!
@@ -20,12 +20,13 @@ mod batch;
 mod codec;
 pub mod config;
 pub mod event;
-// pub mod figures;
+pub mod figures;
 mod learn;
-// pub mod lists;
+pub mod life;
+pub mod lists;
 mod names;
 pub mod project;
-// pub mod queries;
+pub mod queries;
 mod segments;
 pub mod sketch;
 pub mod state;

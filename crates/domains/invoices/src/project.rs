@@ -79,23 +79,23 @@ pub(crate) fn damaged(table: &Table, key: &str) -> RowsError {
 
 /// All rows of a small table.
 pub(crate) fn whole(rows: &dyn Reads, table: &'static Table) -> Result<Vec<Row>, RowsError> {
-    range(rows, table, &Scan {
-        index: None,
-        equal: &[],
-        from: None,
-        to: None,
-        after: None,
-        descending: false,
-        limit: PAGE_ROWS,
-    })
+    range(
+        rows,
+        table,
+        &Scan {
+            index: None,
+            equal: &[],
+            from: None,
+            to: None,
+            after: None,
+            descending: false,
+            limit: PAGE_ROWS,
+        },
+    )
 }
 
 /// All rows of a scan by key, page after page.
-pub(crate) fn range(
-    rows: &dyn Reads,
-    table: &'static Table,
-    scan: &Scan<'_>,
-) -> Result<Vec<Row>, RowsError> {
+pub(crate) fn range(rows: &dyn Reads, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
     let mut all: Vec<Row> = Vec::new();
     loop {
         let last: Option<Row> = all.last().map(|row| row.iter().take(table.key).cloned().collect());

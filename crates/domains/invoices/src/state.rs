@@ -216,9 +216,8 @@ impl Invoice {
 
     /// Whether the history at hand has an event of the same stage, action and time.
     fn said_before(&self, event: &Reading<'_>) -> bool {
-        let same = |item: &Item| {
-            item.at == event.at && item.stage == event.stage && item.action == event.action
-        };
+        let same =
+            |item: &Item| item.at == event.at && item.stage == event.stage && item.action == event.action;
         event.timed && self.history.iter().any(same)
     }
 
@@ -326,7 +325,8 @@ impl Invoice {
         let finished = here.left.is_some();
         if began && self.stage == stage && here.visits > 0 {
             // A second word that a stage is done does not begin it again.
-            let done_again = matches!(event.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
+            let done_again =
+                matches!(event.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
             if !finished || done_again {
                 return;
             }
@@ -375,7 +375,8 @@ impl Rules<'_> {
             Some(left) => (invoice.stage.next(), left),
             None => (invoice.stage, span.entered?),
         };
-        if let Some(due) = invoice.due.filter(|_| self.config.payment_by_due_date && stage == Stage::Posting) {
+        if let Some(due) = invoice.due.filter(|_| self.config.payment_by_due_date && stage == Stage::Posting)
+        {
             return Some((i64::from(due) + 1) * 24);
         }
         let currency = invoice.currency.as_ref().map_or("", Currency::code);

@@ -206,6 +206,23 @@ pub const DAY_NONE: i64 = 99_999_999;
 
 /// All tables.
 pub static TABLES: [Table; 19] = [
-    INVOICE, HISTORY, SEGMENT, OPEN, DUE, MINUTE, HOUR, DAY, LATENCY, COHORT, CASH, VENDOR, ODD, LOOPS, DUPLICATE,
-    PRINT, KEY_FIGURES, COUNTER, MARKER,
+    INVOICE,
+    HISTORY,
+    SEGMENT,
+    OPEN,
+    DUE,
+    MINUTE,
+    HOUR,
+    DAY,
+    LATENCY,
+    COHORT,
+    CASH,
+    VENDOR,
+    ODD,
+    LOOPS,
+    DUPLICATE,
+    PRINT,
+    KEY_FIGURES,
+    COUNTER,
+    MARKER,
 ];

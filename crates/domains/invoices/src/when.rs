@@ -10,8 +10,6 @@ pub(crate) const SECOND_NS: i64 = 1_000_000_000;
 pub(crate) const MINUTE_NS: i64 = 60 * SECOND_NS;
 /// Nanoseconds of one hour.
 pub(crate) const HOUR_NS: i64 = 60 * MINUTE_NS;
-/// Nanoseconds of one day.
-pub(crate) const DAY_NS: i64 = 24 * HOUR_NS;
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; none where there is no such date.
 ///
@@ -38,9 +36,9 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
 
 /// The number that all of these bytes are digits of.
 fn number(text: &[u8], from: usize, to: usize) -> Option<i64> {
-    text.get(from..to)?.iter().try_fold(0i64, |sum, byte| {
-        byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0'))
-    })
+    text.get(from..to)?
+        .iter()
+        .try_fold(0i64, |sum, byte| byte.is_ascii_digit().then(|| sum * 10 + i64::from(byte - b'0')))
 }
 
 /// The day a text begins with: `2026-06-28`, or the day of `2026-06-28T…` as written there.
@@ -49,7 +47,10 @@ pub(crate) fn day(text: &str) -> Option<i32> {
     let parts = (number(bytes, 0, 4)?, number(bytes, 5, 7)?, number(bytes, 8, 10)?);
     let dashes = bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-');
     let ends = matches!(bytes.get(10), None | Some(b'T' | b't' | b' '));
-    (dashes && ends).then(|| days(parts.0, parts.1, parts.2)).flatten().and_then(|day| i32::try_from(day).ok())
+    (dashes && ends)
+        .then(|| days(parts.0, parts.1, parts.2))
+        .flatten()
+        .and_then(|day| i32::try_from(day).ok())
 }
 
 /// The point in time an RFC 3339 text names; none where it is no such text, or before 1677 or after 2262.
@@ -114,9 +115,20 @@ mod tests {
     #[test]
     fn what_is_no_instant_is_none() {
         for bad in [
-            "", "2026", "2026-02-30T00:00:00Z", "2026-13-01T00:00:00Z", "2026-01-01", "2026-01-01T24:00:00Z",
-            "2026-01-01T00:00:00", "2026-01-01T00:00:00.Z", "2026-01-01T00:00:00+2:00", "9999-01-01T00:00:00Z",
-            "0001-01-01T00:00:00Z", "2026-01-01T00:00:00Zx", "2026/01/01T00:00:00Z", "202é-01-01T00:00:00Z",
+            "",
+            "2026",
+            "2026-02-30T00:00:00Z",
+            "2026-13-01T00:00:00Z",
+            "2026-01-01",
+            "2026-01-01T24:00:00Z",
+            "2026-01-01T00:00:00",
+            "2026-01-01T00:00:00.Z",
+            "2026-01-01T00:00:00+2:00",
+            "9999-01-01T00:00:00Z",
+            "0001-01-01T00:00:00Z",
+            "2026-01-01T00:00:00Zx",
+            "2026/01/01T00:00:00Z",
+            "202é-01-01T00:00:00Z",
         ] {
             assert_eq!(instant(bad), None, "{bad}");
         }

@@ -16,8 +16,8 @@ use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
 use crate::tables::{
-    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY, LOOPS, MINUTE, ODD,
-    OPEN, PRINT, VENDOR,
+    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY, LOOPS,
+    MINUTE, ODD, OPEN, PRINT, VENDOR,
 };
 use crate::tally::{Change, Tally};
 
@@ -33,9 +33,8 @@ impl Batch<'_> {
         let floors = self.floors();
         write_figures(&self.figures, floors, &self.names, rows)?;
         write_latency(self.latency, self.day, &self.names, rows)?;
-        self.key_figures.write(&KEY_FIGURES, rows, |(day, currency)| {
-            vec![day.into(), code(currency.as_ref())]
-        })?;
+        self.key_figures
+            .write(&KEY_FIGURES, rows, |(day, currency)| vec![day.into(), code(currency.as_ref())])?;
         self.counters.write(&COUNTER, rows, |name| vec![name.into()])?;
         self.segments.write(rows)
     }
@@ -223,7 +222,8 @@ impl Shares {
 
     fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
         self.open.write(&OPEN, rows, |class| vec![class.into()])?;
-        self.due.write(&DUE, rows, |(level, bucket, class)| vec![level.into(), bucket.into(), class.into()])?;
+        self.due
+            .write(&DUE, rows, |(level, bucket, class)| vec![level.into(), bucket.into(), class.into()])?;
         self.cash.write(&CASH, rows, |(due, currency)| vec![due.into(), code(currency.as_ref())])?;
         let vendor = |(vendor, currency): (Name, Option<Currency>)| {
             vec![names.text(vendor).into(), code(currency.as_ref())]

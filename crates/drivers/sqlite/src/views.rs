@@ -18,8 +18,8 @@ use waag_domain::project::{Reads, Row, RowsError, Scan, Table};
 use waag_model::ids::{LedgerId, Position};
 use waag_model::time::UtcNanos;
 use waag_views::contract::{
-    Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which, check_definition, check_move,
-    layout,
+    Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which, check_definition,
+    check_move, layout,
 };
 use waag_views::error::ViewsError;
 
@@ -111,10 +111,8 @@ const COLUMNS: &str = "name, version, build, ledger, position, committed, serves
 fn entry(row: &rusqlite::Row<'_>) -> rusqlite::Result<Entry> {
     let key = ViewKey { name: row.get(0)?, version: row.get(1)?, build: row.get(2)? };
     let position: i64 = row.get(4)?;
-    let cursor = Cursor {
-        position: Position(u64::try_from(position).unwrap_or(0)),
-        committed: UtcNanos(row.get(5)?),
-    };
+    let cursor =
+        Cursor { position: Position(u64::try_from(position).unwrap_or(0)), committed: UtcNanos(row.get(5)?) };
     let standing = Standing { key, ledger: LedgerId(row.get(3)?), cursor, serves: row.get(6)? };
     Ok(Entry { standing, layout: row.get(7)? })
 }
@@ -134,7 +132,8 @@ fn stored(position: Position) -> i64 {
 
 fn move_cursor(connection: &Connection, view: &ViewKey, next: Cursor) -> Result<(), ViewsError> {
     let moved = || {
-        let sql = "UPDATE view SET position = ?4, committed = ?5 WHERE name = ?1 AND version = ?2 AND build = ?3";
+        let sql =
+            "UPDATE view SET position = ?4, committed = ?5 WHERE name = ?1 AND version = ?2 AND build = ?3";
         connection.prepare_cached(sql)?.execute((
             &view.name,
             view.version,

@@ -1,11 +1,19 @@
 //! SQLite keeps the contract of views, and what is beside it: foreign files, leftovers, dropped views, kills.
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
-use std::path::PathBuf;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
+use waag_domain::project::{Cell, Column, Index, Kind, Scan, Table};
+use waag_model::ids::{LedgerId, Position};
+use waag_model::time::UtcNanos;
 use waag_sqlite::views::{SqliteViews, ViewsConfig};
 use waag_views::conformance::{ViewsHarness, views};
-use waag_views::contract::Views;
+use waag_views::contract::{Cursor, Definition, Turn, ViewKey, Views, Which};
 use waag_views::error::ViewsError;
 
 struct Harness {
@@ -52,4 +60,161 @@ fn keeps_the_contract_with_small_caches_and_a_mapped_file() {
         readers_max: 4,
     };
     views(&Harness::new(config)).unwrap();
+}
+
+static TABLES: [Table; 1] = [Table {
+    name: "numbers",
+    columns: &[
+        Column { name: "number", kind: Kind::Integer, nullable: false },
+        Column { name: "round", kind: Kind::Integer, nullable: true },
+        Column { name: "fill", kind: Kind::Bytes, nullable: false },
+    ],
+    key: 1,
+    indexes: &[Index { name: "by_round", columns: &[1], present: Some(1) }],
+}];
+
+fn definition(build: u32) -> Definition {
+    let key = ViewKey { name: "numbers".to_owned(), version: 1, build };
+    Definition { key, ledger: LedgerId([1; 16]), tables: &TABLES }
+}
+
+fn at(position: u64) -> Cursor {
+    if position == 0 {
+        return Cursor::START;
+    }
+    Cursor { position: Position(position), committed: UtcNanos(i64::try_from(position).unwrap()) }
+}
+
+/// Puts rows whose number says which round wrote them last, and moves the cursor by one.
+fn round(store: &SqliteViews, key: &ViewKey, number: u64, rows: i64) -> Result<(), ViewsError> {
+    let round = i64::try_from(number).unwrap();
+    store.commit(key, at(number), at(number + 1), &mut |view| {
+        let row = |n: i64| vec![n.into(), (round + 1).into(), Cell::Bytes(vec![7; 300].into())];
+        view.put(&TABLES[0], (0..rows).map(row).collect())
+    })
+}
+
+fn everything() -> Scan<'static> {
+    Scan { index: None, equal: &[], from: None, to: None, after: None, descending: false, limit: usize::MAX }
+}
+
+fn tables(path: &Path) -> Vec<String> {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    let mut names = connection.prepare("SELECT name FROM sqlite_schema ORDER BY name").unwrap();
+    names.query_map((), |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn another_file_is_refused_and_left_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.db");
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("CREATE TABLE theirs(x)").unwrap();
+    drop(connection);
+    let refused = SqliteViews::open(&path, ViewsConfig::default()).unwrap_err();
+    assert_eq!(refused.code(), "E0691");
+    assert_eq!(tables(&path), ["theirs"]);
+    std::fs::write(&path, [b'x'; 4_096]).unwrap();
+    assert_eq!(SqliteViews::open(&path, ViewsConfig::default()).unwrap_err().code(), "E0691");
+}
+
+#[test]
+fn a_dropped_view_leaves_nothing_and_what_a_crash_left_of_one_is_swept_at_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.db");
+    let store = SqliteViews::open(&path, ViewsConfig::default()).unwrap();
+    for build in 0..3 {
+        store.open(&definition(build)).unwrap();
+        round(&store, &definition(build).key, 0, 50_000).unwrap();
+    }
+    store.turn(&definition(1).key, Turn::Drop).unwrap();
+    drop(store);
+    let kept = tables(&path);
+    assert!(
+        kept.iter().all(|name| !name.contains(".1.1.")) && kept.contains(&"numbers.1.2.numbers".to_owned())
+    );
+    // As after a crash between the catalogue and the tables.
+    let connection = rusqlite::Connection::open(&path).unwrap();
+    connection.execute_batch("DELETE FROM view WHERE build = 2").unwrap();
+    drop(connection);
+    let store = SqliteViews::open(&path, ViewsConfig::default()).unwrap();
+    let snapshot = store.snapshot("numbers", Which::Serving).unwrap();
+    assert_eq!(snapshot.scan(&TABLES[0], &everything()).unwrap().len(), 50_000);
+    drop(snapshot);
+    drop(store);
+    assert_eq!(tables(&path).iter().filter(|name| name.starts_with("numbers.")).count(), 2);
+}
+
+#[test]
+fn many_readers_each_see_one_moment_while_rows_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = ViewsConfig { log_pages: 64, readers_max: 3, ..ViewsConfig::default() };
+    let store = SqliteViews::open(&folder.path().join("views.db"), config).unwrap();
+    store.open(&definition(0)).unwrap();
+    round(&store, &definition(0).key, 0, 200).unwrap();
+    let ended = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let look = || {
+            let mut looks = 0;
+            while !ended.load(Ordering::Acquire) {
+                let snapshot = store.snapshot("numbers", Which::Serving).unwrap();
+                let round = i64::try_from(snapshot.standing().cursor.position.0).unwrap();
+                let rows = snapshot.scan(&TABLES[0], &everything()).unwrap();
+                assert!(rows.len() == 200 && rows.iter().all(|row| row[1] == round.into()));
+                looks += 1;
+            }
+            looks
+        };
+        let readers: Vec<_> = (0..6).map(|_| scope.spawn(look)).collect();
+        (1..60).for_each(|number| round(&store, &definition(0).key, number, 200).unwrap());
+        ended.store(true, Ordering::Release);
+        let looks: u32 = readers.into_iter().map(|reader| reader.join().unwrap()).sum();
+        assert!(looks > 0);
+    });
+}
+
+/// Set in the child that is killed.
+const CHILD: &str = "WAAG_VIEWS_KILL_FOLDER";
+
+#[test]
+fn killed_in_the_middle_of_commits_rows_and_cursor_are_of_one_transaction() {
+    let config = ViewsConfig { log_pages: 32, ..ViewsConfig::default() };
+    if let Some(folder) = std::env::var_os(CHILD) {
+        let store = SqliteViews::open(&PathBuf::from(folder).join("views.db"), config).unwrap();
+        let start = store.open(&definition(0)).unwrap().cursor.position.0;
+        println!("begun");
+        for number in start.. {
+            round(&store, &definition(0).key, number, 2_000).unwrap();
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut before = 0;
+    for kill in 0..12 {
+        let name = "killed_in_the_middle_of_commits_rows_and_cursor_are_of_one_transaction";
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", name, "--nocapture", "--test-threads", "1"])
+            .env(CHILD, folder.path())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.contains("begun")));
+        std::thread::sleep(Duration::from_millis(20 + kill * 17));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let store = SqliteViews::open(&folder.path().join("views.db"), config).unwrap();
+        let snapshot = store.snapshot("numbers", Which::Serving).unwrap();
+        let position = snapshot.standing().cursor.position.0;
+        // A killed process loses nothing that it committed: only a power failure may.
+        assert!(position >= before, "{position} after {before}");
+        before = position;
+        let rows = snapshot.scan(&TABLES[0], &everything()).unwrap();
+        let round = i64::try_from(position).unwrap();
+        assert_eq!(rows.len(), if position == 0 { 0 } else { 2_000 });
+        assert!(rows.iter().all(|row| row[1] == round.into()), "kill {kill}: rows of another round");
+        let by_round = Scan { index: Some(&TABLES[0].indexes[0]), equal: &[round.into()], ..everything() };
+        assert_eq!(snapshot.scan(&TABLES[0], &by_round).unwrap().len(), rows.len());
+    }
+    assert!(before > 5, "{before} commits in all: too few to be in the middle of any");
 }

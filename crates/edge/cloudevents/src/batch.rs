@@ -159,7 +159,10 @@ mod tests {
 
     #[test]
     fn what_is_wrong_inside_an_element_leaves_its_neighbours_whole() {
-        assert_eq!(cut("[{\"a\":tru},,{\"b\":1}]"), Ok(vec![("{\"a\":tru}", 1), ("", 11), ("{\"b\":1}", 12)]));
+        assert_eq!(
+            cut("[{\"a\":tru},,{\"b\":1}]"),
+            Ok(vec![("{\"a\":tru}", 1), ("", 11), ("{\"b\":1}", 12)])
+        );
         assert_eq!(cut("[1,]"), Ok(vec![("1", 1), ("", 3)]));
     }
 

@@ -28,3 +28,9 @@ pub use lines::{Line, Lines};
 pub use read::{read_event, read_value};
 pub use refusal::{Reason, Refusal};
 pub use write::write_event;
+
+/// Whether a text is a point in time as the attribute `time` has it (RFC 3339).
+#[must_use]
+pub fn is_timestamp(text: &str) -> bool {
+    attribute::timestamp(text).is_ok()
+}

@@ -1,29 +1,47 @@
 //! One request to one answer: who asks, what for, and what is told.
 //!
-//! `POST /v1/events` is answered here without a router in between: it is the way every event takes.
-//! Not here: connections (`server`), the events in a body (`events`), the form of answers (`receipt`, `problem`).
+//! Order of a request: route → key → rate → body → idempotency → events → intake → receipt. What is refused early costs
+//! little: no body is read for a key that is not valid or has no rate left.
+//! Not here: connections (`server`), the events in a body (`events`, `invoices`), the form of answers (`receipt`,
+//! `problem`).
 
+use std::collections::HashMap;
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
-use hyper::header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::oneshot;
+use waag_model::event::Data;
 use waag_stdx::clock::Clock;
+use waag_stdx::entropy::{Entropy, SystemEntropy};
 
+use crate::access::{Access, AccessSink};
 use crate::events;
 use crate::fault::{Fault, Kind};
-use crate::intake::{Job, Source};
+use crate::idempotency::{self, Answers};
+use crate::intake::{Job, Source, Take};
+use crate::invoices::{self, Form, Invoices, Stage};
 use crate::json;
 use crate::keys::{KeyRecord, Keys, Role};
+use crate::limit::{Left, Limiter, Method as Does};
 use crate::mailbox::Mailbox;
+use crate::mapping::{Mapping, Mappings};
+use crate::metrics::Metrics;
+use crate::openapi;
 use crate::ports::{Ledger, Node};
 use crate::problem::{self, Answer};
 use crate::receipt::{self, Shape};
+use crate::routes::Route;
+use crate::trace::Trace;
+use crate::validate::Validator;
 
 /// The bounds of a request.
 #[derive(Clone, Copy, Debug)]
@@ -40,54 +58,171 @@ impl Default for DoorLimits {
     }
 }
 
+/// What a door is made of.
+pub struct DoorParts {
+    /// The node behind it.
+    pub node: Arc<dyn Node>,
+    /// Who may pass.
+    pub keys: Arc<Keys>,
+    /// Clients' own field names.
+    pub mappings: Arc<Mappings>,
+    /// Rates and quotas.
+    pub limiter: Arc<Limiter>,
+    /// The clock.
+    pub clock: Arc<dyn Clock>,
+    /// Spans' ids are drawn from here.
+    pub entropy: Arc<dyn Entropy>,
+    /// Takes the access log; nobody does where there is none.
+    pub access: Option<Arc<dyn AccessSink>>,
+    /// Bounds of a request.
+    pub limits: DoorLimits,
+}
+
+impl DoorParts {
+    /// A door without plans, access log or mappings of its own.
+    #[must_use]
+    pub fn plain(
+        node: Arc<dyn Node>,
+        keys: Arc<Keys>,
+        mappings: Arc<Mappings>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            node,
+            keys,
+            mappings,
+            limiter: Arc::new(Limiter::new(None, HashMap::new())),
+            clock,
+            entropy: Arc::new(SystemEntropy::new()),
+            access: None,
+            limits: DoorLimits::default(),
+        }
+    }
+}
+
+/// Validators by event type.
+pub type Schemas = HashMap<String, Validator>;
+
 /// What answers requests; shared by all connections.
 pub struct Door {
-    pub(crate) node: Arc<dyn Node>,
-    pub(crate) keys: Arc<Keys>,
-    pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) limits: DoorLimits,
+    parts: DoorParts,
+    schemas: RwLock<Arc<Schemas>>,
+    answers: Answers,
+    pub(crate) metrics: Metrics,
     pub(crate) mailbox: Arc<Mailbox>,
 }
 
 impl fmt::Debug for Door {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Door").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Door").field("limits", &self.parts.limits).finish_non_exhaustive()
     }
 }
 
 /// Who asks, as far as it is checked.
-pub(crate) struct Pass {
-    pub(crate) key: Arc<KeyRecord>,
-    pub(crate) ledger: Arc<dyn Ledger>,
+struct Pass {
+    key: Arc<KeyRecord>,
+    ledger: Arc<dyn Ledger>,
+}
+
+/// What is learned of a request on its way, for headers and log.
+#[derive(Default)]
+struct Learned {
+    key: Option<Arc<KeyRecord>>,
+    left: Option<Left>,
 }
 
 impl Door {
-    /// A door to a node.
+    /// A door.
     #[must_use]
-    pub fn new(node: Arc<dyn Node>, keys: Arc<Keys>, clock: Arc<dyn Clock>, limits: DoorLimits) -> Self {
-        Self { node, keys, clock, limits, mailbox: Arc::default() }
+    pub fn new(parts: DoorParts) -> Self {
+        Self {
+            parts,
+            schemas: RwLock::default(),
+            answers: Answers::default(),
+            metrics: Metrics::default(),
+            mailbox: Arc::default(),
+        }
+    }
+
+    /// Puts other schemas in place for the data of CloudEvents, by type.
+    pub fn set_schemas(&self, schemas: Schemas) {
+        *self.schemas.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schemas);
     }
 
     /// Answers one request.
     pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let answered = match (request.method(), request.uri().path()) {
-            (&Method::POST, "/v1/events") => self.events(request).await,
-            (&Method::GET, "/v1/ledger") => self.ledger(request.headers()),
-            (&Method::GET, "/healthz") => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
-            (&Method::GET, "/readyz") => self.ready(),
-            (_, "/v1/events" | "/v1/ledger" | "/healthz" | "/readyz") => Err(Fault::of(Kind::MethodNotAllowed)),
-            _ => Err(Fault::of(Kind::NotFound)),
-        };
-        response(answered.unwrap_or_else(|fault| problem::answer(&fault)))
+        let start = self.parts.clock.monotonic();
+        let route = Route::find(request.uri().path());
+        let method = request.method().clone();
+        let has_trace = request.headers().contains_key("traceparent");
+        let trace = if has_trace { Trace::of(request.headers(), &*self.parts.entropy) } else { None };
+        let mut learned = Learned::default();
+        let answered = self.route(route, request, &mut learned).await;
+        let answer = answered.unwrap_or_else(|fault| problem::answer(&fault));
+        let took = self.parts.clock.monotonic().saturating_sub(start);
+        self.metrics.count(route, &answer, took);
+        if let Some(sink) = &self.parts.access {
+            let access = Access {
+                at: self.parts.clock.now(),
+                method: method.as_str(),
+                route: route.and_then(|route| Route::LABELS.get(route.label())).copied().unwrap_or("other"),
+                status: answer.status.as_u16(),
+                code: answer.code,
+                key: learned.key.as_ref().map(|key| key.id.as_str()),
+                tenant: learned.key.as_ref().map(|key| key.tenant.as_str()),
+                duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+                counts: answer.counts,
+                trace,
+            };
+            sink.line(access.line());
+        }
+        response(answer, route, learned.left, trace)
     }
 
-    fn ready(&self) -> Result<Answer, Fault> {
-        self.node.ready().map_err(|_| Fault::of(Kind::NotReady))?;
-        Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
+    async fn route(
+        &self,
+        route: Option<Route>,
+        request: Request<Incoming>,
+        learned: &mut Learned,
+    ) -> Result<Answer, Fault> {
+        let route = route.ok_or_else(|| Fault::of(Kind::NotFound))?;
+        if !route.knows(request.method()) {
+            return Err(Fault::of(Kind::MethodNotAllowed));
+        }
+        match route {
+            Route::Events => self.events(request, learned).await,
+            Route::Invoices(stage) => self.invoices(stage, request, learned).await,
+            Route::Mapping(stage) => self.mapping(stage, request, learned).await,
+            Route::MappingTrial(stage) => {
+                let pass = self.pass(request.headers(), Role::Producer, Does::Read, learned)?;
+                let body = self.body(request.into_body()).await?;
+                trial(&pass, stage, &body).map(|(answer, _)| answer)
+            }
+            Route::Ledger => self.ledger(request.headers(), learned),
+            Route::Health => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
+            Route::Ready => {
+                self.parts.node.ready().map_err(|_| Fault::of(Kind::NotReady))?;
+                Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
+            }
+            Route::Metrics => {
+                let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+                Ok(Answer::of(media, StatusCode::OK, self.metrics.text(None).into_bytes()))
+            }
+            Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::document().to_string().into_bytes())),
+            Route::Docs => {
+                Ok(Answer::of("text/html; charset=utf-8", StatusCode::OK, openapi::page().into_bytes()))
+            }
+        }
     }
 
-    /// Who asks, by the key in `x-api-key` or in `authorization: Bearer`.
-    pub(crate) fn pass(&self, headers: &HeaderMap, role: Role) -> Result<Pass, Fault> {
+    /// Who asks, by the key in `x-api-key` or in `authorization: Bearer`, and whether its rate lasts.
+    fn pass(
+        &self,
+        headers: &HeaderMap,
+        role: Role,
+        does: Does,
+        learned: &mut Learned,
+    ) -> Result<Pass, Fault> {
         let bearer = || {
             let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
             let (scheme, key) = value.split_once(' ')?;
@@ -97,43 +232,144 @@ impl Door {
             Some(value) => value.to_str().map_err(|_| Fault::of(Kind::BadKey))?,
             None => bearer().ok_or_else(|| Fault::of(Kind::NoKey))?,
         };
-        let key = self.keys.check(text, self.clock.now())?;
+        let key = self.parts.keys.check(text, self.parts.clock.now())?;
+        learned.key = Some(Arc::clone(&key));
         if key.role < role {
             return Err(Fault::of(Kind::Forbidden));
         }
-        let ledger = self.node.ledger(&key.tenant).ok_or_else(|| Fault::of(Kind::NoTenant))?;
+        let who = (key.id.as_str(), key.plan.as_str());
+        learned.left = self.parts.limiter.request(who, does, self.parts.clock.monotonic())?;
+        if does == Does::Write {
+            self.parts.limiter.quota(who, self.parts.clock.now())?;
+        }
+        let ledger = self.parts.node.ledger(&key.tenant).ok_or_else(|| Fault::of(Kind::NoTenant))?;
         Ok(Pass { key, ledger })
     }
 
-    async fn events(&self, request: Request<Incoming>) -> Result<Answer, Fault> {
-        let pass = self.pass(request.headers(), Role::Producer)?;
+    async fn events(&self, request: Request<Incoming>, learned: &mut Learned) -> Result<Answer, Fault> {
+        let pass = self.pass(request.headers(), Role::Producer, Does::Write, learned)?;
         let (head, body) = request.into_parts();
+        let idempotency_key = idempotency::key_of(&head.headers)?;
         let body = self.body(body).await?;
+        let repeated =
+            idempotency_key.map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body)));
         let (source, shape) = events::source(&head.headers, body)?;
-        self.record(&pass, source, shape).await
+        let source = self.validated(source);
+        self.once(&pass, repeated, source, shape, false).await
+    }
+
+    async fn invoices(
+        &self,
+        stage: Stage,
+        request: Request<Incoming>,
+        learned: &mut Learned,
+    ) -> Result<Answer, Fault> {
+        let pass = self.pass(request.headers(), Role::Producer, Does::Write, learned)?;
+        let (head, body) = request.into_parts();
+        let media = head.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
+        let essence = media.split(';').next().unwrap_or_default().trim_ascii();
+        if !essence.eq_ignore_ascii_case("application/json") {
+            return Err(Fault::of(Kind::MediaType));
+        }
+        let idempotency_key = idempotency::key_of(&head.headers)?;
+        let body = self.body(body).await?;
+        let form = Form {
+            stage,
+            mapping: self.parts.mappings.find(&pass.key.id, stage),
+            idempotency_key: idempotency_key.clone(),
+            source: invoices::source_of(pass.key.actor.as_str()),
+        };
+        let path = head.uri.path();
+        let repeated = idempotency_key.map(|key| (key, idempotency::fingerprint(path, &head.headers, &body)));
+        let shape = if invoices::is_array(&body) { Shape::Many } else { Shape::One };
+        self.once(&pass, repeated, Box::new(Invoices { form, body }), shape, true).await
+    }
+
+    /// Records a request's events, or gives the answer of the same request before.
+    async fn once(
+        &self,
+        pass: &Pass,
+        repeated: Option<(String, [u8; 32])>,
+        source: Box<dyn Source>,
+        shape: Shape,
+        ids_by_key: bool,
+    ) -> Result<Answer, Fault> {
+        let Some((key, fingerprint)) = repeated else {
+            return self.record(pass, source, shape, false).await;
+        };
+        let name = format!("{}/{}/{key}", pass.key.tenant, pass.key.actor);
+        if let Some(answer) = self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
+            return Ok(answer);
+        }
+        // Forgets the key also where the client goes away and this is dropped half done.
+        let mut ending = Ending { answers: &self.answers, name: &name, answer: None };
+        let answer = self.record(pass, source, shape, ids_by_key).await?;
+        ending.answer = Some(Answer { counts: [0; 3], ..answer.clone() });
+        Ok(answer)
     }
 
     /// Hands a request's events to the intake and waits for what becomes of them.
-    pub(crate) async fn record(
+    async fn record(
         &self,
         pass: &Pass,
         source: Box<dyn Source>,
         shape: Shape,
+        ids_by_key: bool,
     ) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
         let mailbox = Arc::clone(&self.mailbox);
         let job = Job {
             source,
             actor: pass.key.actor.clone(),
-            accepted: self.clock.now(),
-            answer: Box::new(move |settled| mailbox.post(sender, receipt::answer(settled, shape))),
+            accepted: self.parts.clock.now(),
+            answer: Box::new(move |settled| {
+                let settled = if ids_by_key { receipt::by_idempotency_key(settled) } else { settled };
+                mailbox.post(sender, receipt::answer(settled, shape));
+            }),
         };
         pass.ledger.intake().offer(job).map_err(|_| Fault::of(Kind::QueueFull))?;
-        answer.await.map_err(|_| Fault::of(Kind::Stopped))
+        let answer = answer.await.map_err(|_| Fault::of(Kind::Stopped))?;
+        let [recorded, _, _] = answer.counts;
+        let who = (pass.key.id.as_str(), pass.key.plan.as_str());
+        self.parts.limiter.recorded(who, recorded, self.parts.clock.now());
+        Ok(answer)
     }
 
-    fn ledger(&self, headers: &HeaderMap) -> Result<Answer, Fault> {
-        let pass = self.pass(headers, Role::Reader)?;
+    /// A source whose events are held to their types' schemas, where there are any.
+    fn validated(&self, source: Box<dyn Source>) -> Box<dyn Source> {
+        let schemas = Arc::clone(&self.schemas.read().unwrap_or_else(PoisonError::into_inner));
+        if schemas.is_empty() { source } else { Box::new(Validated { source, schemas }) }
+    }
+
+    async fn mapping(
+        &self,
+        stage: Stage,
+        request: Request<Incoming>,
+        learned: &mut Learned,
+    ) -> Result<Answer, Fault> {
+        let does = if request.method() == Method::GET { Does::Read } else { Does::Write };
+        let pass = self.pass(request.headers(), Role::Producer, does, learned)?;
+        if request.method() == Method::GET {
+            let known = self.parts.mappings.find(&pass.key.id, stage);
+            let known = known.ok_or_else(|| Fault::of(Kind::NotFound))?;
+            return Ok(Answer::json(StatusCode::OK, serde_json::to_vec(&*known).unwrap_or_default()));
+        }
+        let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);
+        if request.method() == Method::PUT {
+            let body = self.body(request.into_body()).await?;
+            let (answer, mapping) = trial(&pass, stage, &body)?;
+            saved = (answer, Some(mapping));
+        }
+        let (answer, mapping) = saved;
+        // The desk is a disk: not on the thread that serves connections.
+        let (mappings, key) = (Arc::clone(&self.parts.mappings), pass.key.id.clone());
+        let done = tokio::task::spawn_blocking(move || mappings.save(&key, stage, mapping));
+        done.await.map_err(|_| Fault::of(Kind::Stopped))??;
+        Ok(answer)
+    }
+
+    fn ledger(&self, headers: &HeaderMap, learned: &mut Learned) -> Result<Answer, Fault> {
+        let pass = self.pass(headers, Role::Reader, Does::Read, learned)?;
         let status = pass.ledger.status();
         let told = status.checkpoint.checkpoint();
         let mut out = Vec::with_capacity(1_024);
@@ -158,12 +394,12 @@ impl Door {
 
     /// A whole body within its bounds; one that came in one piece is not copied.
     pub(crate) async fn body(&self, body: Incoming) -> Result<Bytes, Fault> {
-        let limit = self.limits.body_bytes_max;
+        let limit = self.parts.limits.body_bytes_max;
         if body.size_hint().lower() > limit as u64 {
             return Err(Fault::of(Kind::BodyTooLarge(limit)));
         }
         let read = read_body(body, limit);
-        let within = Duration::from_millis(self.limits.body_ms_max);
+        let within = Duration::from_millis(self.parts.limits.body_ms_max);
         tokio::time::timeout(within, read).await.unwrap_or_else(|_| Err(Fault::of(Kind::BodyTime)))
     }
 }
@@ -193,21 +429,119 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
     Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
+/// Keeps or forgets an idempotent request's answer when the request ends, however it ends.
+struct Ending<'a> {
+    answers: &'a Answers,
+    name: &'a str,
+    answer: Option<Answer>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.answers.end(self.name, self.answer.as_ref());
+    }
+}
+
+/// Events held to the schemas of their types.
+struct Validated {
+    source: Box<dyn Source>,
+    schemas: Arc<Schemas>,
+}
+
+impl Source for Validated {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        self.source.each(&mut |event| {
+            take(event.and_then(|event| {
+                let validator = self.schemas.get(event.kind.as_ref());
+                let faults = match (validator, &event.data) {
+                    (Some(validator), Data::Json(value)) => validator.faults(value, "/data"),
+                    (Some(_), Data::None | Data::Binary(_)) => {
+                        vec![Fault::of(Kind::Schema("has no JSON data".to_owned())).at("/data")]
+                    }
+                    (None, _) => Vec::new(),
+                };
+                Fault::all(faults).map_or(Ok(event), Err)
+            }))
+        })
+    }
+
+    fn bytes(&self) -> usize {
+        self.source.bytes()
+    }
+
+    fn events_hint(&self) -> usize {
+        self.source.events_hint()
+    }
+}
+
+/// A mapping and what it makes of its sample.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Trial<'a> {
+    #[serde(borrow)]
+    mapping: &'a serde_json::value::RawValue,
+    #[serde(borrow)]
+    sample: &'a serde_json::value::RawValue,
+}
+
+fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fault> {
+    let form = |error: serde_json::Error| Fault::of(Kind::Mapping(error.to_string()));
+    let trial: Trial<'_> = serde_json::from_slice(body).map_err(form)?;
+    let mapping = Mapping::read(trial.mapping.get().as_bytes())?;
+    let form = Form {
+        stage,
+        mapping: Some(Arc::new(mapping.clone())),
+        // A sample need not have an id: a request would bring its key.
+        idempotency_key: Some("sample".to_owned()),
+        source: invoices::source_of(pass.key.actor.as_str()),
+    };
+    let event = form.event(trial.sample.get().as_bytes(), None).map_err(|fault| {
+        let fault = Fault { path: format!("/sample{}", fault.path), ..fault };
+        Fault { also: vec![fault], ..Fault::of(Kind::Sample) }
+    })?;
+    let mut out = b"{\"event\":".to_vec();
+    waag_cloudevents::write_event(&event, &mut out);
+    out.push(b'}');
+    Ok((Answer::json(StatusCode::OK, out), mapping))
+}
+
 /// An answer as HTTP has it.
-pub(crate) fn response(answer: Answer) -> Response<Full<Bytes>> {
+fn response(
+    answer: Answer,
+    route: Option<Route>,
+    left: Option<Left>,
+    trace: Option<Trace>,
+) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let mut text = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    if let Some(Left { policy, rate, remaining, full_in_s }) = left {
+        let window = rate.burst.max(1).div_ceil(rate.per_s.max(1));
+        text("ratelimit-policy", format!("\"{policy}\";q={};w={window}", rate.burst.max(1)));
+        text("ratelimit", format!("\"{policy}\";r={remaining};t={full_in_s}"));
+    }
+    if let Some(trace) = trace {
+        text("traceparent", trace.text());
+    }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if answer.status == StatusCode::UNAUTHORIZED {
         headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
     }
-    if answer.status == StatusCode::METHOD_NOT_ALLOWED {
-        headers.insert(ALLOW, HeaderValue::from_static("GET, POST"));
+    if let Some(route) = route.filter(|_| answer.status == StatusCode::METHOD_NOT_ALLOWED) {
+        headers.insert(ALLOW, HeaderValue::from_static(route.allow()));
+    }
+    if route == Some(Route::Docs) {
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
     }
     response
 }

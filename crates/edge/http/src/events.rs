@@ -205,7 +205,8 @@ mod tests {
     }
 
     fn read(pairs: &[(&str, &str)], body: &'static [u8]) -> Result<String, &'static str> {
-        let (source, _) = source(&headers(pairs), Bytes::from_static(body)).map_err(|fault| fault.kind.code())?;
+        let (source, _) =
+            source(&headers(pairs), Bytes::from_static(body)).map_err(|fault| fault.kind.code())?;
         let mut out = Err("none");
         source
             .each(&mut |event| {
@@ -245,7 +246,10 @@ mod tests {
     #[test]
     fn what_is_no_event_is_refused_by_its_own_code() {
         assert_eq!(read(&[("content-type", "application/json")], b"{}"), Err("E0906"));
-        assert_eq!(read(&[("content-type", "application/cloudevents+avro"), ("ce-id", "1")], b""), Err("E0906"));
+        assert_eq!(
+            read(&[("content-type", "application/cloudevents+avro"), ("ce-id", "1")], b""),
+            Err("E0906")
+        );
         assert_eq!(read(&[], b""), Err("E0906"));
         let mut twice = CORE.to_vec();
         twice.push(("ce-id", "2"));

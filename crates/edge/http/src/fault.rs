@@ -15,6 +15,8 @@ pub struct Fault {
     pub kind: Kind,
     /// JSON Pointer (RFC 6901) into the event or document; empty for the whole.
     pub path: String,
+    /// What else is wrong with the same event.
+    pub also: Vec<Fault>,
 }
 
 /// The kinds of fault.
@@ -70,6 +72,30 @@ pub enum Kind {
     Event(&'static str, String),
     /// Some or all events of a request were refused.
     Items,
+    /// An event's data breaks its schema; how.
+    Schema(String),
+    /// A date or time that is none.
+    Time(&'static str),
+    /// An invoice is one JSON object.
+    NotAnInvoice,
+    /// A mapping has a form that it may not have.
+    Mapping(String),
+    /// The mapping does not make its sample valid; nothing was saved.
+    Sample,
+    /// The header `Idempotency-Key` is no quoted string.
+    IdempotencyForm,
+    /// The format has no id of its own, and the request no `Idempotency-Key`.
+    IdempotencyMissing,
+    /// A request with the same `Idempotency-Key` is under way.
+    IdempotencyUnderWay,
+    /// The `Idempotency-Key` was used for another request.
+    IdempotencyReused,
+    /// The key's rate is used up; seconds to wait.
+    KeyRate(u64),
+    /// The node's rate is used up; seconds to wait.
+    NodeRate(u64),
+    /// The key's events of the day are used up; seconds to wait.
+    Quota(u64),
     /// A listener beyond loopback has no TLS.
     PlainListener,
     /// The certificate or its key cannot be used.
@@ -82,13 +108,21 @@ impl Fault {
     /// A fault of the whole request or event.
     #[must_use]
     pub fn of(kind: Kind) -> Self {
-        Self { kind, path: String::new() }
+        Self { kind, path: String::new(), also: Vec::new() }
     }
 
     /// The same fault at a place.
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }
+    }
+
+    /// Several faults of one event as one; none where there is none.
+    #[must_use]
+    pub fn all(faults: Vec<Self>) -> Option<Self> {
+        let mut faults = faults.into_iter();
+        let first = faults.next()?;
+        Some(Self { also: faults.collect(), ..first })
     }
 
     /// A fault that sealing found in an event.
@@ -100,7 +134,7 @@ impl Fault {
 impl From<Refusal> for Fault {
     fn from(refusal: Refusal) -> Self {
         let words = format!("{} at byte {}", refusal.reason, refusal.offset);
-        Self { kind: Kind::Event(refusal.code(), words), path: refusal.path }
+        Self { kind: Kind::Event(refusal.code(), words), path: refusal.path, also: Vec::new() }
     }
 }
 
@@ -131,6 +165,18 @@ impl Kind {
             Self::OtherTenant => "E0921",
             Self::Conflict => "E0922",
             Self::Erased => "E0923",
+            Self::Schema(_) => "E0930",
+            Self::Time(_) => "E0931",
+            Self::NotAnInvoice => "E0932",
+            Self::Mapping(_) => "E0933",
+            Self::Sample => "E0934",
+            Self::IdempotencyForm => "E0940",
+            Self::IdempotencyMissing => "E0941",
+            Self::IdempotencyUnderWay => "E0942",
+            Self::IdempotencyReused => "E0943",
+            Self::KeyRate(_) => "E0950",
+            Self::NodeRate(_) => "E0951",
+            Self::Quota(_) => "E0952",
             Self::PlainListener => "E0960",
             Self::Certificate(_) => "E0961",
             Self::Listen(_) => "E0962",
@@ -149,9 +195,23 @@ impl Kind {
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
-            Self::BodyBroken | Self::Header(_) | Self::NoEvent | Self::Event(..) => StatusCode::BAD_REQUEST,
-            Self::OwnType | Self::OtherTenant | Self::Items => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict | Self::Erased => StatusCode::CONFLICT,
+            Self::BodyBroken
+            | Self::Header(_)
+            | Self::NoEvent
+            | Self::Event(..)
+            | Self::NotAnInvoice
+            | Self::IdempotencyForm
+            | Self::IdempotencyMissing => StatusCode::BAD_REQUEST,
+            Self::OwnType
+            | Self::OtherTenant
+            | Self::Items
+            | Self::Schema(_)
+            | Self::Time(_)
+            | Self::Mapping(_)
+            | Self::Sample
+            | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Conflict | Self::Erased | Self::IdempotencyUnderWay => StatusCode::CONFLICT,
+            Self::KeyRate(_) | Self::NodeRate(_) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_)
             | Self::QueueFull
             | Self::Stopped
@@ -168,6 +228,8 @@ impl Kind {
         match self {
             Self::Busy(_) | Self::QueueFull | Self::NotReady => Some(1),
             Self::NotSealed(_) | Self::Stopped | Self::NoTenant => Some(10),
+            Self::KeyRate(seconds) | Self::NodeRate(seconds) | Self::Quota(seconds) => Some(*seconds),
+            Self::IdempotencyUnderWay => Some(1),
             Self::NotFound
             | Self::MethodNotAllowed
             | Self::NoKey
@@ -187,6 +249,14 @@ impl Kind {
             | Self::Erased
             | Self::Event(..)
             | Self::Items
+            | Self::Schema(_)
+            | Self::Time(_)
+            | Self::NotAnInvoice
+            | Self::Mapping(_)
+            | Self::Sample
+            | Self::IdempotencyForm
+            | Self::IdempotencyMissing
+            | Self::IdempotencyReused
             | Self::PlainListener
             | Self::Certificate(_)
             | Self::Listen(_) => None,
@@ -225,6 +295,20 @@ impl fmt::Display for Kind {
             ),
             Self::Event(_, words) => f.write_str(words),
             Self::Items => write!(f, "events of the request were refused"),
+            Self::Schema(how) => f.write_str(how),
+            Self::Time(what) => write!(f, "is no {what}"),
+            Self::NotAnInvoice => write!(f, "an invoice is one JSON object"),
+            Self::Mapping(why) => write!(f, "the mapping cannot be used: {why}"),
+            Self::Sample => write!(f, "the mapping does not make its sample valid, and was not saved"),
+            Self::IdempotencyForm => write!(f, "the header `Idempotency-Key` is no quoted string"),
+            Self::IdempotencyMissing => {
+                write!(f, "the invoice has no `id`, and the request no `Idempotency-Key`")
+            }
+            Self::IdempotencyUnderWay => write!(f, "a request with this `Idempotency-Key` is under way"),
+            Self::IdempotencyReused => write!(f, "this `Idempotency-Key` was used for another request"),
+            Self::KeyRate(_) => write!(f, "the rate of this API key is used up"),
+            Self::NodeRate(_) => write!(f, "the rate of this node is used up"),
+            Self::Quota(_) => write!(f, "this API key's events of the day are used up"),
             Self::PlainListener => write!(f, "a listener beyond loopback needs TLS"),
             Self::Certificate(why) => write!(f, "the certificate cannot be used: {why}"),
             Self::Listen(why) => write!(f, "the listener cannot be had: {why}"),

@@ -100,7 +100,7 @@ impl Default for IntakeLimits {
             queue_jobs_max: 4_096,
             queue_bytes_max: 64 * 1_024 * 1_024,
             sealing_threads: threads,
-            small_under_way_max: 2,
+            small_under_way_max: 1,
             writer_wait_ms_max: 2_000,
         }
     }

@@ -16,7 +16,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
-use waag_model::ids::{Actor, NameError, TenantName};
+use waag_model::ids::{Actor, TenantName};
 use waag_model::time::UtcNanos;
 use waag_stdx::entropy::{Entropy, NoEntropy};
 
@@ -176,8 +176,7 @@ impl Keys {
         let id = String::from_utf8(hex).unwrap_or_default();
         let text = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
         let NewKey { tenant, actor, role, plan, expires } = new;
-        let record =
-            KeyRecord { id, hash: hash(&text), tenant, actor, role, plan, created: now, expires };
+        let record = KeyRecord { id, hash: hash(&text), tenant, actor, role, plan, created: now, expires };
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEYS_MAX {
             return Err(KeyError::TooMany);
@@ -262,12 +261,11 @@ impl KeyRecord {
         for (byte, pair) in hash.iter_mut().zip(stored.hash.as_bytes().chunks(2)) {
             *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
         }
-        let name = |error: NameError| drop(error);
         Some(Self {
             id: id.to_owned(),
             hash,
-            tenant: TenantName::new(&stored.tenant).map_err(name).ok()?,
-            actor: Actor::new(&stored.actor).map_err(name).ok()?,
+            tenant: TenantName::new(&stored.tenant).ok()?,
+            actor: Actor::new(&stored.actor).ok()?,
             role: stored.role,
             plan: stored.plan,
             created: UtcNanos(stored.created),

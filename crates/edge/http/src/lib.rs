@@ -9,14 +9,25 @@
 //! - `HTTP-3`: a 200 is a receipt: the event is durable, in the tree, and under a guarded checkpoint.
 //! - `HTTP-4`: no key, and no value of a request, appears in an answer, a log line or a metric.
 
+pub mod access;
 pub mod door;
 mod events;
 pub mod fault;
+mod idempotency;
 pub mod intake;
+pub mod invoices;
 mod json;
 pub mod keys;
+pub mod limit;
 mod mailbox;
+pub mod mapping;
+pub mod metrics;
+pub mod openapi;
 pub mod ports;
 mod problem;
 mod receipt;
+mod routes;
 pub mod server;
+pub mod tls;
+pub mod trace;
+pub mod validate;

@@ -20,11 +20,17 @@ pub(crate) struct Answer {
     /// The code of the fault that ended the request, for the log.
     pub(crate) code: Option<&'static str>,
     pub(crate) retry_after_s: Option<u64>,
+    /// Events recorded, recorded before, refused.
+    pub(crate) counts: [u64; 3],
 }
 
 impl Answer {
     pub(crate) fn json(status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, media: "application/json", body: body.into(), code: None, retry_after_s: None }
+        Self::of("application/json", status, body)
+    }
+
+    pub(crate) fn of(media: &'static str, status: StatusCode, body: Vec<u8>) -> Self {
+        Self { status, media, body: body.into(), code: None, retry_after_s: None, counts: [0; 3] }
     }
 }
 
@@ -41,11 +47,7 @@ pub(crate) fn of_items(faults: impl Iterator<Item = (usize, Fault)>) -> Answer {
     document(&Kind::Items, status, faults.into_iter())
 }
 
-fn document(
-    kind: &Kind,
-    status: StatusCode,
-    faults: impl Iterator<Item = (Option<usize>, Fault)>,
-) -> Answer {
+fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Option<usize>, Fault)>) -> Answer {
     let code = kind.code();
     let mut out = Vec::with_capacity(512);
     out.extend_from_slice(b"{\"type\":\"urn:waag:error:");
@@ -53,7 +55,7 @@ fn document(
     out.extend_from_slice(b"\",\"title\":");
     // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
     match kind {
-        Kind::Event(..) => json::text(&mut out, "the event was refused"),
+        Kind::Event(..) | Kind::Schema(_) | Kind::Time(_) => json::text(&mut out, "the event was refused"),
         other => json::text(&mut out, &other.to_string()),
     }
     out.extend_from_slice(b",\"status\":");
@@ -74,6 +76,10 @@ fn document(
         }
         let above = index.map(|index| format!("/{index}")).unwrap_or_default();
         entry(&mut out, &above, &fault);
+        for more in &fault.also {
+            out.push(b',');
+            entry(&mut out, &above, more);
+        }
     }
     out.push(b']');
     if more > 0 {
@@ -87,6 +93,7 @@ fn document(
         body: out.into(),
         code: Some(code),
         retry_after_s: kind.retry_after_s(),
+        counts: [0; 3],
     }
 }
 

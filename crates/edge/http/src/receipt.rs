@@ -30,8 +30,44 @@ pub(crate) enum Shape {
 /// Bytes of an item in an answer, as a first guess.
 const ITEM_BYTES: usize = 128;
 
+/// Other content under an id that was made from an `Idempotency-Key` is that key's fault (422, not 409).
+pub(crate) fn by_idempotency_key(settled: Settled) -> Settled {
+    match settled {
+        Settled::Items { checkpoint, mut items, range, inclusion } => {
+            for item in &mut items {
+                if let ItemOutcome::Conflict(_) = item {
+                    *item = ItemOutcome::Refused(Box::new(Fault::of(Kind::IdempotencyReused)));
+                }
+            }
+            Settled::Items { checkpoint, items, range, inclusion }
+        }
+        Settled::Nothing(fault) => Settled::Nothing(fault),
+    }
+}
+
 /// The answer to a request.
 pub(crate) fn answer(settled: Settled, shape: Shape) -> Answer {
+    let counts = counts(&settled);
+    Answer { counts, ..formed(settled, shape) }
+}
+
+/// How many events were recorded, recorded before, and refused.
+fn counts(settled: &Settled) -> [u64; 3] {
+    let mut counts = [0; 3];
+    if let Settled::Items { items, .. } = settled {
+        let [recorded, before, refused] = &mut counts;
+        for item in items {
+            match item {
+                ItemOutcome::Recorded(_) => *recorded += 1,
+                ItemOutcome::Before(_) => *before += 1,
+                ItemOutcome::Conflict(_) | ItemOutcome::Erased(_) | ItemOutcome::Refused(_) => *refused += 1,
+            }
+        }
+    }
+    counts
+}
+
+fn formed(settled: Settled, shape: Shape) -> Answer {
     match settled {
         Settled::Nothing(fault) => problem::answer(&fault),
         Settled::Items { checkpoint, items, range, inclusion } => {
@@ -145,6 +181,15 @@ fn outcome(out: &mut Vec<u8>, item: &ItemOutcome) {
         ItemOutcome::Refused(fault) => {
             out.extend_from_slice(b"\"status\":\"refused\"");
             error(out, fault);
+            if !fault.also.is_empty() {
+                out.extend_from_slice(b",\"errors\":[");
+                problem::entry(out, "", fault);
+                for more in &fault.also {
+                    out.push(b',');
+                    problem::entry(out, "", more);
+                }
+                out.push(b']');
+            }
         }
     }
 }

@@ -5,6 +5,7 @@
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::door::Door;
 use crate::fault::{Fault, Kind};
+use crate::tls::Tls;
 
 /// The bounds of connections.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +29,10 @@ pub struct ServerLimits {
     pub head_bytes_max: usize,
     /// Most header fields of a request.
     pub headers_max: usize,
+    /// Longest TLS handshake, in milliseconds.
+    pub handshake_ms_max: u64,
+    /// How often the certificate's files are looked at, in milliseconds.
+    pub certificate_check_ms: u64,
     /// Longest wait for connections to end when the server ends, in milliseconds.
     pub drain_ms_max: u64,
 }
@@ -38,6 +44,8 @@ impl Default for ServerLimits {
             head_ms_max: 30_000,
             head_bytes_max: 65_536,
             headers_max: 100,
+            handshake_ms_max: 10_000,
+            certificate_check_ms: 60_000,
             drain_ms_max: 10_000,
         }
     }
@@ -48,6 +56,7 @@ impl Default for ServerLimits {
 pub struct Server {
     listener: TcpListener,
     limits: ServerLimits,
+    tls: Option<Arc<Tls>>,
 }
 
 impl Server {
@@ -55,14 +64,14 @@ impl Server {
     ///
     /// # Errors
     /// [`Kind::PlainListener`], [`Kind::Listen`].
-    pub fn bind(address: SocketAddr, limits: ServerLimits) -> Result<Self, Fault> {
-        if !address.ip().is_loopback() {
+    pub fn bind(address: SocketAddr, limits: ServerLimits, tls: Option<Arc<Tls>>) -> Result<Self, Fault> {
+        if tls.is_none() && !address.ip().is_loopback() {
             return Err(Fault::of(Kind::PlainListener));
         }
         let failed = |error: std::io::Error| Fault::of(Kind::Listen(error.to_string()));
         let listener = TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
-        Ok(Self { listener, limits })
+        Ok(Self { listener, limits, tls })
     }
 
     /// Where it listens.
@@ -82,6 +91,9 @@ impl Server {
         let failed = |error: std::io::Error| Fault::of(Kind::Listen(error.to_string()));
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
         let mail = tokio::spawn(Arc::clone(&door.mailbox).deliver());
+        let reloads = self.tls.as_ref().map(|tls| {
+            tokio::spawn(reload(Arc::clone(tls), Duration::from_millis(self.limits.certificate_check_ms)))
+        });
         let room = Arc::new(Semaphore::new(self.limits.connections_max));
         loop {
             let accepted = tokio::select! {
@@ -93,8 +105,11 @@ impl Server {
             };
             let Some((stream, permit)) = accepted else { continue };
             let (door, ending, limits) = (Arc::clone(&door), ending.clone(), self.limits);
+            let tls = self.tls.as_ref().map(|tls| tls.acceptor());
             tokio::spawn(async move {
-                connection(stream, door, ending, limits).await;
+                door.metrics.connections.fetch_add(1, Ordering::Relaxed);
+                open(stream, tls, Arc::clone(&door), ending, limits).await;
+                door.metrics.connections.fetch_sub(1, Ordering::Relaxed);
                 drop(permit);
             });
         }
@@ -104,6 +119,9 @@ impl Server {
         let drained = room.acquire_many(all);
         let _late = tokio::time::timeout(Duration::from_millis(self.limits.drain_ms_max), drained).await;
         mail.abort();
+        if let Some(reloads) = reloads {
+            reloads.abort();
+        }
         Ok(())
     }
 }
@@ -123,16 +141,41 @@ async fn accept(listener: &tokio::net::TcpListener, room: &Arc<Semaphore>) -> Op
     }
 }
 
-async fn connection(
+/// Looks at the certificate's files at an interval; what cannot be used leaves the one in use in place.
+async fn reload(tls: Arc<Tls>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        let again = Arc::clone(&tls);
+        // Files are read, so not on the thread that serves connections.
+        drop(tokio::task::spawn_blocking(move || drop(again.reload())).await);
+    }
+}
+
+/// Serves a connection, behind its handshake where there is TLS.
+async fn open(
     stream: TcpStream,
+    tls: Option<tokio_rustls::TlsAcceptor>,
     door: Arc<Door>,
-    mut ending: watch::Receiver<bool>,
+    ending: watch::Receiver<bool>,
     limits: ServerLimits,
 ) {
     // An answer is written whole, so waiting for more to send only delays it.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let Some(tls) = tls else { return connection(stream, door, ending, limits).await };
+    let within = Duration::from_millis(limits.handshake_ms_max);
+    if let Ok(Ok(stream)) = tokio::time::timeout(within, tls.accept(stream)).await {
+        connection(stream, door, ending, limits).await;
+    }
+}
+
+async fn connection(
+    stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    door: Arc<Door>,
+    mut ending: watch::Receiver<bool>,
+    limits: ServerLimits,
+) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
         async move { Ok::<_, Infallible>(door.answer(request).await) }

@@ -1,16 +1,9 @@
 //! A text of an amount becomes minor units of its currency, exactly or not at all.
 //!
-//! Source: ISO 4217:2015, list one (minor units other than two).
+//! Not here: which currencies there are and how many decimals they have (`waag_model::money`).
 
-/// Currencies without a minor unit.
-const NONE: [&str; 17] = [
-    "BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI", "VND", "VUV", "XAF",
-    "XOF", "XPF",
-];
-/// Currencies with three decimals.
-const THREE: [&str; 7] = ["BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"];
-/// Units of account with four decimals.
-const FOUR: [&str; 2] = ["CLF", "UYW"];
+use waag_model::money::Currency;
+
 /// Most digits of an amount; what 64 bits hold has 19.
 const DIGITS_MAX: usize = 30;
 
@@ -21,22 +14,8 @@ pub(crate) struct NumberForm {
     pub(crate) thousands: Option<char>,
 }
 
-/// A currency's code as ISO 4217 writes it; whether it is in force is not asked.
-pub(crate) fn is_currency(text: &str) -> bool {
-    text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())
-}
-
-fn exponent_of(currency: &str) -> i32 {
-    match currency {
-        _ if NONE.contains(&currency) => 0,
-        _ if THREE.contains(&currency) => 3,
-        _ if FOUR.contains(&currency) => 4,
-        _ => 2,
-    }
-}
-
 /// The minor units of an amount, within 64 bits; `None` where it is none or has more decimals than its currency.
-pub(crate) fn minor_units(text: &str, currency: &str, form: NumberForm) -> Option<i64> {
+pub(crate) fn minor_units(text: &str, currency: Currency, form: NumberForm) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix(['-', '\u{2212}']) {
         Some(rest) => (true, rest),
         // Accounting software writes the sign behind the amount too.
@@ -61,7 +40,7 @@ pub(crate) fn minor_units(text: &str, currency: &str, form: NumberForm) -> Optio
     }
     digits.push_str(fraction);
     let scale = i32::try_from(fraction.len()).ok()?;
-    let mut shift = exponent_of(currency).checked_add(scientific)?.checked_sub(scale)?;
+    let mut shift = i32::from(currency.exponent()).checked_add(scientific)?.checked_sub(scale)?;
     let mut digits = digits.trim_start_matches('0');
     while shift < 0 && !digits.is_empty() {
         // Only zeros may go.
@@ -103,7 +82,11 @@ mod tests {
             (".5", "EUR", DOT, 50),
             ("92233720368547758.07", "EUR", DOT, i64::MAX),
         ] {
-            assert_eq!(minor_units(text, currency, form), Some(units), "{text} {currency}");
+            assert_eq!(
+                minor_units(text, Currency::of(currency).unwrap(), form),
+                Some(units),
+                "{text} {currency}"
+            );
         }
     }
 
@@ -124,7 +107,7 @@ mod tests {
             (".", "EUR", DOT),
             ("92233720368547758.08", "EUR", DOT),
         ] {
-            assert_eq!(minor_units(text, currency, form), None, "{text} {currency}");
+            assert_eq!(minor_units(text, Currency::of(currency).unwrap(), form), None, "{text} {currency}");
         }
     }
 }

@@ -10,8 +10,9 @@ use encoding_rs::Encoding;
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use waag_model::limits::SOURCE_BYTES_MAX;
+use waag_model::money::Currency;
 
-use crate::amount::{NumberForm, is_currency};
+use crate::amount::NumberForm;
 use crate::error::MappingError;
 use crate::limits::{MAPPING_BYTES_MAX, MAPPING_NAMES_MAX};
 use crate::time::{TimeForm, offset};
@@ -75,6 +76,7 @@ pub(crate) enum Field {
     Status,
     Amount,
     Currency,
+    InvoiceDate,
     DueDate,
     /// Taken as text under this name.
     Text(usize),
@@ -118,6 +120,7 @@ struct Fields {
     status: Option<String>,
     amount: Option<String>,
     currency: Option<String>,
+    invoice_date: Option<String>,
     due_date: Option<String>,
     vendor: Option<String>,
     vendor_class: Option<String>,
@@ -159,7 +162,7 @@ struct Numbers {
 #[serde(deny_unknown_fields)]
 struct Dates {
     time: Option<Spanned<String>>,
-    due_date: Option<Spanned<String>>,
+    day: Option<Spanned<String>>,
 }
 
 /// What an activity is.
@@ -208,7 +211,7 @@ pub struct Mapping {
     pub(crate) currency: Option<String>,
     pub(crate) numbers: NumberForm,
     pub(crate) time: TimeForm,
-    pub(crate) due_date: TimeForm,
+    pub(crate) day: TimeForm,
     pub(crate) zone_minutes: i64,
     pub(crate) earliest_seconds: Option<i64>,
     /// The first second that is too late.
@@ -216,6 +219,16 @@ pub struct Mapping {
     pub(crate) activities: HashMap<String, Activity>,
     pub(crate) statuses: HashMap<String, String>,
     pub(crate) unmapped: Stage,
+}
+
+/// What is asked of each record, by slot.
+struct Slots {
+    /// Names in the log.
+    sources: Vec<String>,
+    /// What each is.
+    fields: Vec<Field>,
+    /// Names in the data of those taken as text.
+    names: Vec<String>,
 }
 
 /// A mapping file's text, to tell lines.
@@ -321,8 +334,8 @@ impl Document {
             },
         };
         let (earliest_seconds, latest) = (bound(&self.earliest, "earliest")?, bound(&self.latest, "latest")?);
-        let (sources, fields, names) = self.slots(lines)?;
-        let (time, due_date) = self.dates.checked(lines)?;
+        let Slots { sources, fields, names } = self.slots(lines)?;
+        let (time, day) = self.dates.checked(lines)?;
         let currency = self.constants.checked(lines)?;
         Ok(Mapping {
             format: self.format,
@@ -336,7 +349,7 @@ impl Document {
             fields,
             names,
             time,
-            due_date,
+            day,
             zone_minutes,
             earliest_seconds,
             latest_seconds: latest.map(|seconds| seconds + 86_400),
@@ -347,7 +360,7 @@ impl Document {
     }
 
     /// The names in the log by slot, what each is, and the names in the data.
-    fn slots(&self, lines: &Lines<'_>) -> Result<(Vec<String>, Vec<Field>, Vec<String>), MappingError> {
+    fn slots(&self, lines: &Lines<'_>) -> Result<Slots, MappingError> {
         let own = &self.fields;
         let mut slots: Vec<(&str, Field)> = vec![(&own.invoice_id, Field::InvoiceId)];
         for (source, field) in [
@@ -357,6 +370,7 @@ impl Document {
             (&own.status, Field::Status),
             (&own.amount, Field::Amount),
             (&own.currency, Field::Currency),
+            (&own.invoice_date, Field::InvoiceDate),
             (&own.due_date, Field::DueDate),
         ] {
             slots.extend(source.as_deref().map(|source| (source, field)));
@@ -396,7 +410,7 @@ impl Document {
             return Err(MappingError::Value { line: 0, key: "fields", why });
         }
         let (sources, fields) = slots.into_iter().map(|(source, field)| (source.to_owned(), field)).unzip();
-        Ok((sources, fields, names))
+        Ok(Slots { sources, fields, names })
     }
 
     fn table(&self, lines: &Lines<'_>) -> Result<TableForm, MappingError> {
@@ -441,14 +455,14 @@ impl Dates {
             None => Ok(TimeForm::Iso),
             Some(text) => TimeForm::parse(text.get_ref()).map_err(|why| lines.wrong(text, key, why)),
         };
-        Ok((form(&self.time, "dates.time")?, form(&self.due_date, "dates.due_date")?))
+        Ok((form(&self.time, "dates.time")?, form(&self.day, "dates.day")?))
     }
 }
 
 impl Constants {
     fn checked(&self, lines: &Lines<'_>) -> Result<Option<String>, MappingError> {
         match &self.currency {
-            Some(code) if !is_currency(code.get_ref()) => {
+            Some(code) if Currency::of(code.get_ref()).is_none() => {
                 Err(lines.wrong(code, "constants.currency", "is not a code such as `EUR`"))
             }
             code => Ok(code.as_ref().map(|code| code.get_ref().clone())),
@@ -470,7 +484,7 @@ impl Constants {
 
 /// A name that no standard field of the data has.
 fn is_extra_name(name: &str) -> bool {
-    const OWN: [&str; 20] = [
+    const OWN: [&str; 22] = [
         "invoice_id",
         "activity",
         "status",
@@ -478,6 +492,8 @@ fn is_extra_name(name: &str) -> bool {
         "amount_text",
         "currency",
         "currency_text",
+        "invoice_date",
+        "invoice_date_text",
         "due_date",
         "due_date_text",
         "time_text",

@@ -37,10 +37,10 @@ pub enum Odd {
     TimeTooLate,
     /// An amount that is none, has too many decimals, or lacks a currency; kept as `amount_text`.
     BadAmount,
-    /// A currency that is not three letters; kept as `currency_text`.
+    /// A currency that is no active code of ISO 4217; kept as `currency_text`.
     BadCurrency,
-    /// A due date that is none; kept as `due_date_text`.
-    BadDueDate,
+    /// An invoice date or a due date that is none; kept as `invoice_date_text` or `due_date_text`.
+    BadDay,
     /// Bytes that are not of the encoding; they became U+FFFD.
     BadText,
     /// A text longer than is taken; it is cut.
@@ -67,7 +67,7 @@ impl Odd {
             Self::TimeTooLate => "time_too_late",
             Self::BadAmount => "bad_amount",
             Self::BadCurrency => "bad_currency",
-            Self::BadDueDate => "bad_due_date",
+            Self::BadDay => "bad_day",
             Self::BadText => "bad_text",
             Self::LongText => "long_text",
             Self::LateCaseValue => "late_case_value",

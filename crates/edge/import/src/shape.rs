@@ -7,9 +7,10 @@ use std::borrow::Cow;
 
 use waag_model::event::{Data, Event};
 use waag_model::limits::ATTRIBUTE_BYTES_MAX;
+use waag_model::money::Currency;
 use waag_model::value::{Object, Value};
 
-use crate::amount::{is_currency, minor_units};
+use crate::amount::minor_units;
 use crate::hash::FileHash;
 use crate::mapping::{Field, Mapping, Stage};
 use crate::record::Record;
@@ -48,7 +49,7 @@ impl<'m> Shaper<'m> {
         draft.status(status);
         let time = draft.time();
         draft.money();
-        draft.due_date();
+        draft.days();
         draft.texts();
         let id = draft.own_id().unwrap_or_else(|| format!("{}-{number}", self.id_prefix));
         draft.marks();
@@ -166,17 +167,14 @@ impl<'r> Draft<'_, 'r> {
 
     fn money(&mut self) {
         let code = self.field(Field::Currency).map(str::to_ascii_uppercase);
-        let currency = match code.or_else(|| self.mapping.currency.clone()) {
-            Some(code) if is_currency(&code) => Some(code),
-            Some(code) => {
-                self.odd(Odd::BadCurrency, &code);
-                self.text("currency_text", &code);
-                None
-            }
-            None => None,
-        };
+        let code = code.or_else(|| self.mapping.currency.clone());
+        let currency = code.as_deref().and_then(Currency::of);
+        if let (Some(code), None) = (&code, currency) {
+            self.odd(Odd::BadCurrency, code);
+            self.text("currency_text", code);
+        }
         if let Some(amount) = self.field(Field::Amount) {
-            let units = currency.as_ref().and_then(|code| minor_units(amount, code, self.mapping.numbers));
+            let units = currency.and_then(|currency| minor_units(amount, currency, self.mapping.numbers));
             match units {
                 Some(units) => self.data.push(("amount_minor".into(), Value::Integer(units.into()))),
                 None => {
@@ -185,18 +183,23 @@ impl<'r> Draft<'_, 'r> {
                 }
             }
         }
-        if let Some(code) = currency {
-            self.text("currency", &code);
+        if let Some(currency) = currency {
+            self.text("currency", currency.code());
         }
     }
 
-    fn due_date(&mut self) {
-        let Some(text) = self.field(Field::DueDate) else { return };
-        match self.mapping.due_date.day(text) {
-            Some(day) => self.text("due_date", &day),
-            None => {
-                self.odd(Odd::BadDueDate, text);
-                self.text("due_date_text", text);
+    fn days(&mut self) {
+        for (field, name, text_name) in [
+            (Field::InvoiceDate, "invoice_date", "invoice_date_text"),
+            (Field::DueDate, "due_date", "due_date_text"),
+        ] {
+            let Some(text) = self.field(field) else { continue };
+            match self.mapping.day.day(text) {
+                Some(day) => self.text(name, &day),
+                None => {
+                    self.odd(Odd::BadDay, text);
+                    self.text(text_name, text);
+                }
             }
         }
     }

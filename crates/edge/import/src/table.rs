@@ -146,9 +146,9 @@ impl Read for LineFeeds<'_> {
 
 fn fault(error: csv::Error) -> ImportError {
     let line = error.position().map_or(0, csv::Position::line);
-    match error.into_kind() {
-        ErrorKind::Io(error) => ImportError::from_io(&Arc::new(error)),
-        // Only `Io` is raised by a flexible reader of bytes; the kind may grow.
-        _ => ImportError::Encoding { line, why: "the row cannot be read".to_owned() },
+    // Only `Io` is raised by a flexible reader of bytes.
+    if let ErrorKind::Io(error) = error.into_kind() {
+        return ImportError::from_io(&Arc::new(error));
     }
+    ImportError::Encoding { line, why: "the row cannot be read".to_owned() }
 }

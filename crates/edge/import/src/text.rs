@@ -36,11 +36,12 @@ struct Unpacked<R>(MultiGzDecoder<R>);
 
 impl<R: BufRead> Read for Unpacked<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.0.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof => {
-                ImportError::Gzip(Arc::new(error)).into_io()
+        use io::ErrorKind::{InvalidData, InvalidInput, UnexpectedEof};
+        self.0.read(buffer).map_err(|error| {
+            if matches!(error.kind(), InvalidInput | InvalidData | UnexpectedEof) {
+                return ImportError::Gzip(Arc::new(error)).into_io();
             }
-            _ => error,
+            error
         })
     }
 }

@@ -53,7 +53,7 @@ fn a_table_is_read_as_its_mapping_says() {
         (Odd::BadTime, 1),
         (Odd::TimeTooEarly, 1),
         (Odd::BadAmount, 1),
-        (Odd::BadDueDate, 1),
+        (Odd::BadDay, 1),
     ];
     assert_eq!(counts, expected);
     let left_out = &whole.report.odd[&Odd::Unreadable].first[0];

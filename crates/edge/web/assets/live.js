@@ -8,10 +8,10 @@
   const said = document.getElementById("fresh-said");
   const pause = document.getElementById("pause");
   const dot = bar.querySelector(".dot");
-  // The node's clock decides: this offset is how much its clock is ahead of the browser's.
+  // The node's clock decides how old an event is; the browser's only counts on from there.
   let newest = bar.dataset.newest ? Date.parse(bar.dataset.newest) : 0;
   let arrived = Date.now();
-  let ageThen = newest ? Math.max(0, arrived - newest) : 0;
+  let ageThen = Number(bar.dataset.age);
   let seen = null, shown = null, busy = false, paused = false, state = "";
 
   function say(next, words) {

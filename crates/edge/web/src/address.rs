@@ -49,6 +49,25 @@ impl Range {
             Self::Month => "last 30 days",
         }
     }
+
+    /// How many days times in stage are told for, today among them: they are kept by day.
+    #[must_use]
+    pub fn days(self) -> i64 {
+        match self {
+            Self::Hour | Self::Day => 1,
+            Self::Week => 7,
+            Self::Month => 30,
+        }
+    }
+
+    /// Those days in words, after "on".
+    pub(crate) fn days_name(self) -> &'static str {
+        match self {
+            Self::Hour | Self::Day => "this day (UTC)",
+            Self::Week => "the last 7 days",
+            Self::Month => "the last 30 days",
+        }
+    }
 }
 
 /// How due dates are put together.

@@ -3,7 +3,6 @@
 //! Money: minor units with the point set by the currency's exponent, grouped by three, the ISO 4217 code behind it.
 //! Times: relative in sight, absolute in UTC in the title and in `datetime`. All results are safe HTML or plain text.
 
-use std::borrow::Borrow;
 use std::fmt;
 
 use askama::filters::HtmlSafe;
@@ -17,6 +16,28 @@ const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
 /// More digits behind the point than any currency of ISO 4217 has; a larger exponent is shown as minor units.
 const EXPONENT_MAX: u8 = 8;
+
+/// A small value, whether a template hands it over itself or by references, as its patterns bind it.
+pub(crate) trait Given<T> {
+    fn given(&self) -> T;
+}
+
+macro_rules! given {
+    ($($kind:ty),*) => {$(
+        impl Given<$kind> for $kind {
+            fn given(&self) -> $kind {
+                *self
+            }
+        }
+    )*};
+}
+given!(u64, i64, Option<i64>, UtcNanos, UtcDay);
+
+impl<T, G: Given<T>> Given<T> for &G {
+    fn given(&self) -> T {
+        (**self).given()
+    }
+}
 
 /// Text that is HTML already: made in this crate alone, from escaped parts.
 #[derive(Clone, Debug, Default)]
@@ -60,8 +81,8 @@ fn grouped(digits: &str) -> String {
 }
 
 /// A count: `1,234,567`.
-pub(crate) fn count(number: impl Borrow<u64>) -> String {
-    grouped(&number.borrow().to_string())
+pub(crate) fn count(number: impl Given<u64>) -> String {
+    grouped(&number.given().to_string())
 }
 
 /// An amount without its code: `-1,234.50`; the minus is the typographic one.
@@ -122,8 +143,8 @@ pub(crate) fn short_number(number: i128) -> String {
 }
 
 /// A duration in its two largest units: `3 d 4 h`, `5 m 12 s`, `830 ms`.
-pub(crate) fn duration(nanos: impl Borrow<i64>) -> String {
-    let nanos = *nanos.borrow();
+pub(crate) fn duration(nanos: impl Given<i64>) -> String {
+    let nanos = nanos.given();
     let seconds = nanos.unsigned_abs() / SECOND_NS.unsigned_abs();
     let (day, hour, minute) = (DAY_S.unsigned_abs(), HOUR_S.unsigned_abs(), MINUTE_S.unsigned_abs());
     let two = |large: u64, name: &str, small: u64, small_name: &str| {
@@ -145,8 +166,8 @@ pub(crate) fn duration(nanos: impl Borrow<i64>) -> String {
 }
 
 /// An optional duration; a dash where there is none.
-pub(crate) fn duration_or_dash(nanos: impl Borrow<Option<i64>>) -> String {
-    nanos.borrow().map_or_else(|| "–".to_owned(), |nanos| duration(nanos))
+pub(crate) fn duration_or_dash(nanos: impl Given<Option<i64>>) -> String {
+    nanos.given().map_or_else(|| "–".to_owned(), |nanos| duration(nanos))
 }
 
 /// RFC 3339 to the second.
@@ -161,8 +182,8 @@ pub(crate) fn absolute(at: &UtcNanos) -> String {
 }
 
 /// Time as people say it, with the exact time in the title.
-pub(crate) fn ago(at: impl Borrow<UtcNanos>, now: impl Borrow<UtcNanos>) -> Html {
-    let (at, now) = (at.borrow(), now.borrow());
+pub(crate) fn ago(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> Html {
+    let (at, now) = (at.given(), now.given());
     let passed = now.0.saturating_sub(at.0);
     let said = if passed.unsigned_abs() >= (400 * DAY_S * SECOND_NS).unsigned_abs() {
         at.day().to_string()
@@ -171,18 +192,18 @@ pub(crate) fn ago(at: impl Borrow<UtcNanos>, now: impl Borrow<UtcNanos>) -> Html
     } else {
         format!("in {}", duration(passed))
     };
-    Html(format!("<time datetime=\"{}\" title=\"{}\">{said}</time>", seconds(at), absolute(at)))
+    Html(format!("<time datetime=\"{}\" title=\"{}\">{said}</time>", seconds(&at), absolute(&at)))
 }
 
 /// A time in full, with nanoseconds in the title.
-pub(crate) fn time(at: impl Borrow<UtcNanos>) -> Html {
-    let at = at.borrow();
-    Html(format!("<time datetime=\"{}\" title=\"{at}\">{}</time>", seconds(at), absolute(at)))
+pub(crate) fn time(at: impl Given<UtcNanos>) -> Html {
+    let at = at.given();
+    Html(format!("<time datetime=\"{}\" title=\"{at}\">{}</time>", seconds(&at), absolute(&at)))
 }
 
 /// A day: `2026-11-20`, with how far it is from today in the title.
-pub(crate) fn day(day: impl Borrow<UtcDay>, today: impl Borrow<UtcDay>) -> Html {
-    let (day, today) = (day.borrow(), today.borrow());
+pub(crate) fn day(day: impl Given<UtcDay>, today: impl Given<UtcDay>) -> Html {
+    let (day, today) = (day.given(), today.given());
     let said = match i64::from(day.0) - i64::from(today.0) {
         0 => "today".to_owned(),
         1 => "tomorrow".to_owned(),
@@ -194,13 +215,13 @@ pub(crate) fn day(day: impl Borrow<UtcDay>, today: impl Borrow<UtcDay>) -> Html 
 }
 
 /// Bytes in binary units: `1.4 GiB`.
-pub(crate) fn bytes(number: impl Borrow<u64>) -> String {
-    let number = number.borrow();
+pub(crate) fn bytes(number: impl Given<u64>) -> String {
+    let number = number.given();
     let units: [(u32, &str); 4] = [(40, "TiB"), (30, "GiB"), (20, "MiB"), (10, "KiB")];
     for (shift, unit) in units {
         let whole = number >> shift;
         if whole > 0 {
-            let tenths = (u128::from(*number) * 10) >> shift;
+            let tenths = (u128::from(number) * 10) >> shift;
             return format!("{}.{}\u{a0}{unit}", count(&whole), tenths % 10);
         }
     }
@@ -219,6 +240,7 @@ pub(crate) fn figure(value: &FigureValue) -> Html {
         FigureValue::Duration(nanos) => Html(duration(*nanos)),
         FigureValue::Count(number) => Html(count(number)),
         FigureValue::Money(amounts) => amounts.first().map_or_else(|| Html("0".to_owned()), money_short),
+        FigureValue::DurationIn(times) => times.first().map_or_else(|| Html("–".to_owned()), duration_in),
     }
 }
 
@@ -226,8 +248,27 @@ pub(crate) fn figure(value: &FigureValue) -> Html {
 pub(crate) fn figure_rest(value: &FigureValue) -> Vec<Html> {
     match value {
         FigureValue::Money(amounts) => amounts.iter().skip(1).take(2).map(money_short).collect(),
+        FigureValue::DurationIn(times) => times.iter().skip(1).take(2).map(duration_in).collect(),
         FigureValue::Ratio(_) | FigureValue::Duration(_) | FigureValue::Count(_) => Vec::new(),
     }
+}
+
+/// A duration that holds for one currency.
+fn duration_in((currency, nanos): &(String, i64)) -> Html {
+    Html(format!(
+        "<span class=\"money\">{} <span class=\"iso\">{}</span></span>",
+        duration(nanos),
+        escaped(currency)
+    ))
+}
+
+/// A span of durations; one where both ends read the same.
+pub(crate) fn span(ends: &Option<(i64, i64)>) -> String {
+    let Some((least, most)) = ends else {
+        return "–".to_owned();
+    };
+    let (least, most) = (duration(least), duration(most));
+    if least == most { least } else { format!("{least} – {most}") }
 }
 
 /// A value for an address's query part (RFC 3986): unreserved characters stay, all others are percent-encoded.

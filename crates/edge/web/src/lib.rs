@@ -12,7 +12,7 @@
 //! - `WEB-5`: figures come from the domain's queries; what cannot be computed says why and is never made up.
 //! - `WEB-6`: memory is bounded: pages drawn at once, live connections and rows of a page have named limits.
 
-mod address;
+pub mod address;
 mod assets;
 mod chart;
 mod door;
@@ -21,6 +21,7 @@ pub mod figures;
 mod flow_chart;
 mod format;
 mod live;
+mod load;
 pub mod model;
 pub mod ports;
 mod router;

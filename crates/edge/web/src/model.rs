@@ -79,23 +79,23 @@ pub struct StageTile {
     pub stuck_value: Vec<Amount>,
     /// Invoices that came in within the range shown.
     pub entered: u64,
-    /// Invoices that left within the range shown.
-    pub left: u64,
+    /// Failures and holds within the range shown.
+    pub failed: u64,
     /// Events per step over the range shown, oldest first.
     pub trend: Vec<u64>,
 }
 
-/// How many went from one place to another, and how long the first place took them.
+/// What went through a stage.
 #[derive(Clone, Debug)]
 pub struct Flow {
-    /// Stage left; `None` for invoices that came from outside.
-    pub from: Option<Stage>,
-    /// Stage entered; `None` for invoices that are done.
-    pub to: Option<Stage>,
-    /// Invoices within the range shown.
-    pub count: u64,
-    /// Median time in the stage left, in nanoseconds.
-    pub median_ns: Option<i64>,
+    /// Which stage.
+    pub stage: Stage,
+    /// Entries into it within the range shown, from wherever.
+    pub entered: u64,
+    /// Visits to it that ended on the days shown.
+    pub ended: u64,
+    /// The least and the greatest median time in it, over regions and vendor classes, in nanoseconds.
+    pub median_ns: Option<(i64, i64)>,
 }
 
 /// Counts over time, one line a stage.
@@ -121,8 +121,10 @@ pub struct Line {
 /// An invoice in a list.
 #[derive(Clone, Debug)]
 pub struct Row {
-    /// The invoice's id.
+    /// The invoice's id; empty for an event that names none.
     pub invoice: String,
+    /// The event that put it in the list, where one did.
+    pub position: Option<u64>,
     /// Where it is; `None` where it is done or unknown.
     pub stage: Option<Stage>,
     /// Why it is in the list, in a few words.
@@ -204,6 +206,8 @@ pub enum FigureValue {
     Count(u64),
     /// Money by currency.
     Money(Vec<Amount>),
+    /// Nanoseconds by currency.
+    DurationIn(Vec<(String, i64)>),
 }
 
 /// Everything on the overview.
@@ -223,34 +227,37 @@ pub struct Overview {
     pub figures: Vec<KeyFigure>,
 }
 
-/// A stage's throughput and latency.
+/// A stage's throughput and latency. Times are kept by region and vendor class, and quantiles of several do not add up:
+/// they are told as the least and the greatest of them.
 #[derive(Clone, Debug)]
 pub struct StageSpeed {
     /// Which stage.
     pub stage: Stage,
-    /// Entered within the range.
+    /// Entries within the range.
     pub entered: u64,
-    /// Left within the range.
-    pub left: u64,
-    /// Median time in the stage, nanoseconds.
-    pub p50_ns: Option<i64>,
-    /// 95 of 100 are faster, nanoseconds.
+    /// Visits that ended on the days shown.
+    pub ended: u64,
+    /// The least and the greatest median, nanoseconds.
+    pub p50_ns: Option<(i64, i64)>,
+    /// The greatest p95, nanoseconds.
     pub p95_ns: Option<i64>,
-    /// 99 of 100 are faster, nanoseconds.
+    /// The greatest p99, nanoseconds.
     pub p99_ns: Option<i64>,
 }
 
-/// A region beside the others.
+/// A region beside the others, as it stands.
 #[derive(Clone, Debug)]
 pub struct Region {
-    /// Its name.
+    /// Its name; empty for invoices without one.
     pub name: String,
-    /// Events within the range, by stage.
-    pub events: BTreeMap<Stage, u64>,
-    /// The slowest stage's p95 in nanoseconds, by stage.
+    /// Open invoices, by stage.
+    pub open: BTreeMap<Stage, u64>,
+    /// Of them, past their deadline, by stage.
+    pub stuck: BTreeMap<Stage, u64>,
+    /// The greatest p95 over its vendor classes in nanoseconds, by stage.
     pub p95_ns: BTreeMap<Stage, i64>,
-    /// Events per step over the range, oldest first.
-    pub trend: Vec<u64>,
+    /// Value of the open ones, by currency.
+    pub value: Vec<Amount>,
 }
 
 /// A named filter with how many it finds.
@@ -275,6 +282,8 @@ pub struct Operations {
     pub rows: Vec<Row>,
     /// Where the next page starts.
     pub next: Option<String>,
+    /// Whether the list can be narrowed by stage, region and currency.
+    pub narrowable: bool,
     /// Throughput and latency.
     pub speeds: Vec<StageSpeed>,
     /// Events by stage over the range.

@@ -48,6 +48,11 @@ pub struct Pages {
 }
 
 impl Pages {
+    /// The pages of a house.
+    pub fn new(house: Arc<dyn House>, clock: Arc<dyn Clock>) -> Self {
+        Self::with_figures(house, clock, |rows| Box::new(crate::load::Loaded::new(rows)))
+    }
+
     /// Pages over a house, with a given way to read figures.
     pub fn with_figures(
         house: Arc<dyn House>,

@@ -88,14 +88,26 @@ impl CashScreen {
         code.and_then(|code| all.iter().find(|total| total.outstanding.currency == code)).or_else(|| all.first())
     }
 
+    /// How a due date or week stands against today.
+    pub(crate) fn due_state(&self, due: &Option<UtcDay>) -> (crate::model::Grade, &'static str) {
+        use crate::model::Grade;
+        let today = self.shell.now.day().0;
+        let length = if self.asked.by == Step::Week { 7 } else { 1 };
+        match due {
+            None => (Grade::Warning, "not told"),
+            Some(day) if day.0.saturating_add(length) <= today => (Grade::Bad, "overdue"),
+            Some(day) if day.0 <= today => (Grade::Warning, if length == 7 { "this week" } else { "today" }),
+            Some(_) => (Grade::Note, "to come"),
+        }
+    }
+
     /// The bars of the chart.
     pub(crate) fn bars(&self) -> Vec<Bar> {
         let most = self.view.rows.iter().map(|row| row.value.minor).max().unwrap_or(0).max(1);
-        let today = self.shell.now.day();
         let bar = |row: &crate::model::DueRow| Bar {
             label: row.due.map_or_else(|| "no date".to_owned(), |day| short_day(&day)),
             height: u8::try_from((row.value.minor.max(0) * BAR_FULL / most).max(1)).unwrap_or(1),
-            overdue: row.due.is_some_and(|due| due < today),
+            overdue: self.due_state(&row.due).0 == crate::model::Grade::Bad,
             title: format::money_text(&row.value),
         };
         self.view.rows.iter().take(BARS_MAX).map(bar).collect()
@@ -175,7 +187,7 @@ pub(crate) fn latency_bar(speed: &crate::model::StageSpeed, slowest: i64) -> Htm
          <rect class=\"latency-95\" width=\"{}\" height=\"12\"/><rect class=\"latency-50\" width=\"{}\" height=\"12\"/></svg>",
         place(speed.p99_ns),
         place(speed.p95_ns),
-        place(speed.p50_ns)
+        place(speed.p50_ns.map(|(_, most)| most))
     ))
 }
 
@@ -199,8 +211,8 @@ mod tests {
         let speed = crate::model::StageSpeed {
             stage: Stage::Posting,
             entered: 1,
-            left: 1,
-            p50_ns: Some(50),
+            ended: 1,
+            p50_ns: Some((20, 50)),
             p95_ns: Some(100),
             p99_ns: None,
         };

@@ -93,6 +93,12 @@ impl Shell {
         format::duration(i64::try_from(self.health.uptime.as_nanos()).unwrap_or(i64::MAX))
     }
 
+    /// The newest event's age in milliseconds by the node's clock, which a browser's may differ from.
+    pub(crate) fn age_ms(&self) -> i64 {
+        let passed = self.health.progress.newest.map_or(0, |at| self.now.0.saturating_sub(at.0));
+        passed.max(0) / 1_000_000
+    }
+
     pub(crate) fn newest_text(&self) -> String {
         self.health.progress.newest.map_or_else(String::new, |at| format::seconds(&at))
     }

@@ -215,7 +215,8 @@ pub trait Projection: Send + Sync {
     /// Its name: lower case, digits, underscores.
     fn name(&self) -> &'static str;
 
-    /// Goes up whenever rows would come out otherwise than before: another version is built beside the old one.
+    /// Another number whenever rows would come out otherwise: another version is built beside the old one. Settings may be
+    /// hashed into it, so that the greater of two numbers need not be the newer one.
     fn version(&self) -> u32;
 
     /// Its tables.

@@ -144,12 +144,17 @@ fn cursors(harness: &dyn ViewsHarness) -> Result<(), Broken> {
     let views = harness.open()?;
     ensure(views.list()?.is_empty(), "an empty store lists views")?;
     let first = views.open(&definition(1, 0))?;
-    ensure(first.cursor == Cursor::START && first.serves, "a first view does not begin at the start, serving")?;
+    ensure(
+        first.cursor == Cursor::START && first.serves,
+        "a first view does not begin at the start, serving",
+    )?;
     ensure(views.open(&definition(1, 0))? == first, "opening again changes a view")?;
     let view = key(1, 0);
     let (a, b) = (thing("a", 1, None, Some(1)), thing("b", 2, Some("red"), None));
     put_one(views.as_ref(), &view, 0, 5, &a)?;
-    let moved = |from, to| matches!(put_one(views.as_ref(), &view, from, to, &b), Err(ViewsError::CursorMoved { .. }));
+    let moved = |from, to| {
+        matches!(put_one(views.as_ref(), &view, from, to, &b), Err(ViewsError::CursorMoved { .. }))
+    };
     ensure(moved(0, 5), "the same change is taken twice (VIEWS-2)")?;
     ensure(moved(4, 6), "a change from before the cursor is taken (VIEWS-2)")?;
     ensure(moved(6, 7), "a change from beyond the cursor is taken: a gap (VIEWS-2)")?;
@@ -213,7 +218,10 @@ fn builds(harness: &dyn ViewsHarness) -> Result<(), Broken> {
     put_one(views.as_ref(), &new, 0, 3, &b)?;
     let of = |which| -> Result<Vec<Row>, Broken> { all(views.snapshot("suite", which)?.as_ref()) };
     ensure(of(Which::Serving)? == [a.clone()], "builds share rows, or the wrong one serves")?;
-    ensure(of(Which::Build { version: 1, build: 1 })? == [b.clone()], "a build is not readable by its number")?;
+    ensure(
+        of(Which::Build { version: 1, build: 1 })? == [b.clone()],
+        "a build is not readable by its number",
+    )?;
     ensure(of(Which::Build { version: 2, build: 0 })?.is_empty(), "versions share rows")?;
     ensure(matches!(views.turn(&old, Turn::Drop), Err(ViewsError::Serving(_))), "a serving view is dropped")?;
     let held = serving(views.as_ref())?;

@@ -173,7 +173,11 @@ pub fn check_move(view: &ViewKey, actual: Cursor, expected: Cursor, next: Cursor
 ///
 /// # Errors
 /// [`ViewsError::OtherLedger`], [`ViewsError::Layout`].
-pub fn check_definition(definition: &Definition, ledger: LedgerId, layout_found: &str) -> Result<(), ViewsError> {
+pub fn check_definition(
+    definition: &Definition,
+    ledger: LedgerId,
+    layout_found: &str,
+) -> Result<(), ViewsError> {
     if ledger != definition.ledger {
         return Err(ViewsError::OtherLedger { view: definition.key.clone(), found: ledger });
     }

@@ -77,7 +77,9 @@ impl fmt::Display for ViewsError {
             Self::Unknown(name) => write!(f, "there is no view `{name}`"),
             Self::Serving(view) => write!(f, "`{view}` serves: let another one serve before it is dropped"),
             Self::Layout(view) => write!(f, "`{view}` was made with other tables under the same version"),
-            Self::OtherLedger { view, found } => write!(f, "`{view}` was projected from the ledger `{found}`"),
+            Self::OtherLedger { view, found } => {
+                write!(f, "`{view}` was projected from the ledger `{found}`")
+            }
             Self::Rows(error) => error.fmt(f),
         }
     }

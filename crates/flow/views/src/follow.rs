@@ -90,7 +90,7 @@ pub fn follow(
             ended => break ended,
         }
     };
-    projector.ended(ended.as_ref().map(|()| ()));
+    projector.ended(ended.as_ref().err());
     ended
 }
 

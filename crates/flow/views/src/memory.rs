@@ -10,8 +10,8 @@ use waag_domain::memory::MemoryRows;
 use waag_domain::project::{Reads, Row, RowsError, Scan, Table};
 
 use crate::contract::{
-    Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which, check_definition, check_move,
-    layout,
+    Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which, check_definition,
+    check_move, layout,
 };
 use crate::error::ViewsError;
 

@@ -184,7 +184,8 @@ impl Projector {
                 }
                 let facts = commons.facts_from(tracked.cursor.position);
                 let projection = Arc::clone(&tracked.projection);
-                let change = &mut |rows: &mut dyn waag_domain::project::Rows| projection.project(&facts, rows);
+                let change =
+                    &mut |rows: &mut dyn waag_domain::project::Rows| projection.project(&facts, rows);
                 self.views.commit(&tracked.key, tracked.cursor, end, change)?;
                 tracked.cursor = end;
             }
@@ -232,11 +233,11 @@ impl Projector {
         self.progress.update(|reached| reached.cursor = cursor);
     }
 
-    /// Tells that it ended, and why.
-    pub fn ended(&self, why: Result<(), &ProjectError>) {
+    /// Tells that it ended, and why it cannot go on where that is the reason.
+    pub fn ended(&self, why: Option<&ProjectError>) {
         let activity = match why {
-            Ok(()) => Activity::Stopped,
-            Err(error) => Activity::Halted { code: error.code(), reason: error.to_string() },
+            None => Activity::Stopped,
+            Some(error) => Activity::Halted { code: error.code(), reason: error.to_string() },
         };
         self.progress.update(|reached| reached.activity = activity);
     }

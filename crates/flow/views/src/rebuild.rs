@@ -75,7 +75,7 @@ pub fn rebuild(
             views.turn(&other.key, Turn::Drop)?;
         }
     }
-    projector.ended(Ok(()));
+    projector.ended(None);
     Ok(Rebuilt::Serves(key))
 }
 

@@ -265,7 +265,9 @@ impl Commons<'_> {
     #[must_use]
     pub fn facts_from(&self, from: Position) -> Vec<Fact<'_>> {
         let wanted = self.read.iter().filter(|(position, ..)| *position >= from);
-        wanted.map(|(position, mark, kind, common)| self.fact(*position, *mark, kind, common.as_ref())).collect()
+        wanted
+            .map(|(position, mark, kind, common)| self.fact(*position, *mark, kind, common.as_ref()))
+            .collect()
     }
 
     fn fact<'c>(
@@ -275,10 +277,12 @@ impl Commons<'_> {
         kind: &'c str,
         common: Option<&'c Common<'c>>,
     ) -> Fact<'c> {
-        let attributes = common.and_then(|common| match &common.attributes {
-            Value::Object(object) => Some(object),
-            _ => None,
-        });
+        let attributes =
+            common.and_then(
+                |common| {
+                    if let Value::Object(object) = &common.attributes { Some(object) } else { None }
+                },
+            );
         let data = common.and_then(|common| match &common.body {
             Body::Json(Value::Withheld(_)) | Body::None | Body::Binary(_) => None,
             Body::Json(value) => Some(value),
@@ -301,7 +305,8 @@ impl Commons<'_> {
 /// The keys of one batch: events of one day share theirs.
 struct Opening<'s> {
     source: &'s FactSource,
-    last: Option<(KeyId, KeyHandle)>,
+    /// The last key asked for; none where it was destroyed, so that many such entries cost one look.
+    last: Option<(KeyId, Option<KeyHandle>)>,
     last_dictionary: Option<([u8; 8], Dictionary)>,
 }
 
@@ -389,13 +394,14 @@ impl Opening<'_> {
     /// The key of that id; none where it was destroyed.
     fn key(&mut self, position: Position, id: KeyId) -> Result<Option<&KeyHandle>, SourceFault> {
         if self.last.as_ref().is_none_or(|(last, _)| *last != id) {
-            match self.source.keyring.open_key(id).map_err(SourceFault::Keys)? {
-                Found::Key(key) => self.last = Some((id, key)),
-                Found::Destroyed(_) => return Ok(None),
+            let key = match self.source.keyring.open_key(id).map_err(SourceFault::Keys)? {
+                Found::Key(key) => Some(key),
+                Found::Destroyed(_) => None,
                 Found::Unknown => return Err(SourceFault::KeyUnknown(position, id)),
-            }
+            };
+            self.last = Some((id, key));
         }
-        Ok(self.last.as_ref().map(|(_, key)| key))
+        Ok(self.last.as_ref().and_then(|(_, key)| key.as_ref()))
     }
 
     fn dictionary(&mut self, codec: Codec) -> Option<&Dictionary> {

@@ -56,7 +56,7 @@ impl<'a> Writer<'a> {
     fn beyond(&mut self, after: &[(usize, &'a Cell)], descending: bool, present: Option<usize>) {
         let cells_have_null = after.iter().any(|(_, cell)| **cell == Cell::Null);
         let rows_have_null = after.iter().any(|(column, _)| self.is_nullable(*column, present));
-        if !cells_have_null && !(descending && rows_have_null) {
+        if !(cells_have_null || descending && rows_have_null) {
             let names: Vec<String> =
                 after.iter().map(|(column, _)| format!("\"{}\"", self.name(*column))).collect();
             let places: Vec<String> = after.iter().map(|(_, cell)| self.place(cell)).collect();

@@ -53,8 +53,7 @@ impl Pool {
         // Where opening fails, dropping it gives the place back.
         let mut pooled = Pooled { pool: self, connection: idle };
         if pooled.connection.is_none() {
-            pooled.connection =
-                Some(connect(&self.path, None, self.config.reader_cache_kib, &self.config)?);
+            pooled.connection = Some(connect(&self.path, None, self.config.reader_cache_kib, &self.config)?);
         }
         Ok(pooled)
     }

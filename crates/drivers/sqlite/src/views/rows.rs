@@ -80,9 +80,8 @@ impl<'c> Reading<'c> {
     }
 
     fn by_key(&self, table: &Table) -> String {
-        let conditions: Vec<String> = (0..table.key)
-            .map(|at| format!("{} = ?{}", names(table, [at]), at.saturating_add(1)))
-            .collect();
+        let conditions: Vec<String> =
+            (0..table.key).map(|at| format!("{} = ?{}", names(table, [at]), at.saturating_add(1))).collect();
         conditions.join(" AND ")
     }
 }

@@ -194,8 +194,7 @@ impl Worker {
         queued: &Queued,
         event: Event<'_>,
     ) -> Result<(), SealError> {
-        let accepted =
-            Accepted { event, actor: queued.job.actor.clone(), accepted: queued.job.accepted };
+        let accepted = Accepted { event, actor: queued.job.actor.clone(), accepted: queued.job.accepted };
         builder.push(accepted, None).map(drop)
     }
 

@@ -170,10 +170,8 @@ fn scan(draws: &mut Draws, store: &dyn Reads, model: &MemoryRows) -> Result<(), 
     let column = |at: usize| columns.get(at).and_then(|at| THINGS.columns.get(*at));
     let equals = usize::try_from(draws.below(columns.len() as u64 + 1)).unwrap_or(0);
     let equals = if draws.below(2) == 0 { 0 } else { equals };
-    let equal: Vec<Cell> = (0..equals)
-        .filter_map(column)
-        .map(|column| draws.cell(column.kind, column.nullable))
-        .collect();
+    let equal: Vec<Cell> =
+        (0..equals).filter_map(column).map(|column| draws.cell(column.kind, column.nullable)).collect();
     let bound = |draws: &mut Draws| {
         let column = column(equals).filter(|_| draws.below(3) == 0)?;
         Some(draws.cell(column.kind, false))

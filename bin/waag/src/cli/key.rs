@@ -1,0 +1,158 @@
+//! `waag key`: API keys, with which others speak to a node.
+
+use std::time::Duration;
+
+use clap::{Subcommand, ValueEnum};
+use waag_http::keys::Role;
+
+use super::failure::{Exit, Failure};
+use super::output::{Output, tell};
+use super::setting::Setting;
+use crate::node::api_keys::{Asked, Told, carry_out, load};
+use crate::store::beside::{AskError, ask_doors};
+use crate::store::error::StoreError;
+use crate::store::writer::open_writer;
+
+/// How often a store that another process writes is tried again.
+const TRIES_MAX: u32 = 40;
+/// The wait between two of these, in milliseconds.
+const TRY_DELAY_MS: u64 = 50;
+/// Nanoseconds of a day.
+const DAY_NS: i64 = 86_400_000_000_000;
+
+const HELP: &str = "\
+A key is shown once, when it is made; what is kept is its hash. While `waag serve` runs, it is asked to do this; otherwise
+the store is opened. Each change is an event of the ledger.
+
+Example:
+  waag key create --holder erp
+  waag key list
+  waag key withdraw 0f3a9c0d1e2b4a57";
+
+const CREATE_HELP: &str = "\
+Example:
+  waag key create --holder erp --role producer --days 365
+  waag key create --json";
+
+const LIST_HELP: &str = "\
+Example:
+  waag key list --json";
+
+const WITHDRAW_HELP: &str = "\
+Example:
+  waag key withdraw 0f3a9c0d1e2b4a57";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make a key, and show it this once
+    #[command(after_help = CREATE_HELP)]
+    Create(Create),
+    /// List all keys; none is shown
+    #[command(after_help = LIST_HELP)]
+    List,
+    /// Withdraw a key, at once
+    #[command(after_help = WITHDRAW_HELP)]
+    Withdraw {
+        /// The key's id
+        id: String,
+    },
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum RoleName {
+    /// May read how far the ledger is
+    Reader,
+    /// May record events
+    Producer,
+    /// May change mappings too
+    Admin,
+}
+
+#[derive(Debug, clap::Args)]
+struct Create {
+    /// Who will hold it: the actor of every event it brings
+    #[arg(long, value_name = "NAME", default_value = "api")]
+    holder: String,
+
+    /// What its holder may do
+    #[arg(long, default_value = "producer")]
+    role: RoleName,
+
+    /// The usage plan
+    #[arg(long, value_name = "NAME", default_value = "standard")]
+    plan: String,
+
+    /// Days until it expires
+    #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3_650))]
+    days: u16,
+}
+
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let by = setting.actor()?.as_str().to_owned();
+    let options = setting.options()?;
+    let asked = match &args.command {
+        Command::Create(Create { holder, role, plan, days }) => Asked::Create {
+            by,
+            holder: holder.clone(),
+            role: match role {
+                RoleName::Reader => Role::Reader,
+                RoleName::Producer => Role::Producer,
+                RoleName::Admin => Role::Admin,
+            },
+            plan: plan.clone(),
+            expires: Some(options.clock.now().later_by(i64::from(*days).saturating_mul(DAY_NS)).0),
+        },
+        Command::List => Asked::List,
+        Command::Withdraw { id } => Asked::Withdraw { by, id: id.clone() },
+    };
+    let told = ask(setting, &asked)?;
+    for one in &told {
+        output.answer(one, || line(one))?;
+    }
+    if matches!(args.command, Command::Create(_)) && !output.is_json() {
+        tell("note: this key is not shown again");
+    }
+    Ok(Exit::Done)
+}
+
+fn line(told: &Told) -> String {
+    let Told { id, key, holder, role, tenant, expires, .. } = told;
+    let role = format!("{role:?}").to_lowercase();
+    let until = expires.as_deref().unwrap_or("never");
+    match key {
+        Some(key) => format!("{key}\n"),
+        None => format!("{id}  {role:<8}  {tenant}  {holder}  expires {until}\n"),
+    }
+}
+
+/// Asks the process that has the doors open, or does it here.
+fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
+    let (place, options) = (setting.place()?, setting.options()?);
+    let question = serde_json::to_string(asked).map_err(|error| Failure::usage(error.to_string()))?;
+    let mut tries = 0;
+    loop {
+        if let Some(answer) = ask_doors(&place, &question)? {
+            return serde_json::from_str(&answer)
+                .map_err(|error| AskError::NoAnswer(std::io::Error::other(error)).into());
+        }
+        match open_writer(&place, &options, &mut |_, _| {}) {
+            Ok(store) => {
+                let keys = load(&store)?;
+                return Ok(carry_out(&store, &keys, asked)?);
+            }
+            // It starts, or ends, or is one of the commands that are done soon.
+            Err(StoreError::InUse) if tries < TRIES_MAX => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(TRY_DELAY_MS));
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+}

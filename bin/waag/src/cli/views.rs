@@ -1,0 +1,112 @@
+//! `waag views`: the read models: how far they are, building them anew, comparing them with the ledger.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::Subcommand;
+use serde::Serialize;
+use waag_invoices::config::Config;
+use waag_views::check::check;
+use waag_views::progress::Progress;
+use waag_views::rebuild::{Rebuilt, drop_others, rebuild};
+
+use super::failure::{Exit, Failure};
+use super::output::{Output, progress, tell};
+use super::setting::Setting;
+use crate::node::read_models::ReadModels;
+
+const HELP: &str = "\
+Read models are derived from the ledger: deleting their folder loses nothing, the next start makes them again.
+
+Example:
+  waag views status
+  waag views rebuild
+  waag views check";
+
+const STATUS_HELP: &str = "\
+Example:
+  waag views status --json";
+
+const REBUILD_HELP: &str = "\
+The new rows are built beside those that serve, which are exchanged when the new ones have caught up. Broken off, it goes
+on where it stopped. Works beside a running node.
+
+Example:
+  waag views rebuild";
+
+const CHECK_HELP: &str = "\
+Projects everything once more into memory and compares row by row; exits with 1 where anything differs.
+
+Example:
+  waag views check";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Show how far each read model is
+    #[command(after_help = STATUS_HELP)]
+    Status,
+    /// Build them anew beside the old ones
+    #[command(after_help = REBUILD_HELP)]
+    Rebuild,
+    /// Project again and compare
+    #[command(after_help = CHECK_HELP)]
+    Check,
+}
+
+#[derive(Serialize)]
+struct StatusJson {
+    view: String,
+    position: u64,
+    behind: u64,
+    serves: bool,
+}
+
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let models = ReadModels::open(&setting.place()?, &setting.options()?, &Config::default())?;
+    match args.command {
+        Command::Status => status(&models, output),
+        Command::Rebuild => build(&models, output),
+        Command::Check => compare(&models, output),
+    }
+}
+
+fn status(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
+    for standing in models.views.list()? {
+        let position = standing.cursor.position.0;
+        let told = StatusJson {
+            view: standing.key.to_string(),
+            position,
+            behind: models.end().0.saturating_sub(position),
+            serves: standing.serves,
+        };
+        output.answer(&told, || {
+            let serves = if told.serves { "serves" } else { "beside" };
+            format!("{}  {serves}  at {}, {} behind\n", told.view, told.position, told.behind)
+        })?;
+    }
+    Ok(Exit::Done)
+}
+
+fn build(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
+    let bar = progress(Some(models.end().0), "events");
+    let shown = bar.clone();
+    let heard = Progress::new(Some(Box::new(move |reached| shown.set_position(reached.cursor.position.0))));
+    let stop = AtomicBool::new(false);
+    let built = rebuild(&models.views, &models.following, &models.invoices, Arc::new(heard), &stop)?;
+    bar.finish_and_clear();
+    match built {
+        Rebuilt::Serves(key) => {
+            drop_others(&*models.views, &key.name)?;
+            output.text(&format!("{key} serves\n"))?;
+        }
+        Rebuilt::Stopped(key) => tell(&format!("note: {key} is not whole yet; ask again to go on")),
+    }
+    Ok(Exit::Done)
+}

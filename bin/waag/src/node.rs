@@ -1,0 +1,212 @@
+//! A node: one store opened to write, its read models following, its doors open.
+//!
+//! ```text
+//! door ─► intake ─► writer ─► log ─► projector ─► views ─► pages
+//! ```
+//!
+//! Not here: what the doors answer (`edge/http`, `edge/web`), the commands (`cli`).
+//! Order of ending: doors drained → intake answered → projector stopped → store closed.
+
+pub mod api_keys;
+pub mod desk;
+pub mod doors;
+pub mod feed;
+pub mod following;
+pub mod house;
+pub mod shipped;
+
+use std::fmt;
+use std::sync::Arc;
+
+use waag_engine::runtime::Status;
+use waag_http::intake::{Intake, IntakeLimits, Means};
+use waag_http::ports::{Ledger, LedgerStatus, Node};
+use waag_model::ids::{Actor, TenantName};
+use waag_views::progress::Reached;
+
+use crate::store::error::StoreError;
+use crate::store::options::Options;
+use crate::store::own::RegisterError;
+use crate::store::place::Place;
+use crate::store::writer::{OpenedStore, open_writer};
+use following::{Following, FollowingError};
+
+/// How a node is set.
+#[derive(Clone, Debug, Default)]
+pub struct NodeOptions {
+    /// How its store is opened.
+    pub store: Options,
+    /// The bounds of its intake.
+    pub intake: IntakeLimits,
+    /// The invoices' service levels and bounds.
+    pub invoices: waag_invoices::config::Config,
+}
+
+/// Why a node cannot start.
+#[derive(Debug)]
+pub enum NodeError {
+    /// Its store.
+    Store(StoreError),
+    /// The shipped schemas cannot be registered.
+    Schemas(RegisterError),
+    /// Its read models.
+    Following(FollowingError),
+    /// A thread cannot be had.
+    Thread(std::io::Error),
+}
+
+impl NodeError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Store(error) => error.code(),
+            Self::Schemas(error) => error.code(),
+            Self::Following(error) => error.code(),
+            Self::Thread(_) => "E0850",
+        }
+    }
+}
+
+impl fmt::Display for NodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(error) => error.fmt(f),
+            Self::Schemas(error) => error.fmt(f),
+            Self::Following(error) => error.fmt(f),
+            Self::Thread(_) => write!(f, "a thread of the node cannot be started"),
+        }
+    }
+}
+
+impl std::error::Error for NodeError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Store(error) => std::error::Error::source(error),
+            Self::Schemas(error) => std::error::Error::source(error),
+            Self::Following(error) => std::error::Error::source(error),
+            Self::Thread(error) => Some(error),
+        }
+    }
+}
+
+impl From<StoreError> for NodeError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// One tenant's ledger, running. Fields drop in the order they stand.
+pub struct Running {
+    intake: Intake,
+    following: Following,
+    store: Arc<OpenedStore>,
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").field("place", &self.store.place).finish_non_exhaustive()
+    }
+}
+
+impl Running {
+    /// Opens a store and starts everything behind its doors; `progress` hears how far a long recovery is.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn start(
+        place: &Place,
+        options: &NodeOptions,
+        actor: &Actor,
+        progress: &mut dyn FnMut(u64, u64),
+    ) -> Result<Self, NodeError> {
+        let store = with_schemas(place, options, actor, progress)?;
+        let following = Following::start(&store, &options.invoices).map_err(NodeError::Following)?;
+        let means = Means {
+            sealer: Arc::clone(&store.sealer),
+            writer: Arc::clone(&store.writer),
+            keyring: Arc::clone(&store.keyring),
+            clock: Arc::clone(&store.clock),
+            tenant: place.tenant.to_string(),
+        };
+        let intake = Intake::start(means, options.intake).map_err(NodeError::Thread)?;
+        Ok(Self { intake, following, store })
+    }
+
+    /// The store behind it.
+    #[must_use]
+    pub fn store(&self) -> &Arc<OpenedStore> {
+        &self.store
+    }
+
+    /// Its read models.
+    #[must_use]
+    pub fn following(&self) -> &Following {
+        &self.following
+    }
+
+    /// What the writer tells of itself.
+    #[must_use]
+    pub fn writer(&self) -> Status {
+        self.store.status()
+    }
+
+    /// How far the read models are.
+    #[must_use]
+    pub fn reached(&self) -> Reached {
+        self.following.reached()
+    }
+}
+
+/// Opens the store with the shipped schemas in it.
+fn with_schemas(
+    place: &Place,
+    options: &NodeOptions,
+    actor: &Actor,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Arc<OpenedStore>, NodeError> {
+    let store = open_writer(place, &options.store, progress)?;
+    if shipped::register(&store, actor).map_err(NodeError::Schemas)? {
+        // What reads entries back has the dictionaries of its opening.
+        drop(store);
+        return Ok(Arc::new(open_writer(place, &options.store, progress)?));
+    }
+    Ok(Arc::new(store))
+}
+
+impl Ledger for Running {
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn status(&self) -> LedgerStatus {
+        let status = self.store.status();
+        LedgerStatus {
+            checkpoint: status.checkpoint,
+            projected: self.following.reached().cursor.position.0,
+            halted: status.halted.map(|halt| halt.code),
+        }
+    }
+}
+
+/// The node as its doors see it: one tenant.
+#[derive(Debug)]
+pub struct OneTenant {
+    /// Its name.
+    pub tenant: TenantName,
+    /// Its ledger.
+    pub running: Arc<Running>,
+}
+
+impl Node for OneTenant {
+    fn ledger(&self, tenant: &TenantName) -> Option<Arc<dyn Ledger>> {
+        (*tenant == self.tenant).then(|| Arc::clone(&self.running) as Arc<dyn Ledger>)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.running.writer().halted {
+            None => Ok(()),
+            Some(halt) => Err(format!("the writer has stopped ({})", halt.code)),
+        }
+    }
+}

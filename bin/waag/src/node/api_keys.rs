@@ -1,0 +1,184 @@
+//! Making, listing and withdrawing API keys, in this process or by asking the one that has the doors open.
+//!
+//! Each change is an event of the ledger (`waag.apikey.created`, `waag.apikey.withdrawn`) with the key's id, its holder and
+//! its role; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown.
+//! Not here: the form of a key (`edge/http`), the command (`cli`).
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use waag_http::keys::{KeyError, KeyRecord, Keys, NewKey, Role};
+use waag_model::ids::Actor;
+use waag_model::time::UtcNanos;
+use waag_model::value::Value;
+use waag_stdx::entropy::SystemEntropy;
+
+use crate::store::error::StoreError;
+use crate::store::own::own_event;
+use crate::store::writer::OpenedStore;
+
+use super::desk::StateDesk;
+
+/// What may be asked about API keys.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "lowercase", deny_unknown_fields)]
+pub enum Asked {
+    /// Make one.
+    Create {
+        /// Who asks.
+        by: String,
+        /// Who its holder is: the actor of each event.
+        holder: String,
+        /// What its holder may do.
+        role: Role,
+        /// The usage plan, by name.
+        plan: String,
+        /// When it stops being valid, in nanoseconds since 1970.
+        expires: Option<i64>,
+    },
+    /// List all.
+    List,
+    /// Withdraw one.
+    Withdraw {
+        /// Who asks.
+        by: String,
+        /// Which.
+        id: String,
+    },
+}
+
+/// A key as it is told; `key` is its text, once.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Told {
+    /// Names the key.
+    pub id: String,
+    /// The key itself, in the answer to its creation alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The actor of its events.
+    pub holder: String,
+    /// What its holder may do.
+    pub role: Role,
+    /// The tenant.
+    pub tenant: String,
+    /// The usage plan.
+    pub plan: String,
+    /// When it was made.
+    pub created: String,
+    /// When it stops being valid.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<String>,
+}
+
+impl Told {
+    fn of(record: &KeyRecord, key: Option<String>) -> Self {
+        Self {
+            id: record.id.clone(),
+            key,
+            holder: record.actor.as_str().to_owned(),
+            role: record.role,
+            tenant: record.tenant.as_str().to_owned(),
+            plan: record.plan.clone(),
+            created: record.created.to_string(),
+            expires: record.expires.map(|time| time.to_string()),
+        }
+    }
+}
+
+/// Why what was asked was not done.
+#[derive(Debug)]
+pub enum ApiKeyError {
+    /// The keys' own store.
+    Keys(KeyError),
+    /// A name that is none.
+    Name(waag_model::ids::NameError),
+    /// It could not be recorded; a key that was made is not shown, and can be withdrawn by its id.
+    Store(StoreError),
+    /// No key has this id.
+    Unknown(String),
+}
+
+impl ApiKeyError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Keys(error) => error.code(),
+            Self::Name(error) => error.code(),
+            Self::Store(error) => error.code(),
+            Self::Unknown(_) => "E0853",
+        }
+    }
+}
+
+impl std::fmt::Display for ApiKeyError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Keys(error) => error.fmt(f),
+            Self::Name(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Unknown(id) => write!(f, "no API key has the id `{id}`"),
+        }
+    }
+}
+
+impl std::error::Error for ApiKeyError {}
+
+/// The keys of a store.
+///
+/// # Errors
+/// [`ApiKeyError::Keys`].
+pub fn load(store: &OpenedStore) -> Result<Arc<Keys>, ApiKeyError> {
+    let desk = Arc::new(StateDesk(Arc::clone(&store.keyring)));
+    Keys::load(desk).map(Arc::new).map_err(ApiKeyError::Keys)
+}
+
+/// Does what was asked, and records it.
+///
+/// # Errors
+/// [`ApiKeyError`].
+pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<Told>, ApiKeyError> {
+    match asked {
+        Asked::List => Ok(keys.list().iter().map(|record| Told::of(record, None)).collect()),
+        Asked::Create { by, holder, role, plan, expires } => {
+            let by = Actor::new(by).map_err(ApiKeyError::Name)?;
+            let new = NewKey {
+                tenant: store.place.tenant.clone(),
+                actor: Actor::new(holder).map_err(ApiKeyError::Name)?,
+                role: *role,
+                plan: plan.clone(),
+                expires: expires.map(UtcNanos),
+            };
+            let now = store.clock.now();
+            let made = keys.create(new, now, &SystemEntropy::new()).map_err(ApiKeyError::Keys)?;
+            let (text, record) = made;
+            tell(store, &by, "waag.apikey.created", &record)?;
+            Ok(vec![Told::of(&record, Some(text))])
+        }
+        Asked::Withdraw { by, id } => {
+            let by = Actor::new(by).map_err(ApiKeyError::Name)?;
+            let record = keys.list().into_iter().find(|record| record.id == *id);
+            let record = record.ok_or_else(|| ApiKeyError::Unknown(id.clone()))?;
+            keys.withdraw(id).map_err(ApiKeyError::Keys)?;
+            tell(store, &by, "waag.apikey.withdrawn", &record)?;
+            Ok(vec![Told::of(&record, None)])
+        }
+    }
+}
+
+fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Result<(), ApiKeyError> {
+    let text = |text: &str| Value::Text(text.to_owned().into());
+    let role = match record.role {
+        Role::Reader => "reader",
+        Role::Producer => "producer",
+        Role::Admin => "admin",
+    };
+    let members = vec![
+        ("key_id", text(&record.id)),
+        ("holder", text(record.actor.as_str())),
+        ("role", text(role)),
+        ("plan", text(&record.plan)),
+    ];
+    let event = own_event(kind, None, members).map_err(|error| ApiKeyError::Keys(KeyError::Entropy(error)))?;
+    store.record(&event, by).map(drop).map_err(ApiKeyError::Store)
+}

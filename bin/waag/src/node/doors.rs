@@ -1,0 +1,221 @@
+//! The doors of a running node: the intake over HTTP, the pages, and the desk where other processes of this user ask.
+//!
+//! Not here: what is behind them (`node`), what they answer (`edge/http`, `edge/web`).
+
+use std::fmt;
+use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use waag_http::door::{Door, DoorLimits};
+use waag_http::fault::Fault;
+use waag_http::keys::Keys;
+use waag_http::server::{Server, ServerLimits};
+use waag_web::error::WebError;
+use waag_web::router::Pages;
+
+use crate::store::beside::Desk;
+
+use super::api_keys::{Asked, carry_out};
+use super::house::RunningHouse;
+use super::{OneTenant, Running};
+
+/// Where a node's doors are.
+#[derive(Clone, Debug)]
+pub struct Where {
+    /// Events.
+    pub listen: SocketAddr,
+    /// Certificate chain and private key, both PEM files.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Pages; loopback only.
+    pub pages: SocketAddr,
+}
+
+/// Why the doors cannot be opened or stay open.
+#[derive(Debug)]
+pub enum DoorsError {
+    /// The runtime cannot be had.
+    Runtime(std::io::Error),
+    /// The door for events.
+    Http(Fault),
+    /// The pages.
+    Web(WebError),
+    /// The pages' listener.
+    Pages(SocketAddr, std::io::Error),
+}
+
+impl DoorsError {
+    /// The stable code.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Runtime(_) => "E0854",
+            Self::Http(fault) => fault.code(),
+            Self::Web(error) => error.code(),
+            Self::Pages(..) => "E0855",
+        }
+    }
+}
+
+impl fmt::Display for DoorsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Runtime(_) => write!(f, "the doors' threads cannot be started"),
+            Self::Http(fault) => fault.fmt(f),
+            Self::Web(error) => error.fmt(f),
+            Self::Pages(address, _) => write!(f, "the pages cannot be served at {address}"),
+        }
+    }
+}
+
+impl std::error::Error for DoorsError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self {
+            Self::Runtime(error) | Self::Pages(_, error) => Some(error),
+            Self::Http(_) | Self::Web(_) => None,
+        }
+    }
+}
+
+/// Open doors. Dropping them closes them at once; [`Doors::wait`] closes them in order.
+pub struct Doors {
+    runtime: Runtime,
+    ending: watch::Sender<bool>,
+    listen: SocketAddr,
+    pages: SocketAddr,
+    tls: bool,
+    http: JoinHandle<Result<(), Fault>>,
+    web: JoinHandle<Result<(), WebError>>,
+}
+
+impl fmt::Debug for Doors {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Doors").field("listen", &self.listen).field("pages", &self.pages).finish_non_exhaustive()
+    }
+}
+
+impl Doors {
+    /// Opens them.
+    ///
+    /// # Errors
+    /// [`DoorsError`].
+    pub fn open(running: Arc<Running>, keys: Arc<Keys>, at: &Where) -> Result<Self, DoorsError> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("waag-door")
+            .enable_all()
+            .build()
+            .map_err(DoorsError::Runtime)?;
+        let server = Server::bind(at.listen, ServerLimits::default()).map_err(DoorsError::Http)?;
+        let listen = server.address().map_err(DoorsError::Http)?;
+        let no_pages = |error| DoorsError::Pages(at.pages, error);
+        let listener = TcpListener::bind(at.pages).map_err(no_pages)?;
+        listener.set_nonblocking(true).map_err(no_pages)?;
+        let pages_at = listener.local_addr().map_err(no_pages)?;
+        let (ending, ended) = watch::channel(false);
+        let store = running.store();
+        let (clock, tenant) = (Arc::clone(&store.clock), store.place.tenant.clone());
+        let node = Arc::new(OneTenant { tenant, running: Arc::clone(&running) });
+        let door = Arc::new(Door::new(node, keys, clock, DoorLimits::default()));
+        let http = runtime.spawn(server.serve(door, ended.clone()));
+        let listener = {
+            let _inside = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(no_pages)?
+        };
+        let mut stop = ended;
+        let stopped = async move {
+            // An error means that the sender is gone, which is an end too.
+            let _gone = stop.wait_for(|ending| *ending).await;
+        };
+        let house = Arc::new(RunningHouse::new(Arc::clone(&running), format!("http://{listen}")));
+        let shown = Pages::new(house, Arc::clone(&store.clock));
+        let web = runtime.spawn(waag_web::router::serve(listener, shown, stopped));
+        Ok(Self { runtime, ending, listen, pages: pages_at, tls: at.tls.is_some(), http, web })
+    }
+
+    /// Where events are taken.
+    #[must_use]
+    pub fn listen(&self) -> SocketAddr {
+        self.listen
+    }
+
+    /// The address of that, as a URL.
+    #[must_use]
+    pub fn listen_url(&self) -> String {
+        format!("{}://{}", if self.tls { "https" } else { "http" }, self.listen)
+    }
+
+    /// Where the pages are.
+    #[must_use]
+    pub fn pages(&self) -> SocketAddr {
+        self.pages
+    }
+
+    /// Serves until the process is told to end (ctrl-c, SIGTERM) or a door fails, then closes them in order: requests under
+    /// way are answered, new ones are not taken.
+    ///
+    /// # Errors
+    /// [`DoorsError`] of the door that failed.
+    pub fn wait(self, running: &Running, keys: &Keys) -> Result<(), DoorsError> {
+        let Self { runtime, ending, mut http, mut web, .. } = self;
+        let store = running.store();
+        let doors = |asked: &str| {
+            let asked: Asked = serde_json::from_str(asked).map_err(|error| error.to_string())?;
+            let told = carry_out(store, keys, &asked).map_err(|error| format!("{}: {error}", error.code()))?;
+            serde_json::to_string(&told).map_err(|error| error.to_string())
+        };
+        std::thread::scope(|scope| {
+            let desk = Desk::open(store);
+            let closing = match desk {
+                Ok((desk, closing)) => {
+                    scope.spawn(move || desk.serve(store, Some(&doors)));
+                    Some(closing)
+                }
+                Err(_) => None,
+            };
+            let ended = runtime.block_on(async {
+                let first = tokio::select! {
+                    () = told_to_end() => Ok(()),
+                    ended = &mut http => outcome(ended, DoorsError::Http),
+                    ended = &mut web => outcome(ended, DoorsError::Web),
+                };
+                ending.send_replace(true);
+                if !http.is_finished() {
+                    drop(http.await);
+                }
+                // A page that is kept open for news is not waited for.
+                web.abort();
+                first
+            });
+            drop(closing);
+            ended
+        })
+    }
+}
+
+fn outcome<E>(
+    ended: Result<Result<(), E>, tokio::task::JoinError>,
+    wrap: impl FnOnce(E) -> DoorsError,
+) -> Result<(), DoorsError> {
+    match ended {
+        Ok(ended) => ended.map_err(wrap),
+        Err(error) => Err(DoorsError::Runtime(std::io::Error::other(error.to_string()))),
+    }
+}
+
+/// Done when the process is told to end.
+async fn told_to_end() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        // Without handlers the signals end the process at once, which a store survives.
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

@@ -1,0 +1,260 @@
+//! What the pages show of a running node: rows, opened events with personal fields masked, proofs, health.
+//!
+//! Place: between the pages and the store. Nothing here reveals: a person's values leave with their last four characters
+//! at most, and what was erased is told as erased.
+//! Not here: how pages look (`edge/web`), which figures there are (`domains/invoices`).
+
+use std::ops::ControlFlow;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use waag_domain::project::Reads;
+use waag_engine::reader::ReadFault;
+use waag_entry::form::{Entry, Role};
+use waag_entry::merge::merge;
+use waag_entry::plain::{Body, Common, Inline, read_common, read_fields};
+use waag_engine::recover::verifier_keys;
+use waag_ledger::hash::leaf_hash;
+use waag_ledger::tlog_proof::TlogProof;
+use waag_model::ids::Position;
+use waag_model::time::UtcNanos;
+use waag_model::value::{Object, Value};
+use waag_views::contract::Which;
+use waag_views::progress::Reached;
+use waag_web::ports::{
+    Field, Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Shown, Writer,
+};
+
+use crate::cli::mask::mask_fields;
+use crate::store::error::StoreError;
+
+use super::Running;
+
+/// The view that the pages read.
+const INVOICES: &str = "invoices";
+
+/// A running node as the pages see it.
+pub struct RunningHouse {
+    running: Arc<Running>,
+    intake: String,
+    started: Duration,
+}
+
+impl std::fmt::Debug for RunningHouse {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RunningHouse").finish_non_exhaustive()
+    }
+}
+
+impl RunningHouse {
+    /// The house of a running node whose intake is at this URL.
+    #[must_use]
+    pub fn new(running: Arc<Running>, intake: String) -> Self {
+        let started = running.store().clock.monotonic();
+        Self { running, intake, started }
+    }
+
+    fn recorded(&self, position: Position) -> Result<Option<Recorded>, ReadFault> {
+        let reader = &self.running.store().reader;
+        let mut found = None;
+        reader
+            .log
+            .read(position, &mut |frame| {
+                let committed = frame.header().commit_time;
+                let entry = frame.entries().find(|(at, _)| *at == position);
+                found = entry.map(|(_, bytes)| (committed, bytes.to_vec()));
+                ControlFlow::Break(())
+            })
+            .map_err(ReadFault::Log)?;
+        let Some((committed, bytes)) = found else { return Ok(None) };
+        let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
+        let read = reader.open(&entry)?;
+        let (mut masked, mut parts, mut common) = (Vec::new(), Vec::new(), None);
+        for (index, part) in entry.parts.iter().enumerate() {
+            let Some(plain) = read.opened.plain(index) else { continue };
+            match part.role {
+                Role::Common => common = here(read_common(plain).map_err(ReadFault::Entry)?),
+                Role::Person => {
+                    let Some(fields) = here(read_fields(plain).map_err(ReadFault::Entry)?) else { continue };
+                    let number = u8::try_from(index).unwrap_or(u8::MAX);
+                    let is_actor =
+                        common.as_ref().is_some_and(|common: &Common<'_>| common.actor == Value::Withheld(number));
+                    parts.push((number, mask_fields(fields, is_actor, &mut masked)));
+                }
+            }
+        }
+        let merged = common.map(|common| merge(common, parts)).transpose().map_err(ReadFault::Entry)?;
+        let header = &entry.header;
+        let told = |value: Option<&Value<'_>>| value.and_then(Value::as_text).map(str::to_owned);
+        let happened = merged.as_ref().and_then(|common| told(common.attributes.child("time")));
+        Ok(Some(Recorded {
+            position,
+            leaf: leaf_hash(&bytes),
+            kind: header.kind.to_owned(),
+            id: told(merged.as_ref().map(|common| &common.id)),
+            source: told(merged.as_ref().map(|common| &common.source)),
+            happened: happened.and_then(|time| waag_invoices::event::time_of(&time)),
+            accepted: header.accepted,
+            committed,
+            actor: told(merged.as_ref().map(|common| &common.actor)),
+            fields: merged.map_or_else(Vec::new, |common| fields(&common, &masked)),
+        }))
+    }
+}
+
+fn here<T>(plain: Inline<T>) -> Option<T> {
+    match plain {
+        Inline::Here(plain) => Some(plain),
+        // Opening has followed every reference, so that none is left.
+        Inline::Blob(_) => None,
+    }
+}
+
+/// The values of an event's data, each at its path; whatever stands below a masked place is masked.
+fn fields(common: &Common<'_>, masked: &[String]) -> Vec<Field> {
+    let mut out = Vec::new();
+    match &common.body {
+        Body::Json(data) => flatten(data, String::new(), "/data".to_owned(), masked, &mut out),
+        Body::Binary(bytes) => {
+            let shown = Shown::Plain(format!("{} bytes that are no JSON", bytes.len()));
+            out.push(Field { path: "data".to_owned(), shown });
+        }
+        Body::None => {}
+    }
+    out
+}
+
+fn flatten(value: &Value<'_>, path: String, pointer: String, masked: &[String], out: &mut Vec<Field>) {
+    let below = |name: &str| if path.is_empty() { name.to_owned() } else { format!("{path}.{name}") };
+    let text = match value {
+        Value::Object(object) => return flatten_object(object, &below, &pointer, masked, out),
+        Value::Array(items) => {
+            for (at, item) in items.iter().enumerate() {
+                let name = at.to_string();
+                flatten(item, below(&name), format!("{pointer}/{name}"), masked, out);
+            }
+            return;
+        }
+        Value::Withheld(_) => {
+            out.push(Field { path: named(path), shown: Shown::Erased });
+            return;
+        }
+        Value::Null => "null".to_owned(),
+        Value::Bool(value) => value.to_string(),
+        Value::Integer(number) => number.to_string(),
+        Value::Decimal(number) => format!("{}e{}", number.significand, number.exponent),
+        Value::Text(text) => text.as_ref().to_owned(),
+    };
+    let is_masked = masked.iter().any(|place| {
+        pointer.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    });
+    out.push(Field { path: named(path), shown: if is_masked { Shown::Masked(text) } else { Shown::Plain(text) } });
+}
+
+fn flatten_object(
+    object: &Object<'_>,
+    below: &dyn Fn(&str) -> String,
+    pointer: &str,
+    masked: &[String],
+    out: &mut Vec<Field>,
+) {
+    for (name, member) in object.members() {
+        let step = waag_model::schema::pointer_step(name);
+        flatten(member, below(name), format!("{pointer}/{step}"), masked, out);
+    }
+}
+
+fn named(path: String) -> String {
+    if path.is_empty() { "data".to_owned() } else { path }
+}
+
+fn unreadable(error: &ReadFault) -> HouseError {
+    HouseError { code: error.code(), reason: error.to_string() }
+}
+
+fn failed(error: &StoreError) -> HouseError {
+    HouseError { code: error.code(), reason: error.to_string() }
+}
+
+impl House for RunningHouse {
+    fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
+        let snapshot = self.running.following().views().snapshot(INVOICES, Which::Serving);
+        let snapshot =
+            snapshot.map_err(|error| HouseError { code: error.code(), reason: error.to_string() })?;
+        Ok(snapshot)
+    }
+
+    fn history(&self, positions: &[Position]) -> Result<Vec<Recorded>, HouseError> {
+        let guarded = self.running.writer().checkpoint.checkpoint().size;
+        let mut events = Vec::with_capacity(positions.len());
+        for position in positions.iter().filter(|position| position.0 < guarded) {
+            events.extend(self.recorded(*position).map_err(|error| unreadable(&error))?);
+        }
+        Ok(events)
+    }
+
+    fn proof(&self, position: Position) -> Result<Option<Proof>, HouseError> {
+        let store = self.running.store();
+        let checkpoint = store.status().checkpoint;
+        let told = checkpoint.checkpoint();
+        if position.0 >= told.size {
+            return Ok(None);
+        }
+        let entry = store.reader.bytes(position).map_err(|error| unreadable(&error))?;
+        let proof = store.prove(told, position, &leaf_hash(&entry)).map_err(|error| failed(&error))?;
+        let proof = TlogProof::new(proof, &checkpoint).map_err(|error| failed(&StoreError::ProofText(error)))?;
+        let keys = verifier_keys(&store.ledger).map_err(|error| failed(&StoreError::Origin(error)))?;
+        Ok(Some(Proof { entry, file: proof.to_string(), keys: keys.iter().map(ToString::to_string).collect() }))
+    }
+
+    fn health(&self) -> Health {
+        let store = self.running.store();
+        let status = store.status();
+        let told = status.checkpoint.checkpoint();
+        let reached = self.running.reached();
+        let writer = match status.halted {
+            None => Writer::Writing,
+            Some(halt) => Writer::Halted(halt.code, halt.reason.clone()),
+        };
+        let free = rustix::fs::statvfs(&store.place.data);
+        Health {
+            version: env!("CARGO_PKG_VERSION"),
+            origin: told.origin.clone(),
+            entries: told.size,
+            progress: progress_of(&reached),
+            writer,
+            disk_free_bytes: free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            store_bytes: bytes_below(&store.place.data, 3),
+            uptime: store.clock.monotonic().saturating_sub(self.started),
+            checkpoint: (told.size > 0).then(|| LastCheckpoint {
+                size: told.size,
+                root: told.root,
+                at: store.log.tail().commit_time,
+            }),
+            intake: self.intake.clone(),
+        }
+    }
+
+    fn changes(&self) -> tokio::sync::watch::Receiver<Progress> {
+        self.running.following().shown()
+    }
+}
+
+/// How far the read model is, in the pages' words.
+pub(super) fn progress_of(reached: &Reached) -> Progress {
+    let position = reached.cursor.position.0;
+    let newest = (position > 0).then_some(UtcNanos(reached.cursor.committed.0));
+    Progress { projected: position, newest }
+}
+
+/// Bytes of all files below a folder, a few levels down; what cannot be read counts nothing.
+fn bytes_below(folder: &Path, levels: u8) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
+    let bytes = entries.flatten().map(|entry| match entry.metadata() {
+        Ok(known) if known.is_dir() && levels > 0 => bytes_below(&entry.path(), levels - 1),
+        Ok(known) => known.len(),
+        Err(_) => 0,
+    });
+    bytes.sum()
+}

@@ -1,0 +1,186 @@
+//! What projecting an event costs beside its store: the workload of the benchmarks in batches of 50,000 on rows in
+//! memory, with the time inside of the rows taken off. Run it optimised: `cargo run --release --example cost`.
+//!
+//! Not here: figures on a database (`testing/bench`).
+
+#![allow(clippy::print_stdout, clippy::expect_used, reason = "a program for people, which may stop")]
+
+use std::borrow::Cow;
+use std::cell::Cell as Shared;
+use std::time::Duration;
+
+use waag_domain::memory::MemoryRows;
+use waag_domain::project::{Fact, Projection, Reads, Row, Rows, RowsError, Scan, Table};
+use waag_invoices::config::Config;
+use waag_invoices::lists::{Filter, Narrow};
+use waag_invoices::project::Invoices;
+use waag_invoices::queries::Queries;
+use waag_invoices::tables::{INVOICE, TABLES};
+use waag_model::ids::Position;
+use waag_model::time::UtcNanos;
+use waag_model::value::{Object, Value};
+use waag_stdx::clock::{Clock, SystemClock};
+
+const EVENTS: usize = 400_000;
+const BATCH: usize = 50_000;
+const OPEN: usize = 100_000;
+const START: i64 = 1_767_225_600_000_000_000;
+const STAGES: [&str; 4] =
+    ["invoice.ingestion", "invoice.reconciliation", "invoice.authorization", "invoice.posting"];
+const VENDORS: [&str; 8] = [
+    "Noordzee Logistiek BV",
+    "Hansa Papier GmbH",
+    "Atelier Lumiere SARL",
+    "Nordlys Energi AS",
+    "Ponte Vecchio Tessuti SpA",
+    "Baltic Timber OU",
+    "Iberia Componentes SL",
+    "Shannon Data Ltd",
+];
+const REGIONS: [&str; 6] = ["eu-west-1", "eu-north-1", "eu-central-1", "eu-south-1", "uk-1", "us-east-1"];
+const CURRENCIES: [&str; 4] = ["EUR", "USD", "GBP", "SEK"];
+
+/// Rows that know how long they took, and how many were read and written.
+struct Timed {
+    rows: MemoryRows,
+    clock: SystemClock,
+    took: Shared<Duration>,
+    read: Shared<usize>,
+    written: usize,
+}
+
+impl Timed {
+    fn timed<T>(&self, work: impl FnOnce(&MemoryRows) -> T) -> T {
+        let start = self.clock.monotonic();
+        let result = work(&self.rows);
+        self.took.set(self.took.get() + (self.clock.monotonic() - start));
+        result
+    }
+}
+
+impl Reads for Timed {
+    fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
+        self.read.set(self.read.get() + keys.len());
+        self.timed(|rows| rows.get(table, keys))
+    }
+
+    fn scan(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
+        self.timed(|rows| rows.scan(table, scan))
+    }
+}
+
+impl Rows for Timed {
+    fn put(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), RowsError> {
+        self.written += rows.len();
+        let start = self.clock.monotonic();
+        let result = self.rows.put(table, rows);
+        self.took.set(self.took.get() + (self.clock.monotonic() - start));
+        result
+    }
+
+    fn delete(&mut self, table: &'static Table, keys: &[Row]) -> Result<(), RowsError> {
+        self.written += keys.len();
+        let start = self.clock.monotonic();
+        let result = self.rows.delete(table, keys);
+        self.took.set(self.took.get() + (self.clock.monotonic() - start));
+        result
+    }
+}
+
+/// A well-mixed number (SplitMix64's last step).
+fn mix(seed: u64) -> u64 {
+    let z = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    z ^ (z >> 31)
+}
+
+fn pick<T: Copy>(of: &[T], by: u64) -> T {
+    let at = usize::try_from(by % u64::try_from(of.len()).expect("short")).expect("short");
+    *of.get(at).expect("within")
+}
+
+/// An event's attributes and data: some invoice of those open, in its next stage.
+fn event(n: u64, stages: &mut [u8]) -> (String, &'static str, Object<'static>, Value<'static>) {
+    let slot = usize::try_from(mix(n) % u64::try_from(stages.len()).expect("fits")).expect("fits");
+    let visit = stages.get_mut(slot).expect("within");
+    let (round, stage) = (u64::from(*visit / 4), usize::from(*visit % 4));
+    *visit = visit.wrapping_add(1);
+    let by = mix(u64::try_from(slot).expect("fits") << 8 | round);
+    let text = |text: &str| Value::Text(Cow::Owned(text.to_owned()));
+    let id = format!("INV-2026-{:010}", by % 10_000_000_000);
+    let kind = pick(&STAGES, u64::try_from(stage).expect("short"));
+    let at = UtcNanos(START + i64::try_from(n).expect("fits") * 20_000_000);
+    let data = vec![
+        ("invoice_id", text(&id)),
+        ("vendor", text(pick(&VENDORS, by >> 8))),
+        ("amount_minor", Value::Integer(i128::from(100 + (by >> 16) % 5_000_000))),
+        ("currency", text(pick(&CURRENCIES, by >> 12))),
+        ("status", text(kind.strip_prefix("invoice.").expect("as above"))),
+        ("due_date", text(&format!("2026-06-{:02}", 1 + (by >> 20) % 28))),
+        ("region", text(pick(&REGIONS, by >> 28))),
+        ("payment_terms", text("NET30")),
+        ("account_id", text("004812345678")),
+        ("note", text("abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefgh")),
+    ];
+    let members = data.into_iter().map(|(name, value)| (Cow::Borrowed(name), value)).collect();
+    let data = Value::Object(Object::from_members(members).expect("no name twice"));
+    let time = vec![(Cow::Borrowed("time"), text(&at.to_string()))];
+    (id, kind, Object::from_members(time).expect("one"), data)
+}
+
+fn main() {
+    let clock = SystemClock::new();
+    let projection = Invoices::new(Config::default());
+    let mut timed =
+        Timed { rows: MemoryRows::new(), clock, took: Shared::default(), read: Shared::new(0), written: 0 };
+    let mut stages = vec![0u8; OPEN];
+    let mut whole = Duration::ZERO;
+    let mut n = 0u64;
+    for _ in 0..EVENTS / BATCH {
+        let events: Vec<_> = (n..).take(BATCH).map(|n| event(n, &mut stages)).collect();
+        let facts: Vec<Fact<'_>> = (n..)
+            .zip(&events)
+            .map(|(n, (id, kind, attributes, data))| {
+                let at = UtcNanos(START + i64::try_from(n).expect("fits") * 20_000_000);
+                Fact {
+                    position: Position(n),
+                    committed: at,
+                    accepted: at,
+                    kind,
+                    id: None,
+                    source: None,
+                    subject: Some(id),
+                    actor: None,
+                    attributes,
+                    data: Some(data),
+                }
+            })
+            .collect();
+        n += u64::try_from(BATCH).expect("fits");
+        let start = clock.monotonic();
+        projection.project(&facts, &mut timed).expect("rows in memory do not fail");
+        whole += clock.monotonic() - start;
+    }
+    let each = |took: Duration| took.as_nanos() / u128::try_from(EVENTS).expect("fits");
+    let store = timed.took.get();
+    println!(
+        "{} ns an event, {} of them in the rows: {} without",
+        each(whole),
+        each(store),
+        each(whole - store)
+    );
+    println!("{} keys read, {} rows written, {EVENTS} events", timed.read.get(), timed.written);
+    for table in &TABLES {
+        println!("{:>18} {:>9} rows", table.name, timed.rows.count(table));
+    }
+    let state: usize = timed.rows.all(&INVOICE).filter_map(|row| row.get(3)?.bytes()).map(<[u8]>::len).sum();
+    println!("{} bytes of state an invoice", state / timed.rows.count(&INVOICE).max(1));
+    let now = UtcNanos(START + 40 * 86_400_000_000_000);
+    let queries = Queries::new(&timed.rows);
+    let start = clock.monotonic();
+    queries.overview(now).expect("rows in memory do not fail");
+    let overview = clock.monotonic();
+    queries.list(Filter::Stuck, &Narrow::default(), now, None, 50).expect("rows in memory do not fail");
+    println!("overview {:?}, list {:?}", overview - start, clock.monotonic() - overview);
+}

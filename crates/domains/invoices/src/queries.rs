@@ -1,0 +1,541 @@
+//! Reads of the invoice view for pages and reports: every figure and every invoice, from rows only.
+//!
+//! Place in the way of an event: `show`. Each read is a few gets and bounded scans; "stuck" is a stored deadline
+//! compared with the `now` that the caller passes, so a page needs no projection to be up to date with the clock.
+//! Not here: one invoice (`life`), lists page by page (`lists`), the key figures (`figures`), masking and authorisation (the edge).
+//! Amounts are whole numbers of minor units; a sum that 64 bits do not hold is cut and marked.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use waag_domain::project::{Cell, Reads, Row, RowsError, Scan, Table};
+use waag_model::money::Currency;
+use waag_model::time::{UtcDay, UtcNanos};
+
+use crate::event::{ODDITIES, STAGES, Stage};
+use crate::project::{range, whole};
+use crate::sketch::Sketch;
+use crate::tables::{
+    CASH, COHORT, COUNTER, DAY, DAY_NONE, DUE, HOUR, LATENCY, MINUTE, OPEN, SEGMENT, VENDOR,
+};
+use crate::tally::sum_of;
+use crate::when::HOUR_NS;
+use crate::write::{LEVEL_HOURS, odd_counter};
+
+/// Most buckets of a series: three hours of minutes, eight days of hours, a year of days.
+pub const MINUTES_MAX: i64 = 180;
+/// Most hours of a series.
+pub const HOURS_MAX: i64 = 192;
+/// Most days of a series, and of a latency.
+pub const DAYS_MAX: i64 = 366;
+
+/// Reads over one view.
+#[derive(Clone, Copy)]
+pub struct Queries<'a> {
+    pub(crate) rows: &'a dyn Reads,
+}
+
+/// A sum of money in minor units of one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Sum {
+    /// ISO 4217; empty where no currency was told.
+    pub currency: String,
+    /// Decimals of the minor unit.
+    pub exponent: u8,
+    /// Invoices.
+    pub invoices: i64,
+    /// Minor units.
+    pub minor: i64,
+    /// Whether `minor` was cut to what 64 bits hold.
+    pub cut: bool,
+}
+
+/// A stage on the overview.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Tile {
+    /// The stage.
+    pub stage: Stage,
+    /// Open invoices in it.
+    pub open: i64,
+    /// Their value.
+    pub value: Vec<Sum>,
+    /// Those past their deadline.
+    pub stuck: i64,
+    /// The value of those.
+    pub stuck_value: Vec<Sum>,
+}
+
+/// The first page.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// The four stages in their order.
+    pub tiles: Vec<Tile>,
+    /// All invoices ever seen.
+    pub invoices: i64,
+    /// All events about invoices.
+    pub events: i64,
+    /// Paid invoices.
+    pub cleared: i64,
+    /// Rejected invoices.
+    pub rejected: i64,
+    /// Open ones past their deadline.
+    pub stuck: i64,
+    /// Open ones whose payment is approved.
+    pub approved_not_paid: Vec<Sum>,
+    /// Open ones that the vendor's invoice has come for.
+    pub received_not_cleared: Vec<Sum>,
+    /// Invoices in the list of loops.
+    pub loops: i64,
+    /// Events in no order, late, repeated, odd…, by mark.
+    pub marks: BTreeMap<String, i64>,
+    /// Odd events by reason.
+    pub odd: BTreeMap<String, i64>,
+    /// Possible duplicates.
+    pub duplicates: i64,
+}
+
+/// What a report states.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Report {
+    /// Events about invoices.
+    pub events: i64,
+    /// Invoices.
+    pub cases: i64,
+    /// Paid ones.
+    pub cleared: i64,
+    /// Received and still open.
+    pub received_not_cleared: i64,
+    /// Approved and still open.
+    pub approved_not_paid: i64,
+    /// Open past their deadline.
+    pub stuck: i64,
+    /// Odd events.
+    pub odd: i64,
+    /// Odd events by reason.
+    pub odd_by_reason: BTreeMap<String, i64>,
+    /// Possible duplicates.
+    pub duplicates: i64,
+    /// Open invoices by stage.
+    pub by_stage: BTreeMap<String, i64>,
+}
+
+/// A bucket's unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Grain {
+    /// Sixty seconds.
+    Minute,
+    /// Sixty minutes.
+    Hour,
+    /// A day in UTC.
+    Day,
+}
+
+/// One bucket of a stage's series.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Point {
+    /// The bucket's begin: nanoseconds since 1970.
+    pub at: i64,
+    /// Events.
+    pub events: i64,
+    /// Entries into the stage.
+    pub entered: i64,
+    /// Failures and holds.
+    pub failed: i64,
+}
+
+/// How long a stage takes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Latency {
+    /// The stage that was left.
+    pub stage: Stage,
+    /// The region; empty for those without one.
+    pub region: String,
+    /// The vendor class; empty for those without one.
+    pub vendor_class: String,
+    /// Visits.
+    pub count: u64,
+    /// Milliseconds, within 1 %.
+    pub p50_ms: u64,
+    /// Milliseconds, within 1 %.
+    pub p95_ms: u64,
+    /// Milliseconds, within 1 %.
+    pub p99_ms: u64,
+}
+
+/// A region beside others.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Region {
+    /// Its name; empty for invoices without one.
+    pub region: String,
+    /// Open invoices by stage, in the stages' order.
+    pub open: [i64; 4],
+    /// Open past their deadline, by stage.
+    pub stuck: [i64; 4],
+    /// Value of the open ones.
+    pub value: Vec<Sum>,
+    /// Value of the stuck ones.
+    pub stuck_value: Vec<Sum>,
+}
+
+/// Open invoices due on one day.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cash {
+    /// Days since 1970; `None` without a due date.
+    pub due_day: Option<i64>,
+    /// The day as a date.
+    pub due_date: Option<String>,
+    /// Value and count.
+    pub sum: Sum,
+}
+
+/// A vendor in one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Vendor {
+    /// Its name.
+    pub vendor: String,
+    /// All its invoices and their value.
+    pub total: Sum,
+    /// The open ones.
+    pub open: Sum,
+}
+
+/// A learned cohort.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cohort {
+    /// The stage.
+    pub stage: Stage,
+    /// The vendor class; empty for those without one.
+    pub vendor_class: String,
+    /// Visits it was learned from.
+    pub samples: i64,
+    /// Milliseconds.
+    pub p50_ms: i64,
+    /// Milliseconds.
+    pub p95_ms: i64,
+    /// The day of commit time it was learned on: days since 1970.
+    pub learned_day: i64,
+}
+
+/// A segment's meaning.
+#[derive(Clone, Debug)]
+pub(crate) struct Segment {
+    pub(crate) stage: Stage,
+    pub(crate) region: String,
+    pub(crate) currency: String,
+}
+
+/// Sums by currency while they grow.
+#[derive(Default)]
+pub(crate) struct Sums(BTreeMap<String, (i64, i128)>);
+
+impl Sums {
+    pub(crate) fn add(&mut self, currency: &str, invoices: i64, value: i128) {
+        let (count, sum) = self.0.entry(currency.to_owned()).or_default();
+        *count = count.saturating_add(invoices);
+        *sum = sum.saturating_add(value);
+    }
+
+    pub(crate) fn finish(self) -> Vec<Sum> {
+        self.0.into_iter().map(|(currency, (invoices, value))| sum(currency, invoices, value)).collect()
+    }
+}
+
+pub(crate) fn sum(currency: String, invoices: i64, value: i128) -> Sum {
+    let minor = i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
+    let exponent = Currency::of(&currency).map_or(0, Currency::exponent);
+    Sum { currency, exponent, invoices, minor, cut: i128::from(minor) != value }
+}
+
+/// The whole number in a row's column.
+pub(crate) fn number(row: &[Cell], at: usize) -> i64 {
+    row.get(at).and_then(Cell::integer).unwrap_or(0)
+}
+
+/// The text in a row's column.
+pub(crate) fn text(row: &[Cell], at: usize) -> &str {
+    row.get(at).and_then(Cell::text).unwrap_or("")
+}
+
+/// The sum in two columns.
+pub(crate) fn big(row: &[Cell], at: usize) -> i128 {
+    sum_of(number(row, at), number(row, at + 1))
+}
+
+/// The first hour whose deadlines are not past at `now`.
+pub(crate) fn first_hour_ahead(now: UtcNanos) -> i64 {
+    now.0.div_euclid(HOUR_NS) + 1
+}
+
+/// A scan of a range of the column after `equal`, by key.
+pub(crate) fn between<'a>(equal: &'a [Cell], from: Option<i64>, to: Option<i64>) -> Scan<'a> {
+    let (from, to) = (from.map(Cell::Integer), to.map(Cell::Integer));
+    Scan { index: None, equal, from, to, after: None, descending: false, limit: 0 }
+}
+
+impl<'a> Queries<'a> {
+    /// Reads over these rows.
+    #[must_use]
+    pub fn new(rows: &'a dyn Reads) -> Self {
+        Self { rows }
+    }
+
+    pub(crate) fn segments(&self) -> Result<BTreeMap<i64, Segment>, RowsError> {
+        let row = |row: Row| {
+            let stage = Stage::of_number(number(&row, 1)).unwrap_or_default();
+            (number(&row, 0), Segment { stage, region: text(&row, 2).into(), currency: text(&row, 3).into() })
+        };
+        Ok(whole(self.rows, &SEGMENT)?.into_iter().map(row).collect())
+    }
+
+    /// Open invoices by class: count and value.
+    pub(crate) fn open(&self) -> Result<BTreeMap<i64, (i64, i128)>, RowsError> {
+        let row = |row: Row| (number(&row, 0), (number(&row, 1), big(&row, 2)));
+        Ok(whole(self.rows, &OPEN)?.into_iter().map(row).collect())
+    }
+
+    /// Open invoices past their deadline by class: whole blocks of days, whole days, and the hours of the last day.
+    pub(crate) fn past(&self, now: UtcNanos) -> Result<BTreeMap<i64, (i64, i128)>, RowsError> {
+        let end = first_hour_ahead(now);
+        let mut past: BTreeMap<i64, (i64, i128)> = BTreeMap::new();
+        let mut from: Option<i64> = None;
+        for (level, hours) in (0i64..).zip(LEVEL_HOURS).collect::<Vec<_>>().into_iter().rev() {
+            let to = end.div_euclid(hours);
+            let first = from.map(|hour| hour.div_euclid(hours));
+            for row in range(self.rows, &DUE, &between(&[level.into()], first, Some(to)))? {
+                let (count, value) = past.entry(number(&row, 2)).or_default();
+                *count = count.saturating_add(number(&row, 3));
+                *value = value.saturating_add(big(&row, 4));
+            }
+            from = Some(to.saturating_mul(hours));
+        }
+        Ok(past)
+    }
+
+    /// Counters by name; nought where there is none.
+    pub(crate) fn counters(&self, names: &[&str]) -> Result<Vec<i64>, RowsError> {
+        let keys: Vec<Row> = names.iter().map(|name| vec![(*name).into()]).collect();
+        let rows = self.rows.get(&COUNTER, &keys)?;
+        Ok(rows.into_iter().map(|row| row.map_or(0, |row| number(&row, 1))).collect())
+    }
+
+    fn odd_by_reason(&self) -> Result<BTreeMap<String, i64>, RowsError> {
+        let keys: Vec<Row> = ODDITIES.iter().map(|reason| vec![odd_counter(*reason)]).collect();
+        let rows = self.rows.get(&COUNTER, &keys)?;
+        let counts = rows.into_iter().map(|row| row.map_or(0, |row| number(&row, 1)));
+        Ok(ODDITIES.iter().map(|reason| reason.name().to_owned()).zip(counts).collect())
+    }
+
+    /// The first page at `now`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn overview(&self, now: UtcNanos) -> Result<Overview, RowsError> {
+        let (segments, open, past) = (self.segments()?, self.open()?, self.past(now)?);
+        let by_class = |classes: &BTreeMap<i64, (i64, i128)>, wanted: &dyn Fn(i64, &Segment) -> bool| {
+            let mut sums = Sums::default();
+            for (class, (count, value)) in classes {
+                if let Some(segment) = segments.get(&class.div_euclid(4)).filter(|one| wanted(*class, one)) {
+                    sums.add(&segment.currency, *count, *value);
+                }
+            }
+            sums.finish()
+        };
+        let total = |sums: &[Sum]| sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
+        let tile = |stage: Stage| {
+            let value = by_class(&open, &|_, segment| segment.stage == stage);
+            let stuck_value = by_class(&past, &|_, segment| segment.stage == stage);
+            Tile { stage, open: total(&value), value, stuck: total(&stuck_value), stuck_value }
+        };
+        let tiles: Vec<Tile> = STAGES.into_iter().map(tile).collect();
+        let names = ["invoices", "events", "cleared", "rejected", "loops", "duplicates"];
+        let counters = self.counters(&names)?;
+        let counter = |at: usize| counters.get(at).copied().unwrap_or(0);
+        let marks = crate::state::mark::NAMES;
+        let marked = marks.iter().map(|name| (*name).to_owned()).zip(self.counters(&marks)?).collect();
+        Ok(Overview {
+            stuck: tiles.iter().fold(0, |all, tile| all.saturating_add(tile.stuck)),
+            tiles,
+            invoices: counter(0),
+            events: counter(1),
+            cleared: counter(2),
+            rejected: counter(3),
+            approved_not_paid: by_class(&open, &|class, _| class & 1 == 1),
+            received_not_cleared: by_class(&open, &|class, _| class & 2 == 2),
+            loops: counter(4),
+            marks: marked,
+            odd: self.odd_by_reason()?,
+            duplicates: counter(5),
+        })
+    }
+
+    /// What a report states at `now`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn report(&self, now: UtcNanos) -> Result<Report, RowsError> {
+        let overview = self.overview(now)?;
+        let total = |sums: &[Sum]| sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
+        let by_stage = overview.tiles.iter().map(|tile| (tile.stage.name().to_owned(), tile.open)).collect();
+        Ok(Report {
+            events: overview.events,
+            cases: overview.invoices,
+            cleared: overview.cleared,
+            received_not_cleared: total(&overview.received_not_cleared),
+            approved_not_paid: total(&overview.approved_not_paid),
+            stuck: overview.stuck,
+            odd: overview.marks.get("odd").copied().unwrap_or(0),
+            odd_by_reason: overview.odd,
+            duplicates: overview.duplicates,
+            by_stage,
+        })
+    }
+
+    /// Events of a stage by bucket, from `from` and before `to`, at most as many buckets as the grain's limit;
+    /// of one vendor, or of all. Minutes are not kept by vendor: then the series is empty.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn series(
+        &self,
+        stage: Stage,
+        grain: Grain,
+        (from, to): (UtcNanos, UtcNanos),
+        vendor: Option<&str>,
+    ) -> Result<Vec<Point>, RowsError> {
+        let (table, minutes, most): (&'static Table, i64, i64) = match grain {
+            Grain::Minute => (&MINUTE, 1, MINUTES_MAX),
+            Grain::Hour => (&HOUR, 60, HOURS_MAX),
+            Grain::Day => (&DAY, 1_440, DAYS_MAX),
+        };
+        let unit = minutes * crate::when::MINUTE_NS;
+        let end = to.0.div_euclid(unit) + i64::from(to.0.rem_euclid(unit) > 0);
+        let first = from.0.div_euclid(unit).max(end.saturating_sub(most));
+        let vendor_cells = [vendor.unwrap_or("").into()];
+        let (equal, at): (&[Cell], usize) = match grain {
+            Grain::Minute if vendor.is_some() => return Ok(Vec::new()),
+            Grain::Minute => (&[], 0),
+            Grain::Hour | Grain::Day => (&vendor_cells, 1),
+        };
+        let segments = self.segments()?;
+        let mut points: BTreeMap<i64, Point> = BTreeMap::new();
+        for row in range(self.rows, table, &between(equal, Some(first), Some(end)))? {
+            if segments.get(&number(&row, at + 1)).is_none_or(|segment| segment.stage != stage) {
+                continue;
+            }
+            let bucket = number(&row, at);
+            let point = points.entry(bucket).or_default();
+            point.at = bucket.saturating_mul(unit);
+            point.events = point.events.saturating_add(number(&row, at + 2));
+            point.entered = point.entered.saturating_add(number(&row, at + 3));
+            point.failed = point.failed.saturating_add(number(&row, at + 4));
+        }
+        Ok(points.into_values().collect())
+    }
+
+    /// Stage times of visits that ended on the last `days` days of commit time up to `now`, for each stage, region and
+    /// vendor class.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn latency(&self, now: UtcNanos, days: i64) -> Result<Vec<Latency>, RowsError> {
+        let last = i64::from(now.day().0) + 1;
+        let first = last.saturating_sub(days.clamp(1, DAYS_MAX));
+        let mut merged: BTreeMap<(Stage, String, String), Sketch> = BTreeMap::new();
+        for row in range(self.rows, &LATENCY, &between(&[], Some(first), Some(last)))? {
+            let stage = Stage::of_number(number(&row, 1)).unwrap_or_default();
+            let key = (stage, text(&row, 2).to_owned(), text(&row, 3).to_owned());
+            if let Some(sketch) = row.get(4).and_then(Cell::bytes).and_then(Sketch::from_bytes) {
+                merged.entry(key).or_default().merge(&sketch);
+            }
+        }
+        let latency = |((stage, region, vendor_class), sketch): ((Stage, String, String), Sketch)| {
+            let quantile = |percent| sketch.quantile(percent).unwrap_or(0);
+            let (p50_ms, p95_ms, p99_ms) = (quantile(50), quantile(95), quantile(99));
+            Latency { stage, region, vendor_class, count: sketch.count(), p50_ms, p95_ms, p99_ms }
+        };
+        Ok(merged.into_iter().map(latency).collect())
+    }
+
+    /// What was learned at the last day boundary.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn cohorts(&self) -> Result<Vec<Cohort>, RowsError> {
+        let cohort = |row: Row| Cohort {
+            stage: Stage::of_number(number(&row, 0)).unwrap_or_default(),
+            vendor_class: text(&row, 1).into(),
+            samples: number(&row, 2),
+            p50_ms: number(&row, 3),
+            p95_ms: number(&row, 4),
+            learned_day: number(&row, 5),
+        };
+        Ok(whole(self.rows, &COHORT)?.into_iter().map(cohort).collect())
+    }
+
+    /// Regions side by side at `now`.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn regions(&self, now: UtcNanos) -> Result<Vec<Region>, RowsError> {
+        let segments = self.segments()?;
+        let mut regions: BTreeMap<String, (Region, Sums, Sums)> = BTreeMap::new();
+        for (is_past, classes) in [(false, self.open()?), (true, self.past(now)?)] {
+            for (class, (count, value)) in classes {
+                let Some(segment) = segments.get(&class.div_euclid(4)) else { continue };
+                let (region, open, past) = regions.entry(segment.region.clone()).or_default();
+                let (counts, sums) =
+                    if is_past { (&mut region.stuck, past) } else { (&mut region.open, open) };
+                if let Some(sum) = counts.get_mut(usize::from(segment.stage.number())) {
+                    *sum = sum.saturating_add(count);
+                }
+                sums.add(&segment.currency, count, value);
+            }
+        }
+        let region = |(name, (region, open, past)): (String, (Region, Sums, Sums))| Region {
+            region: name,
+            value: open.finish(),
+            stuck_value: past.finish(),
+            ..region
+        };
+        Ok(regions.into_iter().map(region).collect())
+    }
+
+    /// Open invoices with an amount by due date and currency, from `from` on; those without a due date come last.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn cash(&self, from: Option<UtcDay>, limit: usize) -> Result<Vec<Cash>, RowsError> {
+        let scan = Scan { limit, ..between(&[], from.map(|day| i64::from(day.0)), None) };
+        let cash = |row: Row| {
+            let due_day = Some(number(&row, 0)).filter(|day| *day != DAY_NONE);
+            let sum = sum(text(&row, 1).to_owned(), number(&row, 2), big(&row, 3));
+            Cash { due_day, due_date: due_day.map(date), sum }
+        };
+        Ok(self.rows.scan(&CASH, &scan)?.into_iter().map(cash).collect())
+    }
+
+    /// The vendors with the most open invoices, at most `limit`; by currency.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn vendors(&self, limit: usize) -> Result<Vec<Vendor>, RowsError> {
+        let vendor = |row: Row| {
+            let currency = || text(&row, 1).to_owned();
+            Vendor {
+                vendor: text(&row, 0).to_owned(),
+                open: sum(currency(), number(&row, 3), big(&row, 4)),
+                total: sum(currency(), number(&row, 2), big(&row, 6)),
+            }
+        };
+        let mut vendors: Vec<Vendor> = whole(self.rows, &VENDOR)?.into_iter().map(vendor).collect();
+        vendors.sort_by_key(|vendor| std::cmp::Reverse((vendor.open.invoices, vendor.open.minor)));
+        vendors.truncate(limit);
+        Ok(vendors)
+    }
+}
+
+/// A day as a date.
+fn date(day: i64) -> String {
+    UtcDay(i32::try_from(day).unwrap_or(i32::MAX)).to_string()
+}

@@ -1,0 +1,178 @@
+//! `PROJECT-1` and `PROJECT-3`: however a series is cut the rows are equal, and no fact makes the projection fail.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod support;
+
+use proptest::prelude::*;
+use support::{HOUR, START, Told, project_cut, told};
+use waag_domain::memory::MemoryRows;
+use waag_invoices::config::Config;
+use waag_invoices::lists::{Filter, Narrow};
+use waag_invoices::queries::Queries;
+use waag_invoices::tables::{DUE, INVOICE, OPEN, TABLES};
+use waag_model::time::UtcNanos;
+use waag_model::value::Value;
+
+const STAGES: [&str; 6] = ["ingestion", "reconciliation", "authorization", "posting", "posting", "archiving"];
+const STATUS: [&str; 14] = [
+    "",
+    "entered",
+    "received",
+    "left",
+    "approved",
+    "failed",
+    "blocked",
+    "released",
+    "paid",
+    "rejected",
+    "reopened",
+    "odd word",
+    "cleared",
+    "ingestion",
+];
+const TEXTS: [&str; 5] = ["", "a", "b", "eu-west-1", "2026-06-28"];
+const FIELDS: [&str; 8] =
+    ["vendor", "vendor_class", "region", "currency", "due_date", "touch", "reference", "invoice_id"];
+
+fn event() -> impl Strategy<Value = Told> {
+    let amount = prop_oneof![Just(None), (0i64..3).prop_map(Some), any::<i64>().prop_map(Some)];
+    let currency = prop_oneof![Just(None), Just(Some("EUR")), Just(Some("JPY")), Just(Some("zz"))];
+    let fields = proptest::collection::btree_map(0..FIELDS.len(), 0..TEXTS.len(), 0..4);
+    let when = (0i64..24 * 8, prop_oneof![6 => 0i64..3, 1 => -48i64..48]);
+    (0..6usize, 0..STAGES.len(), 0..STATUS.len(), amount, currency, fields, when).prop_map(
+        |(invoice, stage, status, amount, currency, fields, (hours, skew))| {
+            let mut event = told(&format!("I{invoice}"), STAGES[stage], hours - skew)
+                .accepted(START + hours * HOUR)
+                .with("status", STATUS[status]);
+            for (field, text) in fields {
+                if FIELDS[field] != "currency" {
+                    event = event.with(FIELDS[field], TEXTS[text]);
+                }
+            }
+            event = amount.into_iter().fold(event, |event, amount| event.with("amount_minor", amount));
+            currency.into_iter().fold(event, |event, currency| event.with("currency", currency))
+        },
+    )
+}
+
+fn series() -> impl Strategy<Value = Vec<Told>> {
+    proptest::collection::vec(event(), 0..80).prop_map(|mut events| {
+        events.sort_by_key(|event| event.accepted);
+        events
+    })
+}
+
+/// Small limits, so that every one of them is reached.
+fn config() -> Config {
+    Config {
+        learned_samples_min: 2,
+        minute_days: 2,
+        hour_days: 4,
+        segments_max: 5,
+        odd_rows_max: 3,
+        ..Config::default()
+    }
+}
+
+fn assert_equal(a: &MemoryRows, b: &MemoryRows) {
+    for table in &TABLES {
+        let (a, b): (Vec<_>, Vec<_>) = (a.all(table).collect(), b.all(table).collect());
+        assert_eq!(a, b, "rows of `{}`", table.name);
+    }
+}
+
+/// `INVOICE-3`: the counters of open invoices are the sums over the invoices' rows.
+fn assert_counted(rows: &MemoryRows) {
+    let open = rows.all(&INVOICE).filter(|row| row[1].integer().is_some()).count();
+    let counted: i64 = rows.all(&OPEN).map(|row| row[1].integer().unwrap()).sum();
+    assert_eq!(counted, i64::try_from(open).unwrap());
+    let queries = Queries::new(rows);
+    for hours in [0, 24, 25, 90, 200, 2_000] {
+        let now = UtcNanos(START + hours * HOUR);
+        let listed = queries.list(Filter::Stuck, &Narrow::default(), now, None, 100).unwrap().lines.len();
+        assert_eq!(queries.overview(now).unwrap().stuck, i64::try_from(listed).unwrap());
+    }
+    assert!(rows.all(&DUE).all(|row| row[3].integer().unwrap() > 0));
+}
+
+fn any_value() -> impl Strategy<Value = Value<'static>> {
+    prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::Bool),
+        any::<i128>().prop_map(Value::Integer),
+        ".{0,12}".prop_map(|text| Value::Text(text.into())),
+        "[0-9T:.Z+-]{0,30}".prop_map(|text| Value::Text(text.into())),
+        Just(Value::Array(vec![Value::Null])),
+        Just(Value::Withheld(1)),
+    ]
+}
+
+const NAMES: [&str; 13] = [
+    "invoice_id",
+    "vendor",
+    "amount_minor",
+    "amount",
+    "currency",
+    "status",
+    "due_date",
+    "region",
+    "activity",
+    "touch",
+    "exception",
+    "reference",
+    "vendor_class",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn rows_are_equal_however_the_series_is_cut(
+        events in series(),
+        cuts in proptest::collection::vec(0usize..20, 0..20),
+    ) {
+        let whole = project_cut(&config(), &events, &[]);
+        assert_equal(&whole, &project_cut(&config(), &events, &cuts));
+        assert_equal(&whole, &project_cut(&config(), &events, &vec![1; events.len()]));
+        assert_counted(&whole);
+    }
+
+    #[test]
+    fn any_fact_is_taken(
+        facts in proptest::collection::vec(
+            (
+                "(invoice\\.)?(ingestion|posting|.{0,4})",
+                proptest::option::of(".{0,6}"),
+                proptest::option::of("[0-9TZ:.+-]{0,26}|.{0,5}"),
+                any::<i64>(),
+                proptest::collection::btree_map(0..NAMES.len(), any_value(), 0..9),
+            ),
+            0..20,
+        ),
+    ) {
+        let mut committed = 0i64;
+        let events: Vec<Told> = facts
+            .into_iter()
+            .map(|(kind, subject, time, accepted, data)| {
+                committed += 1;
+                let data = data.into_iter().map(|(name, value)| (NAMES[name], value)).collect();
+                Told { kind, subject, time, accepted: accepted.min(i64::MAX - 1_000), data: Some(data) }
+            })
+            .collect();
+        let rows = project_cut(&config(), &events, &[]);
+        let queries = Queries::new(&rows);
+        let now = UtcNanos(START);
+        let report = queries.report(now).unwrap();
+        let about = events.iter().filter(|event| event.kind.starts_with("invoice.")).count();
+        prop_assert_eq!(report.events, i64::try_from(about).unwrap());
+        for event in &events {
+            if let Some(id) = &event.subject {
+                queries.invoice(id, now).unwrap();
+            }
+        }
+        queries.key_figures(now, 30).unwrap();
+        queries.regions(now).unwrap();
+        queries.latency(now, 30).unwrap();
+    }
+}

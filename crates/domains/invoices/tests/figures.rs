@@ -1,0 +1,186 @@
+//! Given these events, when they are projected, then figures, key figures, stage times and learned cohorts are these.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod support;
+
+use support::{DAY, HOUR, START, Told, project, project_cut, told};
+use waag_domain::memory::MemoryRows;
+use waag_domain::project::Projection;
+use waag_invoices::config::{Config, ServiceLevel};
+use waag_invoices::event::Stage;
+use waag_invoices::figures::KeyFigure;
+use waag_invoices::project::Invoices;
+use waag_invoices::queries::{Grain, Queries};
+use waag_model::time::UtcNanos;
+
+const NOW: UtcNanos = UtcNanos(START + 29 * DAY);
+
+fn figure(rows: &MemoryRows, name: &str) -> KeyFigure {
+    let figures = Queries::new(rows).key_figures(NOW, 30).unwrap();
+    assert_eq!(figures.len(), 10);
+    figures.into_iter().find(|figure| figure.name == name).unwrap()
+}
+
+/// Three paid invoices: one flawless, one late, by hand and after a failure, one that says little; and an open one.
+fn month() -> Vec<Told> {
+    vec![
+        told("A", "ingestion", 0).priced(10_000).with("touch", "auto"),
+        told("B", "ingestion", 0).priced(20_000).with("reference", "7"),
+        told("C", "ingestion", 0),
+        told("D", "ingestion", 0).priced(20_000).with("reference", "7"),
+        told("A", "authorization", 24).with("status", "approved"),
+        told("B", "authorization", 24).with("status", "failed").with("touch", "manual"),
+        told("B", "reconciliation", 30),
+        told("B", "authorization", 72).with("status", "approved"),
+        told("A", "posting", 48).with("status", "paid"),
+        told("C", "posting", 48).with("status", "paid"),
+        told("B", "posting", 29 * 24).with("status", "paid"),
+    ]
+}
+
+#[test]
+fn the_ten_key_figures_are_what_their_definitions_say() {
+    let rows = project(&month());
+    assert_eq!(figure(&rows, "touchless rate").value, Some(5_000));
+    assert_eq!(figure(&rows, "on-time payment rate").value, Some(5_000));
+    assert_eq!(figure(&rows, "exception rate").value, Some(3_333));
+    assert_eq!(figure(&rows, "duplicate rate").value, Some(2_500));
+    assert_eq!(figure(&rows, "rework rate").value, Some(3_333));
+    // A after 1 day, B after 3, C when it was posted after 2.
+    assert_eq!(figure(&rows, "invoice processing time").value, Some(200));
+    // A and C after 2 days, B after 29.
+    assert_eq!(figure(&rows, "days to pay").value, Some(1_100));
+    let payable = figure(&rows, "days payable outstanding");
+    // D of 200.00 is open, 500.00 were received in 90 days.
+    assert_eq!((payable.by_currency[0].value, payable.by_currency[0].currency.as_str()), (3_600, "EUR"));
+    assert_eq!(figure(&rows, "value stuck").by_currency[0].value, 20_000);
+    assert_eq!(figure(&rows, "overdue payables").by_currency[0].value, 20_000);
+}
+
+#[test]
+fn a_figure_that_cannot_be_computed_says_why() {
+    let rows = project(&[told("A", "ingestion", 0)]);
+    for name in ["touchless rate", "on-time payment rate", "days to pay", "invoice processing time"] {
+        let figure = figure(&rows, name);
+        assert!(figure.value.is_none() && figure.note.is_some(), "{name}");
+    }
+    assert_eq!(figure(&rows, "duplicate rate").value, Some(0));
+    assert!(figure(&MemoryRows::new(), "duplicate rate").note.is_some());
+}
+
+#[test]
+fn cash_is_what_is_open_by_due_date_and_currency() {
+    let rows = project(&[
+        told("A", "ingestion", 0).priced(100),
+        told("B", "ingestion", 0).priced(150),
+        told("C", "ingestion", 0).with("amount_minor", 7).with("currency", "JPY"),
+        told("A", "posting", 1).with("status", "paid"),
+        told("B", "reconciliation", 2).with("amount_minor", 140),
+    ]);
+    let cash = Queries::new(&rows).cash(None, 10).unwrap();
+    let lines: Vec<_> =
+        cash.iter().map(|c| (c.due_date.as_deref(), c.sum.currency.as_str(), c.sum.minor)).collect();
+    assert_eq!(lines, [(Some("2026-06-28"), "EUR", 140), (None, "JPY", 7)]);
+    let vendors = Queries::new(&rows).vendors(5).unwrap();
+    assert_eq!((vendors[0].total.invoices, vendors[0].open.invoices, vendors[0].open.minor), (2, 1, 140));
+}
+
+#[test]
+fn series_count_events_by_their_time_for_all_vendors_and_for_one() {
+    let rows = project(&[
+        told("A", "ingestion", 0).priced(100),
+        told("B", "ingestion", 0),
+        told("C", "ingestion", 5).priced(100),
+        told("C", "reconciliation", 5).with("status", "failed"),
+        told("C", "reconciliation", 6),
+    ]);
+    let queries = Queries::new(&rows);
+    let period = (UtcNanos(START), UtcNanos(START + DAY));
+    let events = |stage, grain, vendor| -> Vec<(i64, i64, i64)> {
+        let points = queries.series(stage, grain, period, vendor).unwrap();
+        points.iter().map(|p| ((p.at - START) / HOUR, p.events, p.failed)).collect()
+    };
+    assert_eq!(events(Stage::Ingestion, Grain::Hour, None), [(0, 2, 0), (5, 1, 0)]);
+    assert_eq!(events(Stage::Ingestion, Grain::Hour, Some("Hansa Papier GmbH")), [(0, 1, 0), (5, 1, 0)]);
+    assert_eq!(events(Stage::Reconciliation, Grain::Day, None), [(0, 2, 1)]);
+    let minutes =
+        queries.series(Stage::Ingestion, Grain::Minute, (UtcNanos(START), UtcNanos(START + HOUR)), None);
+    assert_eq!(minutes.unwrap().len(), 1);
+}
+
+/// Twenty invoices a day that take from 1 to 20 hours to be matched.
+fn steady(days: i64) -> Vec<Told> {
+    let mut events = Vec::new();
+    for day in 0..days {
+        for n in 0..20 {
+            let id = format!("{day}-{n}");
+            events.push(told(&id, "reconciliation", day * 24));
+            events.push(told(&id, "authorization", day * 24 + n + 1));
+        }
+    }
+    events.sort_by_key(|event| event.accepted);
+    events
+}
+
+#[test]
+fn a_cohort_learns_at_midnight_and_its_p95_shortens_later_deadlines() {
+    let config = Config { learned_samples_min: 40, ..Config::default() };
+    let deadline = |days: i64| {
+        let mut events = steady(days);
+        events.push(told("new", "reconciliation", days * 24));
+        let rows = project_cut(&config, &events, &[]);
+        let hours = (support::life(&rows, "new").state.deadline.unwrap() - START) / HOUR - days * 24;
+        (hours, Queries::new(&rows).cohorts().unwrap())
+    };
+    assert_eq!(deadline(1).0, 72, "twenty samples are too few");
+    let (hours, cohorts) = deadline(3);
+    // The 95th percentile of 1 to 20 hours is 19, within 1 %, rounded up to the hour.
+    assert!((19..=20).contains(&hours), "{hours}");
+    assert_eq!((cohorts[0].stage, cohorts[0].samples), (Stage::Reconciliation, 60));
+    let p95 = cohorts[0].p95_ms;
+    assert!((p95 - 19 * 3_600_000).abs() * 100 <= 19 * 3_600_000, "{p95}");
+}
+
+#[test]
+fn latency_is_told_by_stage_and_minutes_are_forgotten() {
+    let config = Config { minute_days: 1, hour_days: 2, ..Config::default() };
+    let rows = project_cut(&config, &steady(5), &[]);
+    let latency = Queries::new(&rows).latency(UtcNanos(START + 5 * DAY), 30).unwrap();
+    assert_eq!((latency.len(), latency[0].stage, latency[0].count), (1, Stage::Reconciliation, 100));
+    assert!(latency[0].p50_ms.abs_diff(10 * 3_600_000) * 100 <= 10 * 3_600_000);
+    let first = |table: &'static waag_domain::project::Table, column: usize| {
+        rows.all(table).map(|row| row[column].integer().unwrap()).min().unwrap()
+    };
+    let start_day = START / DAY;
+    assert_eq!(first(&waag_invoices::tables::MINUTE, 0), (start_day + 3) * 1_440);
+    assert_eq!(first(&waag_invoices::tables::HOUR, 1), (start_day + 2) * 24);
+    assert_eq!(first(&waag_invoices::tables::DAY, 1), start_day);
+}
+
+#[test]
+fn regions_stand_side_by_side() {
+    let rows = project(&[
+        told("A", "ingestion", 0).priced(100),
+        told("B", "reconciliation", 0).with("region", "uk-1"),
+        told("C", "reconciliation", 0).with("region", "uk-1"),
+    ]);
+    let regions = Queries::new(&rows).regions(UtcNanos(START + 2 * DAY)).unwrap();
+    let found: Vec<_> = regions.iter().map(|r| (r.region.as_str(), r.open, r.stuck)).collect();
+    assert_eq!(found, [("eu-west-1", [1, 0, 0, 0], [1, 0, 0, 0]), ("uk-1", [0, 2, 0, 0], [0, 0, 0, 0])]);
+}
+
+#[test]
+fn another_service_level_is_another_version_of_the_view() {
+    let plain = Invoices::new(Config::default());
+    let mut config = Config::default();
+    config.service_levels.push(ServiceLevel {
+        stage: Stage::Posting,
+        vendor_class: None,
+        currency: None,
+        amount_minor_min: None,
+        hours: 1,
+    });
+    assert_ne!(plain.version(), Invoices::new(config).version());
+    assert_eq!(plain.version() >> 24, 1);
+}

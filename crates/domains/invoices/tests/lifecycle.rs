@@ -1,0 +1,264 @@
+//! Given these events, when they are projected, then the invoice stands so: stages, closings, marks, odd events.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test may stop")]
+
+mod support;
+
+use support::{DAY, HOUR, START, life, project, told};
+use waag_invoices::event::Stage;
+use waag_invoices::lists::{Filter, Narrow};
+use waag_invoices::queries::Queries;
+use waag_invoices::state::Condition;
+use waag_model::time::UtcNanos;
+use waag_model::value::Value;
+
+fn at(hours: i64) -> UtcNanos {
+    UtcNanos(START + hours * HOUR)
+}
+
+#[test]
+fn given_four_stages_when_it_is_paid_then_it_is_closed_and_nothing_is_open() {
+    let events = [
+        told("A", "ingestion", 0).priced(100),
+        told("A", "reconciliation", 2),
+        told("A", "authorization", 5),
+        told("A", "authorization", 7).with("status", "approved"),
+        told("A", "posting", 8),
+        told("A", "posting", 20).with("status", "paid"),
+    ];
+    let rows = project(&events);
+    let life = life(&rows, "A");
+    assert_eq!((life.state.stage, life.state.condition), (Stage::Posting, Condition::Paid));
+    let spans: Vec<_> = life.state.visits.iter().map(|v| (v.entered.unwrap(), v.left.unwrap())).collect();
+    let hours = |from, to| (START + from * HOUR, START + to * HOUR);
+    assert_eq!(spans, [hours(0, 2), hours(2, 5), hours(5, 7), hours(8, 20)]);
+    assert_eq!(life.state.approved, Some(START + 7 * HOUR));
+    assert_eq!(life.steps.iter().map(|step| step.position).collect::<Vec<_>>(), [0, 1, 2, 3, 4, 5]);
+    let report = Queries::new(&rows).report(at(30)).unwrap();
+    assert_eq!((report.events, report.cases, report.cleared, report.stuck, report.odd), (6, 1, 1, 0, 0));
+    assert_eq!(report.by_stage.values().sum::<i64>(), 0);
+    assert!(Queries::new(&rows).cash(None, 10).unwrap().is_empty());
+}
+
+#[test]
+fn given_an_invoice_when_its_service_level_passes_then_it_is_stuck_on_tile_and_list() {
+    let rows = project(&[
+        told("A", "ingestion", 0).priced(700),
+        told("B", "ingestion", 1).priced(50),
+        told("C", "ingestion", 1),
+        told("C", "reconciliation", 2),
+    ]);
+    let queries = Queries::new(&rows);
+    let stuck = |hours| -> Vec<String> {
+        let page = queries.list(Filter::Stuck, &Narrow::default(), at(hours), None, 10).unwrap();
+        let overview = queries.overview(at(hours)).unwrap();
+        assert_eq!(overview.stuck, i64::try_from(page.lines.len()).unwrap());
+        page.lines.into_iter().map(|line| line.id).collect()
+    };
+    assert_eq!(stuck(23), Vec::<String>::new());
+    assert_eq!(stuck(24), ["A"]);
+    assert_eq!(stuck(25), ["A", "B"]);
+    assert_eq!(stuck(2_000), ["A", "B", "C"]);
+    let tile = &queries.overview(at(25)).unwrap().tiles[0];
+    assert_eq!((tile.open, tile.stuck), (2, 2));
+    assert_eq!((tile.stuck_value[0].minor, tile.stuck_value[0].currency.as_str()), (750, "EUR"));
+}
+
+#[test]
+fn given_an_older_event_when_it_comes_after_then_it_is_marked_and_moves_nothing() {
+    let rows = project(&[
+        told("A", "ingestion", 0),
+        told("A", "authorization", 10),
+        told("A", "reconciliation", 5).accepted(START + 60 * HOUR),
+    ]);
+    let life = life(&rows, "A");
+    assert_eq!(life.state.stage, Stage::Authorization);
+    assert_eq!(life.steps[2].marks, ["out_of_order", "late"]);
+    assert_eq!(life.state.visits[1].entered, Some(START + 5 * HOUR));
+    assert_eq!(life.state.loops, 0);
+}
+
+#[test]
+fn given_the_same_content_under_another_id_then_it_is_kept_and_marked() {
+    let rows = project(&[told("A", "ingestion", 0), told("A", "ingestion", 0), told("A", "ingestion", 1)]);
+    let marks: Vec<_> = life(&rows, "A").steps.into_iter().map(|step| step.marks).collect();
+    assert_eq!(marks, [vec![], vec!["repeated"], vec![]]);
+    assert_eq!(life(&rows, "A").state.visits[0].visits, 1);
+}
+
+#[test]
+fn given_events_after_the_close_then_it_stays_closed_until_it_is_reopened() {
+    let mut events = vec![
+        told("A", "posting", 0).with("status", "paid").priced(5),
+        told("A", "reconciliation", 1),
+        told("A", "posting", 2).with("status", "paid"),
+    ];
+    let rows = project(&events);
+    assert_eq!(life(&rows, "A").state.condition, Condition::Paid);
+    assert_eq!(life(&rows, "A").steps[1].marks, ["after_close"]);
+    assert_eq!(Queries::new(&rows).report(at(0)).unwrap().cleared, 1);
+    events.push(told("A", "reconciliation", 3).with("status", "reopened"));
+    let rows = project(&events);
+    let state = life(&rows, "A").state;
+    assert_eq!(
+        (state.condition, state.stage, state.closed),
+        (Condition::InProgress, Stage::Reconciliation, None)
+    );
+    assert_eq!(Queries::new(&rows).report(at(0)).unwrap().cleared, 0);
+}
+
+#[test]
+fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
+    let mut nowhere = told("", "ingestion", 0);
+    nowhere.subject = None;
+    let rows = project(&[
+        nowhere,
+        told("A", "archiving", 0),
+        told("A", "ingestion", 0).time(Some("1948-01-26T23:59:00Z")),
+        told("A", "ingestion", 0).time(Some("yesterday")),
+        told("A", "ingestion", 0).with("status", "frobbed"),
+        told("A", "ingestion", 0).with("currency", "XTS"),
+        told("A", "ingestion", 0).with("amount_minor", "12"),
+        told("A", "ingestion", 0).with("due_date", "soon"),
+        told("A", "ingestion", 0).time(Some("2026-06-02T00:00:01Z")),
+        told("A", "ingestion", 0).time(None),
+    ]);
+    let queries = Queries::new(&rows);
+    let page = queries.odd(None, 100).unwrap();
+    let reasons: Vec<_> = page.lines.iter().rev().map(|line| line.reasons.join("+")).collect();
+    assert_eq!(
+        reasons,
+        [
+            "unknown_invoice",
+            "unknown_stage",
+            "impossible_time",
+            "unreadable_time",
+            "unknown_status",
+            "unknown_currency",
+            "unreadable_amount",
+            "unreadable_due_date",
+            "impossible_time",
+        ]
+    );
+    let report = queries.report(at(0)).unwrap();
+    assert_eq!((report.odd, report.events, report.odd_by_reason["impossible_time"]), (9, 10, 2));
+    assert_eq!(life(&rows, "A").steps.len(), 9);
+    let first = queries.odd(None, 5).unwrap();
+    assert_eq!(queries.odd(first.next.as_ref(), 5).unwrap().lines.len(), 4);
+}
+
+#[test]
+fn given_returns_to_a_stage_then_the_invoice_is_a_loop() {
+    let mut events = Vec::new();
+    for round in 0..3 {
+        events.push(told("A", "reconciliation", 2 * round));
+        events.push(told("A", "authorization", 2 * round + 1));
+    }
+    events.push(told("B", "reconciliation", 0));
+    events.push(told("B", "reconciliation", 1));
+    let rows = project(&events);
+    let page = Queries::new(&rows).loops(at(0), None, 10).unwrap();
+    assert_eq!(page.lines.iter().map(|line| (line.id.as_str(), line.loops)).collect::<Vec<_>>(), [("A", 4)]);
+    assert_eq!(life(&rows, "A").steps[2].marks, ["return"]);
+}
+
+#[test]
+fn given_two_invoices_that_say_the_same_then_the_later_is_a_possible_duplicate() {
+    let rows = project(&[
+        told("A", "ingestion", 0).priced(100).with("reference", "R1").with("invoice_date", "2026-05-01"),
+        told("B", "ingestion", 1).priced(100).with("reference", "R1").with("invoice_date", "2026-05-02"),
+        told("C", "ingestion", 1).priced(100).with("reference", "R2").with("invoice_date", "2026-05-03"),
+        told("D", "ingestion", 1).priced(100).with("reference", "R4").with("invoice_date", "2026-05-01"),
+        told("E", "ingestion", 1).priced(101).with("reference", "R1").with("invoice_date", "2026-05-01"),
+        told("B", "reconciliation", 2).priced(100).with("reference", "R1"),
+    ]);
+    let page = Queries::new(&rows).duplicates(None, 10).unwrap();
+    let found: Vec<_> =
+        page.lines.iter().map(|d| (d.invoice.as_str(), d.earlier.as_str(), d.alike.as_str())).collect();
+    assert_eq!(found, [("D", "A", "date"), ("B", "A", "reference")]);
+    assert!(life(&rows, "B").state.duplicate && !life(&rows, "A").state.duplicate);
+}
+
+#[test]
+fn given_withheld_and_missing_parts_then_the_event_is_kept_and_counted() {
+    let mut bare = told("A", "ingestion", 0);
+    bare.data = None;
+    let mut withheld = told("A", "authorization", 1);
+    withheld.data = Some(vec![
+        ("vendor", Value::Withheld(1)),
+        ("amount_minor", Value::Withheld(1)),
+        ("currency", Value::Withheld(1)),
+        ("due_date", Value::Withheld(1)),
+        ("invoice_id", Value::Withheld(1)),
+    ]);
+    let rows = project(&[bare, withheld]);
+    let life = life(&rows, "A");
+    assert_eq!((life.state.events, life.state.vendor.as_str()), (2, ""));
+    assert_eq!(Queries::new(&rows).report(at(0)).unwrap().odd, 0);
+}
+
+#[test]
+fn given_an_imported_log_of_names_and_times_then_received_and_cleared_are_told_by_activity() {
+    let event = |case: &'static str, stage: &str, activity: &'static str, hours| {
+        let mut event = told("", stage, hours).with("invoice_id", case).with("activity", activity);
+        event.subject = None;
+        event
+    };
+    let rows = project(&[
+        event("1", "ingestion", "Create Purchase Order Item", 0),
+        event("1", "ingestion", "Vendor creates invoice", 1),
+        event("1", "reconciliation", "Record Invoice Receipt", 2),
+        event("2", "ingestion", "Create Purchase Order Item", 0),
+        event("3", "reconciliation", "Record Invoice Receipt", 2),
+        event("3", "posting", "Clear Invoice", 3),
+    ]);
+    let report = Queries::new(&rows).report(at(4)).unwrap();
+    assert_eq!((report.cases, report.cleared, report.received_not_cleared), (3, 1, 1));
+    let page =
+        Queries::new(&rows).list(Filter::ReceivedNotCleared, &Narrow::default(), at(4), None, 9).unwrap();
+    assert_eq!(page.lines.iter().map(|line| line.id.as_str()).collect::<Vec<_>>(), ["1"]);
+}
+
+#[test]
+fn given_more_events_than_a_row_holds_then_the_whole_history_is_one_query() {
+    let events: Vec<_> = (0..100).map(|hour| told("A", "ingestion", hour)).collect();
+    let life = life(&project(&events), "A");
+    assert_eq!(life.steps.iter().map(|step| step.position).collect::<Vec<_>>(), (0..100).collect::<Vec<_>>());
+    assert_eq!(life.steps[77].at, START + 77 * HOUR);
+    assert_eq!(life.state.events, 100);
+}
+
+#[test]
+fn given_many_classes_then_pages_follow_the_deadline_without_gap_or_repeat() {
+    let regions = ["", "eu-west-1", "uk-1"];
+    let events: Vec<_> = (0..60i64)
+        .map(|n| {
+            let stage = ["ingestion", "authorization"][usize::try_from(n % 2).unwrap()];
+            let region = regions[usize::try_from(n % 3).unwrap()];
+            told(&format!("I{n:03}"), stage, n * 7 % 60).with("region", region)
+        })
+        .collect();
+    let rows = project(&events);
+    let queries = Queries::new(&rows);
+    for (filter, count) in [(Filter::Open, 60), (Filter::Stuck, 60), (Filter::ReceivedNotCleared, 30)] {
+        let (mut ids, mut after) = (Vec::new(), None);
+        loop {
+            let page = queries.list(filter, &Narrow::default(), at(9_999), after.as_ref(), 7).unwrap();
+            ids.extend(page.lines.into_iter().map(|line| (line.deadline, line.id)));
+            after = page.next;
+            if after.is_none() {
+                break;
+            }
+        }
+        assert_eq!(ids.len(), count);
+        assert!(ids.is_sorted() && ids.windows(2).all(|two| two[0] != two[1]));
+    }
+    let narrow = Narrow { stage: Some(Stage::Ingestion), region: Some("uk-1".into()), currency: None };
+    assert_eq!(queries.list(Filter::Open, &narrow, at(0), None, 100).unwrap().lines.len(), 10);
+}
+
+#[test]
+fn given_a_payment_after_the_due_date_or_before_then_the_deadline_is_the_end_of_that_date() {
+    let rows = project(&[told("A", "posting", 0).priced(100)]);
+    assert_eq!(life(&rows, "A").state.deadline, Some(START + 28 * DAY));
+}

@@ -1,0 +1,180 @@
+//! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a repeated request gets the first answer.
+//!
+//! Answers are kept in memory for a day, bounded in number and bytes. What a restart or the bounds forget is found again
+//! in the ledger: an event's identity is its `source` and `id`, and formats without an id make theirs from the key.
+//! Not here: that identity (`flow/engine`, the identity index).
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+
+use aws_lc_rs::digest::{Context, SHA256};
+use hyper::HeaderMap;
+use waag_model::time::UtcNanos;
+
+use crate::fault::{Fault, Kind};
+use crate::problem::Answer;
+
+/// How long an answer is kept, in nanoseconds: a day.
+const KEPT_NS: i64 = 86_400 * 1_000_000_000;
+/// Most keys that are remembered.
+const KEYS_MAX: usize = 65_536;
+/// Most bytes of answers that are remembered.
+const BYTES_MAX: usize = 64 * 1_024 * 1_024;
+/// Longest key.
+const KEY_BYTES_MAX: usize = 200;
+
+/// The key of a request: a structured field's String (RFC 8941 §3.3.3).
+///
+/// # Errors
+/// [`Kind::IdempotencyForm`].
+pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
+    let mut values = headers.get_all("idempotency-key").iter();
+    let Some(value) = values.next() else { return Ok(None) };
+    let bad = || Fault::of(Kind::IdempotencyForm);
+    if values.next().is_some() {
+        return Err(bad());
+    }
+    let text = value.to_str().map_err(|_| bad())?.trim_ascii();
+    let inner = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).ok_or_else(bad)?;
+    let mut key = String::with_capacity(inner.len());
+    let mut chars = inner.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '\\' => key.push(chars.next().filter(|next| matches!(next, '"' | '\\')).ok_or_else(bad)?),
+            '"' => return Err(bad()),
+            other => key.push(other),
+        }
+    }
+    if key.is_empty() || key.len() > KEY_BYTES_MAX || text.len() < 2 {
+        return Err(bad());
+    }
+    Ok(Some(key))
+}
+
+/// What a request is, so that another under the same key is recognised.
+pub(crate) fn fingerprint(path: &str, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
+    let mut context = Context::new(&SHA256);
+    let mut field = |bytes: &[u8]| {
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(bytes);
+    };
+    field(path.as_bytes());
+    field(headers.get("content-type").map(|value| value.as_bytes()).unwrap_or_default());
+    field(body);
+    context.finish().as_ref().try_into().unwrap_or_default()
+}
+
+struct Entry {
+    fingerprint: [u8; 32],
+    since: UtcNanos,
+    /// None while the request is under way.
+    answer: Option<Answer>,
+}
+
+/// The answers that are remembered.
+#[derive(Default)]
+pub(crate) struct Answers(Mutex<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<String, Entry>,
+    order: VecDeque<(String, UtcNanos)>,
+    bytes: usize,
+}
+
+impl Answers {
+    /// Begins a request, or gives the answer of the one before; the name is the tenant's and the key's.
+    ///
+    /// # Errors
+    /// [`Kind::IdempotencyUnderWay`], [`Kind::IdempotencyReused`].
+    pub(crate) fn begin(
+        &self,
+        name: &str,
+        fingerprint: [u8; 32],
+        now: UtcNanos,
+    ) -> Result<Option<Answer>, Fault> {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        inner.forget(now);
+        if let Some(known) = inner.entries.get(name) {
+            if known.fingerprint != fingerprint {
+                return Err(Fault::of(Kind::IdempotencyReused));
+            }
+            return match &known.answer {
+                Some(answer) => Ok(Some(answer.clone())),
+                None => Err(Fault::of(Kind::IdempotencyUnderWay)),
+            };
+        }
+        inner.entries.insert(name.to_owned(), Entry { fingerprint, since: now, answer: None });
+        inner.order.push_back((name.to_owned(), now));
+        Ok(None)
+    }
+
+    /// Keeps a request's answer; one that a retry may better (429, 5xx) is forgotten with its key.
+    pub(crate) fn end(&self, name: &str, answer: Option<&Answer>) {
+        let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match answer.filter(|answer| !answer.status.is_server_error() && answer.status.as_u16() != 429) {
+            None => drop(inner.entries.remove(name)),
+            Some(answer) => {
+                if let Some(entry) = inner.entries.get_mut(name) {
+                    entry.answer = Some(answer.clone());
+                    inner.bytes += answer.body.len();
+                }
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn forget(&mut self, now: UtcNanos) {
+        while let Some((_, since)) = self.order.front() {
+            let is_old = now.0.saturating_sub(since.0) > KEPT_NS;
+            if !is_old && self.order.len() < KEYS_MAX && self.bytes <= BYTES_MAX {
+                return;
+            }
+            let Some((name, since)) = self.order.pop_front() else { return };
+            if self.entries.get(&name).is_some_and(|entry| entry.since == since)
+                && let Some(entry) = self.entries.remove(&name)
+            {
+                let bytes = entry.answer.map_or(0, |answer| answer.body.len());
+                self.bytes = self.bytes.saturating_sub(bytes);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hyper::StatusCode;
+
+    use super::*;
+
+    fn key(value: &str) -> Result<Option<String>, Fault> {
+        let mut headers = HeaderMap::new();
+        headers.insert("idempotency-key", value.parse().unwrap());
+        key_of(&headers)
+    }
+
+    #[test]
+    fn a_key_is_a_quoted_string() {
+        assert_eq!(key_of(&HeaderMap::new()).unwrap(), None);
+        assert_eq!(key(r#""a\"b\\""#).unwrap().unwrap(), r#"a"b\"#);
+        for bad in ["abc", "\"", "\"\"", "\"a", r#""a"b""#, r#""a\x""#, &format!("\"{}\"", "x".repeat(201))] {
+            assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyForm, "{bad}");
+        }
+        assert!(key(&format!("\"{}\"", "x".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn a_repeated_request_gets_the_first_answer_until_it_is_forgotten() {
+        let (answers, now) = (Answers::default(), UtcNanos(0));
+        assert!(answers.begin("k", [1; 32], now).unwrap().is_none());
+        assert_eq!(answers.begin("k", [1; 32], now).unwrap_err().kind, Kind::IdempotencyUnderWay);
+        assert_eq!(answers.begin("k", [2; 32], now).unwrap_err().kind, Kind::IdempotencyReused);
+        answers.end("k", Some(&Answer::json(StatusCode::OK, b"{}".to_vec())));
+        assert_eq!(answers.begin("k", [1; 32], now).unwrap().unwrap().body.as_ref(), b"{}");
+        assert_eq!(answers.begin("k", [2; 32], now).unwrap_err().kind, Kind::IdempotencyReused);
+        assert!(answers.begin("k", [2; 32], UtcNanos(KEPT_NS + 1)).unwrap().is_none());
+        answers.end("k", Some(&Answer::json(StatusCode::SERVICE_UNAVAILABLE, Vec::new())));
+        assert!(answers.begin("k", [3; 32], UtcNanos(KEPT_NS + 1)).unwrap().is_none());
+    }
+}

@@ -1,0 +1,294 @@
+//! `POST /invoices/{stage}`: plain invoice JSON becomes an `invoice.*` event in the standard form.
+//!
+//! The event's `id` is the invoice's `id`, or is made from the `Idempotency-Key`, so that a retry after any crash finds
+//! what was recorded; its `source` names the actor, so that it outlives the API key. Field names not in the standard form
+//! are refused: a misspelt name would be a value that nobody sees.
+//! Not here: the client's own names (`mapping`), checks of values (`validate`).
+
+use std::borrow::Cow;
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+use serde_json::json;
+use waag_cloudevents::{Items, is_timestamp, read_value};
+use waag_model::event::{Data, Event};
+use waag_model::value::{Object, Value};
+
+use crate::fault::{Fault, Kind};
+use crate::intake::{Source, Take};
+use crate::mapping::Mapping;
+use crate::validate::Validator;
+
+/// The fields of the standard form.
+pub const FIELDS: [&str; 11] = [
+    "id",
+    "invoice_id",
+    "amount",
+    "currency",
+    "status",
+    "time",
+    "vendor",
+    "payment_terms",
+    "due_date",
+    "region",
+    "account",
+];
+
+/// What happened to an invoice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Stage {
+    /// It came in.
+    Ingestion,
+    /// It was matched.
+    Reconciliation,
+    /// It was approved.
+    Authorization,
+    /// It was posted.
+    Posting,
+}
+
+impl Stage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Reconciliation, Self::Authorization, Self::Posting];
+
+    /// The name in paths.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ingestion => "ingestion",
+            Self::Reconciliation => "reconciliation",
+            Self::Authorization => "authorization",
+            Self::Posting => "posting",
+        }
+    }
+
+    /// The event's type.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Ingestion => "invoice.ingestion",
+            Self::Reconciliation => "invoice.reconciliation",
+            Self::Authorization => "invoice.authorization",
+            Self::Posting => "invoice.posting",
+        }
+    }
+
+    /// The stage of a name.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|stage| stage.name() == name)
+    }
+}
+
+/// The schema of the standard form, JSON Schema 2020-12.
+#[must_use]
+pub fn schema() -> serde_json::Value {
+    let text = |max: u32| json!({"type": "string", "minLength": 1, "maxLength": max});
+    json!({
+        "type": "object",
+        "required": ["invoice_id", "amount", "currency", "status", "time"],
+        "additionalProperties": false,
+        "properties": {
+            "id": text(200),
+            "invoice_id": text(200),
+            "amount": {"type": "number", "description": "in units of the currency; digits are kept as written"},
+            "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217"},
+            "status": text(100),
+            "time": {"type": "string", "maxLength": 64, "description": "RFC 3339 date-time"},
+            "vendor": text(200),
+            "payment_terms": text(200),
+            "due_date": {"type": "string", "maxLength": 10, "description": "YYYY-MM-DD"},
+            "region": text(100),
+            "account": text(100)
+        }
+    })
+}
+
+fn validator() -> Option<&'static Validator> {
+    static VALIDATOR: OnceLock<Option<Validator>> = OnceLock::new();
+    VALIDATOR.get_or_init(|| Validator::compile(&schema()).ok()).as_ref()
+}
+
+/// How invoices become events.
+#[derive(Clone, Debug)]
+pub(crate) struct Form {
+    pub(crate) stage: Stage,
+    pub(crate) mapping: Option<Arc<Mapping>>,
+    /// Whence an event without an `id` gets one.
+    pub(crate) idempotency_key: Option<String>,
+    /// The event's source.
+    pub(crate) source: String,
+}
+
+/// Invoices of one request: one object, or an array of them.
+pub(crate) struct Invoices {
+    pub(crate) form: Form,
+    pub(crate) body: Bytes,
+}
+
+/// Whether a body is an array.
+pub(crate) fn is_array(body: &[u8]) -> bool {
+    body.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'[')
+}
+
+/// The source of an actor's invoices: a URI reference (RFC 3986 §3.3) whatever its name has.
+pub(crate) fn source_of(actor: &str) -> String {
+    let mut source = "/invoices/".to_owned();
+    for byte in actor.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            source.push(char::from(byte));
+        } else {
+            source.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    source
+}
+
+impl Source for Invoices {
+    fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        if !is_array(&self.body) {
+            let _one = take(self.form.event(&self.body, None));
+            return Ok(());
+        }
+        let mut items = Items::new(&self.body)?;
+        let mut whole = items.clone();
+        while whole.next_item()?.is_some() {}
+        let mut index = 0_usize;
+        while let Some(item) = items.next_item()? {
+            if take(self.form.event(item.bytes, Some(index))).is_break() {
+                break;
+            }
+            index += 1;
+        }
+        Ok(())
+    }
+
+    fn bytes(&self) -> usize {
+        self.body.len()
+    }
+
+    fn events_hint(&self) -> usize {
+        if is_array(&self.body) { self.body.len() / 256 + 1 } else { 1 }
+    }
+}
+
+impl Form {
+    /// The event of one invoice.
+    ///
+    /// # Errors
+    /// [`Fault`] with every fault of it, at the client's own paths.
+    pub(crate) fn event<'b>(&self, bytes: &'b [u8], index: Option<usize>) -> Result<Event<'b>, Fault> {
+        let value = read_value(bytes)?;
+        let Value::Object(_) = &value else { return Err(Fault::of(Kind::NotAnInvoice)) };
+        let value = match &self.mapping {
+            Some(mapping) => mapping.apply(&value),
+            None => value,
+        };
+        let mut faults = self.faults(&value);
+        if let Some(mapping) = &self.mapping {
+            faults = faults.into_iter().map(|fault| mapping.path_of(fault)).collect();
+        }
+        if let Some(fault) = Fault::all(faults) {
+            return Err(fault);
+        }
+        let text = |name: &str| value.child(name).and_then(Value::as_text).map(str::to_owned);
+        let id = match (text("id"), &self.idempotency_key, index) {
+            (Some(id), _, _) => id,
+            (None, Some(key), None) => key.clone(),
+            (None, Some(key), Some(index)) => format!("{key}/{index}"),
+            (None, None, _) => return Err(Fault::of(Kind::IdempotencyMissing)),
+        };
+        let (subject, time) = (text("invoice_id"), text("time").unwrap_or_default());
+        let attributes = vec![
+            (Cow::Borrowed("time"), Value::Text(Cow::Owned(time))),
+            (Cow::Borrowed("datacontenttype"), Value::Text(Cow::Borrowed("application/json"))),
+        ];
+        let Value::Object(object) = value else { return Err(Fault::of(Kind::NotAnInvoice)) };
+        let data = object.members().iter().filter(|(name, _)| name != "id").cloned().collect();
+        let unique = |_| Fault::of(Kind::NotAnInvoice);
+        Ok(Event {
+            id: Cow::Owned(id),
+            source: Cow::Owned(self.source.clone()),
+            kind: Cow::Borrowed(self.stage.kind()),
+            subject: subject.map(Cow::Owned),
+            attributes: Object::from_members(attributes).map_err(unique)?,
+            data: Data::Json(Value::Object(Object::from_members(data).map_err(unique)?)),
+        })
+    }
+
+    fn faults(&self, value: &Value<'_>) -> Vec<Fault> {
+        let mut faults = match validator() {
+            Some(validator) => validator.faults(value, ""),
+            None => vec![Fault::of(Kind::NotAnInvoice)],
+        };
+        if value.child("time").and_then(Value::as_text).is_some_and(|time| !is_timestamp(time)) {
+            faults.push(Fault::of(Kind::Time("RFC 3339 date-time")).at("/time"));
+        }
+        let is_date = |date: &str| is_timestamp(&format!("{date}T00:00:00Z"));
+        if value.child("due_date").and_then(Value::as_text).is_some_and(|date| !is_date(date)) {
+            faults.push(Fault::of(Kind::Time("date of the form YYYY-MM-DD")).at("/due_date"));
+        }
+        faults
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn form(mapping: Option<&str>) -> Form {
+        Form {
+            stage: Stage::Posting,
+            mapping: mapping.map(|text| Arc::new(Mapping::read(text.as_bytes()).unwrap())),
+            idempotency_key: Some("k1".to_owned()),
+            source: source_of("erp 1"),
+        }
+    }
+
+    fn paths(form: &Form, body: &str) -> Vec<String> {
+        let fault = form.event(body.as_bytes(), None).unwrap_err();
+        std::iter::once(fault.path.clone()).chain(fault.also.into_iter().map(|fault| fault.path)).collect()
+    }
+
+    const INVOICE: &str = r#"{"invoice_id":"I-1","amount":12.50,"currency":"EUR","status":"posted","time":"2026-11-21T08:00:00Z","due_date":"2026-12-01"}"#;
+
+    #[test]
+    fn an_invoice_becomes_an_event_and_keeps_its_digits() {
+        let event = form(None).event(INVOICE.as_bytes(), Some(3)).unwrap();
+        let mut out = Vec::new();
+        waag_cloudevents::write_event(&event, &mut out);
+        // What the strict reader gives back is the same event.
+        assert_eq!(waag_cloudevents::read_event(&out).unwrap(), event);
+        let text = String::from_utf8(out).unwrap();
+        assert!(text.contains(
+            r#""id":"k1/3","source":"/invoices/erp%201","type":"invoice.posting","subject":"I-1""#
+        ));
+        assert!(text.contains(r#""amount":12.50"#), "{text}");
+    }
+
+    #[test]
+    fn every_fault_has_its_path() {
+        let bad = r#"{"invoice_id":"","amount":"1","currency":"eur","time":"yesterday","due_date":"2026-02-30","x":1}"#;
+        let want = ["", "/invoice_id", "/amount", "/currency", "/x", "/time", "/due_date"];
+        let mut got = paths(&form(None), bad);
+        got.sort();
+        let mut want = want.map(str::to_owned).to_vec();
+        want.sort();
+        assert_eq!(got, want);
+        assert_eq!(form(None).event(b"[]", None).unwrap_err().kind, Kind::NotAnInvoice);
+        let without = Form { idempotency_key: None, ..form(None) };
+        assert_eq!(without.event(INVOICE.as_bytes(), None).unwrap_err().kind, Kind::IdempotencyMissing);
+    }
+
+    #[test]
+    fn a_mapping_finds_the_clients_own_names_and_faults_name_them() {
+        let mapping = r#"{"fields":{"invoice_id":"/Doc/No","amount":"/Doc/Sum/0","status":"/State","time":"/At","currency":"/a~1b"}}"#;
+        let body = r#"{"Doc":{"No":"I-2","Sum":[5]},"State":"ok","At":"2026-11-21T08:00:00Z","a/b":"USD","ignored":1}"#;
+        let event = form(Some(mapping)).event(body.as_bytes(), None).unwrap();
+        assert_eq!((event.id.as_ref(), event.subject.as_deref()), ("k1", Some("I-2")));
+        assert_eq!(paths(&form(Some(mapping)), &body.replace("[5]", "[\"5\"]")), ["/Doc/Sum/0"]);
+        for bad in ["{}", r#"{"fields":{"nothing":"/a"}}"#, r#"{"fields":{"amount":"a"}}"#, r#"{"x":1}"#] {
+            assert_eq!(Mapping::read(bad.as_bytes()).unwrap_err().kind.code(), "E0933", "{bad}");
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! A client's own field names, turned into the standard form at the door; tried out on a sample before it is saved.
+//!
+//! A mapping says for each standard field where its value stands in the client's document (a JSON Pointer), or which
+//! constant it has. What no field points at is left out. It belongs to one API key and one stage.
+//! Not here: what the standard form is (`invoices`), where mappings lie (`ports::Desk`).
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use serde::{Deserialize, Serialize};
+use waag_model::value::{Object, Value};
+
+use crate::fault::{Fault, Kind};
+use crate::invoices::{FIELDS, Stage};
+use crate::keys::KeyError;
+use crate::ports::{Desk, Shelf};
+
+/// Longest pointer and constant, in bytes.
+const TEXT_BYTES_MAX: usize = 1_024;
+
+/// Where standard fields come from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mapping {
+    /// Standard field → JSON Pointer into the client's document.
+    #[serde(default)]
+    pub fields: BTreeMap<String, String>,
+    /// Standard field → text it always has.
+    #[serde(default)]
+    pub constants: BTreeMap<String, String>,
+}
+
+impl Mapping {
+    /// Reads a mapping and holds it to its form.
+    ///
+    /// # Errors
+    /// [`Kind::Mapping`].
+    pub fn read(bytes: &[u8]) -> Result<Self, Fault> {
+        let bad = |why: String| Fault::of(Kind::Mapping(why));
+        let mapping: Self = serde_json::from_slice(bytes).map_err(|error| bad(error.to_string()))?;
+        for (field, text) in mapping.fields.iter().chain(&mapping.constants) {
+            if !FIELDS.contains(&field.as_str()) {
+                return Err(bad("it names a field that is not in the standard form".to_owned()).at("/fields"));
+            }
+            if text.len() > TEXT_BYTES_MAX {
+                return Err(bad(format!("`{field}` has more than {TEXT_BYTES_MAX} bytes")));
+            }
+        }
+        for (field, pointer) in &mapping.fields {
+            if !pointer.starts_with('/') {
+                return Err(bad(format!("`{field}` is no JSON Pointer")).at(&format!("/fields/{field}")));
+            }
+            if mapping.constants.contains_key(field) {
+                return Err(bad(format!("`{field}` has both a place and a constant")));
+            }
+        }
+        if mapping.fields.is_empty() {
+            return Err(bad("it maps no field".to_owned()));
+        }
+        Ok(mapping)
+    }
+
+    /// A client's document in the standard form.
+    #[must_use]
+    pub fn apply<'v>(&self, document: &Value<'v>) -> Value<'v> {
+        let found = self.fields.iter().filter_map(|(field, pointer)| {
+            let steps = pointer.split('/').skip(1).map(|step| step.replace("~1", "/").replace("~0", "~"));
+            let value = steps.into_iter().try_fold(document, |value, step| value.child(&step))?;
+            Some((Cow::Owned(field.clone()), value.clone()))
+        });
+        let constants = self
+            .constants
+            .iter()
+            .map(|(field, text)| (Cow::Owned(field.clone()), Value::Text(Cow::Owned(text.clone()))));
+        let members = found.chain(constants).collect();
+        // Fields are unique by both maps and by what `read` refuses.
+        Object::from_members(members).map_or(Value::Null, Value::Object)
+    }
+
+    /// The client's own path of a fault in the standard form.
+    #[must_use]
+    pub fn path_of(&self, fault: Fault) -> Fault {
+        let field = fault.path.strip_prefix('/').and_then(|path| path.split('/').next());
+        match field.and_then(|field| Some((field, self.fields.get(field)?))) {
+            Some((field, pointer)) => {
+                let below = fault.path.get(field.len() + 1..).unwrap_or_default();
+                let path = format!("{pointer}{below}");
+                fault.at(&path)
+            }
+            None => fault,
+        }
+    }
+}
+
+/// All mappings of a node, in memory and on the desk.
+pub struct Mappings {
+    desk: Arc<dyn Desk>,
+    known: RwLock<HashMap<String, Arc<Mapping>>>,
+}
+
+impl std::fmt::Debug for Mappings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Mappings").finish_non_exhaustive()
+    }
+}
+
+fn name(key: &str, stage: Stage) -> String {
+    format!("{key}/{}", stage.name())
+}
+
+impl Mappings {
+    /// Reads all mappings from the desk.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn load(desk: Arc<dyn Desk>) -> Result<Self, KeyError> {
+        let mut known = HashMap::new();
+        for (name, record) in desk.load(Shelf::Mappings).map_err(KeyError::Desk)? {
+            let mapping = Mapping::read(&record).map_err(|_| KeyError::Record(name.clone()))?;
+            known.insert(name, Arc::new(mapping));
+        }
+        Ok(Self { desk, known: RwLock::new(known) })
+    }
+
+    pub(crate) fn find(&self, key: &str, stage: Stage) -> Option<Arc<Mapping>> {
+        self.known.read().unwrap_or_else(PoisonError::into_inner).get(&name(key, stage)).cloned()
+    }
+
+    /// Saves a mapping, or removes it.
+    ///
+    /// # Errors
+    /// [`Kind::NotSealed`] with the desk's code.
+    pub(crate) fn save(&self, key: &str, stage: Stage, mapping: Option<Mapping>) -> Result<(), Fault> {
+        let name = name(key, stage);
+        let record = mapping.as_ref().map(|mapping| serde_json::to_vec(mapping).unwrap_or_default());
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let saved = self.desk.save(Shelf::Mappings, &name, record.as_deref());
+        saved.map_err(|error| Fault::of(Kind::NotSealed(error.code)))?;
+        match mapping {
+            Some(mapping) => drop(known.insert(name, Arc::new(mapping))),
+            None => drop(known.remove(&name)),
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,475 @@
+//! JSON Schema validation of an event's data, every fault with its path.
+//!
+//! Two validators behind one type. The common keywords are compiled to checks over [`Value`] itself: nothing is converted
+//! and numbers stay exact. A schema with any other keyword goes to the `jsonschema` library, for which each event is
+//! converted; references to other documents are refused when a schema is compiled, so nothing is ever fetched.
+//! Tests hold the first against the second.
+//!
+//! Not here: what a schema says about personal data (`base/model`, `schema`).
+
+use std::fmt;
+
+use waag_model::value::{Decimal, Value};
+
+use crate::fault::{Fault, Kind};
+
+/// Most faults told of one event.
+const FAULTS_MAX: usize = 32;
+/// Deepest schema.
+const DEPTH_MAX: usize = 32;
+/// The one pattern that the own checks know: a currency code.
+const CURRENCY_PATTERN: &str = "^[A-Z]{3}$";
+/// Keywords that check nothing.
+const SILENT: [&str; 12] = [
+    "$schema",
+    "$id",
+    "$comment",
+    "title",
+    "description",
+    "examples",
+    "default",
+    "deprecated",
+    "readOnly",
+    "writeOnly",
+    "x-retention",
+    "x-attributes",
+];
+
+/// A compiled schema.
+pub struct Validator(Form);
+
+enum Form {
+    Own(Node),
+    Library(Box<jsonschema::Validator>),
+}
+
+impl fmt::Debug for Validator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let form = match self.0 {
+            Form::Own(_) => "own",
+            Form::Library(_) => "library",
+        };
+        f.debug_tuple("Validator").field(&form).finish()
+    }
+}
+
+#[derive(Default)]
+struct Node {
+    types: Option<Vec<Type>>,
+    choices: Option<Vec<serde_json::Value>>,
+    required: Vec<String>,
+    properties: Vec<(String, Node)>,
+    closed: bool,
+    items: Option<Box<Node>>,
+    items_min: Option<u64>,
+    items_max: Option<u64>,
+    chars_min: Option<u64>,
+    chars_max: Option<u64>,
+    minimum: Option<i64>,
+    above: Option<i64>,
+    maximum: Option<i64>,
+    currency: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Type {
+    Null,
+    Boolean,
+    Integer,
+    Number,
+    Text,
+    Array,
+    Object,
+}
+
+/// Why a schema cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadSchema(pub String);
+
+impl Validator {
+    /// Compiles a schema.
+    ///
+    /// # Errors
+    /// [`BadSchema`] where it is none, or refers to another document.
+    pub fn compile(schema: &serde_json::Value) -> Result<Self, BadSchema> {
+        if let Some(node) = node(schema, 0) {
+            return Ok(Self(Form::Own(node)));
+        }
+        Self::compile_by_library(schema)
+    }
+
+    /// Compiles a schema for the library, whatever its keywords: the oracle of tests.
+    ///
+    /// # Errors
+    /// As [`Validator::compile`].
+    pub fn compile_by_library(schema: &serde_json::Value) -> Result<Self, BadSchema> {
+        let library = jsonschema::options().with_draft(jsonschema::Draft::Draft202012).build(schema);
+        library
+            .map(|library| Self(Form::Library(Box::new(library))))
+            .map_err(|error| BadSchema(error.to_string()))
+    }
+
+    /// Whether the compiled checks of this file do the work.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self.0, Form::Own(_))
+    }
+
+    /// What is wrong with a value, below `above`; at most 32 faults.
+    #[must_use]
+    pub fn faults(&self, value: &Value<'_>, above: &str) -> Vec<Fault> {
+        match &self.0 {
+            Form::Own(node) => {
+                let mut check = Check { path: above.to_owned(), faults: Vec::new() };
+                check.value(node, value);
+                check.faults
+            }
+            Form::Library(library) => {
+                let value = converted(value);
+                let fault = |error: jsonschema::ValidationError<'_>| {
+                    let path = format!("{above}{}", error.instance_path());
+                    Fault::of(Kind::Schema(format!("breaks the schema's `{}`", error.schema_path())))
+                        .at(&path)
+                };
+                library.iter_errors(&value).take(FAULTS_MAX).map(fault).collect()
+            }
+        }
+    }
+}
+
+/// A schema of which every keyword is known here, as checks.
+fn node(schema: &serde_json::Value, depth: usize) -> Option<Node> {
+    let mut node = Node::default();
+    if let serde_json::Value::Bool(true) = schema {
+        return Some(node);
+    }
+    if depth > DEPTH_MAX {
+        return None;
+    }
+    for (keyword, value) in schema.as_object()? {
+        match keyword.as_str() {
+            "type" => node.types = Some(types(value)?),
+            "enum" => node.choices = Some(scalars(value.as_array()?)?),
+            "const" => node.choices = Some(scalars(std::slice::from_ref(value))?),
+            "required" => {
+                let names = value.as_array()?.iter().map(|name| name.as_str().map(str::to_owned));
+                node.required = names.collect::<Option<_>>()?;
+            }
+            "properties" => {
+                let members = value.as_object()?.iter();
+                let members =
+                    members.map(|(name, schema)| Some((name.clone(), self::node(schema, depth + 1)?)));
+                node.properties = members.collect::<Option<_>>()?;
+            }
+            "additionalProperties" => node.closed = !value.as_bool()?,
+            "items" => node.items = Some(Box::new(self::node(value, depth + 1)?)),
+            "minItems" => node.items_min = Some(value.as_u64()?),
+            "maxItems" => node.items_max = Some(value.as_u64()?),
+            "minLength" => node.chars_min = Some(value.as_u64()?),
+            "maxLength" => node.chars_max = Some(value.as_u64()?),
+            "minimum" => node.minimum = Some(value.as_i64()?),
+            "exclusiveMinimum" => node.above = Some(value.as_i64()?),
+            "maximum" => node.maximum = Some(value.as_i64()?),
+            "pattern" if value.as_str()? == CURRENCY_PATTERN => node.currency = true,
+            other if SILENT.contains(&other) || other.starts_with("x-") => {}
+            _ => return None,
+        }
+    }
+    Some(node)
+}
+
+fn types(value: &serde_json::Value) -> Option<Vec<Type>> {
+    let names = match value {
+        serde_json::Value::Array(names) => names.as_slice(),
+        other => std::slice::from_ref(other),
+    };
+    let one = |name: &serde_json::Value| {
+        Some(match name.as_str()? {
+            "null" => Type::Null,
+            "boolean" => Type::Boolean,
+            "integer" => Type::Integer,
+            "number" => Type::Number,
+            "string" => Type::Text,
+            "array" => Type::Array,
+            "object" => Type::Object,
+            _ => return None,
+        })
+    };
+    names.iter().map(one).collect()
+}
+
+/// Choices that can be compared exactly: texts, booleans, null.
+fn scalars(values: &[serde_json::Value]) -> Option<Vec<serde_json::Value>> {
+    let is_plain = |value: &serde_json::Value| value.is_string() || value.is_boolean() || value.is_null();
+    values.iter().all(is_plain).then(|| values.to_vec())
+}
+
+struct Check {
+    path: String,
+    faults: Vec<Fault>,
+}
+
+impl Check {
+    fn fault(&mut self, words: impl Into<String>) {
+        if self.faults.len() < FAULTS_MAX {
+            self.faults.push(Fault::of(Kind::Schema(words.into())).at(&self.path));
+        }
+    }
+
+    fn below(&mut self, step: &str, node: &Node, value: &Value<'_>) {
+        let end = self.path.len();
+        self.path.push('/');
+        self.path.push_str(&step.replace('~', "~0").replace('/', "~1"));
+        self.value(node, value);
+        self.path.truncate(end);
+    }
+
+    fn value(&mut self, node: &Node, value: &Value<'_>) {
+        if let Some(types) = &node.types
+            && !types.iter().any(|wanted| is_of(*wanted, value))
+        {
+            return self.fault("has another type than the schema gives it");
+        }
+        if let Some(choices) = &node.choices
+            && !choices.iter().any(|choice| is_choice(choice, value))
+        {
+            self.fault("is none of the values that the schema allows");
+        }
+        match value {
+            Value::Text(text) => self.text(node, text),
+            Value::Integer(_) | Value::Decimal(_) => self.number(node, value),
+            Value::Array(items) => {
+                let count = items.len() as u64;
+                if node.items_min.is_some_and(|min| count < min) {
+                    self.fault("has fewer elements than the schema asks for");
+                }
+                if node.items_max.is_some_and(|max| count > max) {
+                    self.fault("has more elements than the schema allows");
+                }
+                if let Some(of) = &node.items {
+                    for (index, item) in items.iter().enumerate() {
+                        self.below(&index.to_string(), of, item);
+                    }
+                }
+            }
+            Value::Object(object) => self.object(node, object),
+            Value::Null | Value::Bool(_) | Value::Withheld(_) => {}
+        }
+    }
+
+    fn object(&mut self, node: &Node, object: &waag_model::value::Object<'_>) {
+        for name in &node.required {
+            if object.get(name).is_none() {
+                self.fault(format!("has no `{name}`"));
+            }
+        }
+        for (name, of) in &node.properties {
+            if let Some(value) = object.get(name) {
+                // The path is written only where something may be wrong below it.
+                self.below(name, of, value);
+            }
+        }
+        if node.closed {
+            for (name, _) in object.members() {
+                if !node.properties.iter().any(|(known, _)| known == name) {
+                    let end = self.path.len();
+                    self.path.push('/');
+                    let shown: String = name.chars().take(64).collect();
+                    self.path.push_str(&shown.replace('~', "~0").replace('/', "~1"));
+                    self.fault("is not known to the schema");
+                    self.path.truncate(end);
+                }
+            }
+        }
+    }
+
+    fn text(&mut self, node: &Node, text: &str) {
+        if node.chars_min.is_some() || node.chars_max.is_some() {
+            let chars = text.chars().count() as u64;
+            if node.chars_min.is_some_and(|min| chars < min) {
+                self.fault("is shorter than the schema allows");
+            }
+            if node.chars_max.is_some_and(|max| chars > max) {
+                self.fault("is longer than the schema allows");
+            }
+        }
+        if node.currency && !(text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase())) {
+            self.fault("does not have the schema's pattern");
+        }
+    }
+
+    fn number(&mut self, node: &Node, value: &Value<'_>) {
+        let against = |bound: Option<i64>| bound.map(|bound| compare(value, bound));
+        if against(node.minimum).is_some_and(std::cmp::Ordering::is_lt)
+            || against(node.above).is_some_and(std::cmp::Ordering::is_le)
+        {
+            self.fault("is smaller than the schema allows");
+        }
+        if against(node.maximum).is_some_and(std::cmp::Ordering::is_gt) {
+            self.fault("is greater than the schema allows");
+        }
+    }
+}
+
+fn is_of(wanted: Type, value: &Value<'_>) -> bool {
+    match value {
+        Value::Null => wanted == Type::Null,
+        Value::Bool(_) => wanted == Type::Boolean,
+        Value::Integer(_) => matches!(wanted, Type::Integer | Type::Number),
+        Value::Decimal(number) => wanted == Type::Number || wanted == Type::Integer && is_whole(number),
+        Value::Text(_) => wanted == Type::Text,
+        Value::Array(_) => wanted == Type::Array,
+        Value::Object(_) => wanted == Type::Object,
+        Value::Withheld(_) => false,
+    }
+}
+
+/// JSON Schema counts `1.0` and `1e3` as integers.
+fn is_whole(number: &Decimal) -> bool {
+    let mut rest = number.significand;
+    let mut places = number.exponent;
+    while places < 0 && rest != 0 {
+        if rest % 10 != 0 {
+            return false;
+        }
+        rest /= 10;
+        places += 1;
+    }
+    true
+}
+
+fn is_choice(choice: &serde_json::Value, value: &Value<'_>) -> bool {
+    match value {
+        Value::Text(text) => choice.as_str() == Some(text.as_ref()),
+        Value::Bool(known) => choice.as_bool() == Some(*known),
+        Value::Null => choice.is_null(),
+        Value::Integer(_) | Value::Decimal(_) | Value::Array(_) | Value::Object(_) | Value::Withheld(_) => {
+            false
+        }
+    }
+}
+
+/// A number against a whole bound, exactly.
+fn compare(value: &Value<'_>, bound: i64) -> std::cmp::Ordering {
+    use std::cmp::Ordering;
+    let bound = i128::from(bound);
+    match value {
+        Value::Integer(integer) => integer.cmp(&bound),
+        Value::Decimal(number) if number.significand == 0 => 0.cmp(&bound),
+        Value::Decimal(number) => {
+            let sign = number.significand.cmp(&0);
+            // Far outside of what a bound can be, the sign decides.
+            let (mut whole, mut rest) = (number.significand, 0);
+            for _ in 0..number.exponent.max(0) {
+                match whole.checked_mul(10) {
+                    Some(more) => whole = more,
+                    None => return sign,
+                }
+            }
+            for _ in number.exponent.min(0)..0 {
+                rest |= whole % 10;
+                whole /= 10;
+            }
+            match whole.cmp(&bound) {
+                Ordering::Equal if rest != 0 => sign,
+                other => other,
+            }
+        }
+        Value::Null
+        | Value::Bool(_)
+        | Value::Text(_)
+        | Value::Array(_)
+        | Value::Object(_)
+        | Value::Withheld(_) => Ordering::Equal,
+    }
+}
+
+/// A value as the library takes it; numbers beyond 64 bits become floats, for validation only.
+fn converted(value: &Value<'_>) -> serde_json::Value {
+    match value {
+        Value::Null | Value::Withheld(_) => serde_json::Value::Null,
+        Value::Bool(known) => (*known).into(),
+        Value::Integer(integer) => match (i64::try_from(*integer), u64::try_from(*integer)) {
+            (Ok(small), _) => small.into(),
+            (_, Ok(small)) => small.into(),
+            _ => serde_json::Value::from(*integer as f64),
+        },
+        Value::Decimal(number) => {
+            let text = format!("{}e{}", number.significand, number.exponent);
+            serde_json::Value::from(text.parse::<f64>().unwrap_or(0.0))
+        }
+        Value::Text(text) => text.as_ref().into(),
+        Value::Array(items) => items.iter().map(converted).collect(),
+        Value::Object(object) => {
+            let members = object.members().iter();
+            serde_json::Value::Object(
+                members.map(|(name, value)| (name.as_ref().to_owned(), converted(value))).collect(),
+            )
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waag_cloudevents::read_value;
+
+    use super::*;
+
+    /// The paths of faults, `required` told at the object as the library does.
+    fn paths(validator: &Validator, text: &str) -> Vec<String> {
+        let value = read_value(text.as_bytes()).unwrap();
+        let mut paths: Vec<String> =
+            validator.faults(&value, "").into_iter().map(|fault| fault.path).collect();
+        paths.sort();
+        paths
+    }
+
+    #[test]
+    fn the_own_checks_and_the_library_find_the_same_faults() {
+        let schema = serde_json::json!({
+            "type": "object", "required": ["a", "b"],
+            "properties": {
+                "a": {"type": "string", "minLength": 2, "maxLength": 3},
+                "b": {"type": ["integer", "null"], "minimum": -5, "maximum": 10},
+                "c": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "number", "exclusiveMinimum": 0}},
+                "d": {"enum": ["x", true, null]},
+                "e": {"pattern": "^[A-Z]{3}$"},
+                "f": {"type": "integer"}
+            }
+        });
+        let (own, library) =
+            (Validator::compile(&schema).unwrap(), Validator::compile_by_library(&schema).unwrap());
+        assert!(own.is_own() && !library.is_own());
+        let cases = [
+            r#"{"a":"ab","b":1}"#,
+            r#"{}"#,
+            r#"[]"#,
+            r#"{"a":"é","b":null}"#,
+            r#"{"a":"abcd","b":-6,"x":1}"#,
+            r#"{"a":1,"b":10.0}"#,
+            r#"{"a":"abc","b":10.5}"#,
+            r#"{"a":"abc","b":1e1,"c":[]}"#,
+            r#"{"a":"abc","b":11,"c":[0.0,0.1,-1]}"#,
+            r#"{"a":"abc","b":1,"c":[1e300],"d":"x"}"#,
+            r#"{"a":"abc","b":1,"c":["x"],"d":false}"#,
+            r#"{"a":"abc","b":1,"d":null,"e":"EUR"}"#,
+            r#"{"a":"abc","b":1,"d":1,"e":"EURO","f":1.0}"#,
+            r#"{"a":"abc","b":1,"e":"eur","f":1.5}"#,
+            r#"{"a":"abc","b":1,"e":5,"f":100e-2}"#,
+        ];
+        for case in cases {
+            // The library tells each missing name at the object, too.
+            assert_eq!(paths(&own, case), paths(&library, case), "{case}");
+        }
+    }
+
+    #[test]
+    fn other_keywords_go_to_the_library_and_foreign_references_are_refused() {
+        let schema = serde_json::json!({"type": "object", "patternProperties": {"^x": {"type": "string"}}});
+        let validator = Validator::compile(&schema).unwrap();
+        assert!(!validator.is_own());
+        assert_eq!(paths(&validator, r#"{"x1":1}"#), ["/x1"]);
+        let foreign = serde_json::json!({"$ref": "https://example.org/schema.json"});
+        assert!(Validator::compile(&foreign).is_err());
+    }
+}

@@ -1,0 +1,237 @@
+//! Invoices, mappings, idempotency, limits, overload, and what the door tells of itself.
+
+mod support;
+
+use std::io::Write as _;
+
+use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event};
+use waag_http::intake::IntakeLimits;
+use waag_http::limit::{Plan, Rate};
+use waag_http::openapi;
+
+const JSON: &str = "application/json";
+const INVOICE: &str = r#"{"id":"n-1","invoice_id":"I-1","amount":12.50,"currency":"EUR","status":"received","time":"2026-11-21T08:00:00Z"}"#;
+
+fn post(client: &mut Client, path: &str, headers: &[(&str, &str)], body: &str) -> Response {
+    let key = client.key.clone();
+    let mut all = vec![("content-type", JSON), ("x-api-key", key.as_str())];
+    all.extend_from_slice(headers);
+    client.call("POST", path, &all, body.as_bytes())
+}
+
+#[test]
+fn invoices_of_every_stage_are_recorded_and_their_faults_named() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    for (n, stage) in ["ingestion", "reconciliation", "authorization", "posting"].into_iter().enumerate() {
+        let body = INVOICE.replace("n-1", &format!("n-{n}"));
+        let got = post(&mut client, &format!("/invoices/{stage}"), &[], &body);
+        assert_eq!((got.status, got.body["position"].as_u64()), (200, Some(n as u64)), "{got:?}");
+    }
+    let bad = r#"{"id":"x","invoice_id":"I","amount":"1","currency":"eur","status":"s","time":"now"}"#;
+    let got = post(&mut client, "/invoices/posting", &[], bad);
+    assert_eq!((got.status, got.header("content-type")), (422, Some("application/problem+json")));
+    let paths: Vec<&str> =
+        got.body["errors"].as_array().unwrap().iter().filter_map(|fault| fault["path"].as_str()).collect();
+    assert_eq!(paths, ["/amount", "/currency", "/time"]);
+    let mixed = format!("[{bad},{}]", INVOICE.replace("n-1", "n-9"));
+    let got = post(&mut client, "/invoices/posting", &[], &mixed);
+    assert_eq!((got.status, got.body["recorded"].as_u64()), (207, Some(1)), "{got:?}");
+    assert_eq!(got.body["items"][0]["errors"].as_array().unwrap().len(), 3);
+    assert_eq!(post(&mut client, "/invoices/other", &[], INVOICE).status, 404);
+    assert_eq!(client.get("/invoices/posting").header("allow"), Some("POST"));
+}
+
+#[test]
+fn a_format_without_ids_takes_them_from_the_idempotency_key() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let body = INVOICE.replace(r#""id":"n-1","#, "");
+    let got = post(&mut client, "/invoices/ingestion", &[], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0941")));
+    let key = [("idempotency-key", "\"k-1\"")];
+    let first = post(&mut client, "/invoices/ingestion", &key, &body);
+    let again = post(&mut client, "/invoices/ingestion", &key, &body);
+    assert_eq!((first.status, &first.body), (200, &again.body));
+    let other = body.replace("I-1", "I-2");
+    let got = post(&mut client, "/invoices/ingestion", &key, &other);
+    assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0943")));
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "k-1")], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0940")));
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
+}
+
+#[test]
+fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let key = client.key.clone();
+    let headers = [("content-type", JSON), ("x-api-key", key.as_str())];
+    let mapping = r#"{"fields":{"id":"/uid","invoice_id":"/no","amount":"/sum/total","time":"/at"},"constants":{"currency":"EUR","status":"posted"}}"#;
+    let sample = r#"{"uid":"u1","no":"R-7","sum":{"total":9},"at":"2026-11-21T08:00:00Z"}"#;
+    let put = |client: &mut Client, sample: &str| {
+        let body = format!(r#"{{"mapping":{mapping},"sample":{sample}}}"#);
+        client.call("PUT", "/v1/mappings/posting", &headers, body.as_bytes())
+    };
+    let got = put(&mut client, &sample.replace('9', "\"9\""));
+    assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0934")), "{got:?}");
+    assert_eq!(got.body["errors"][1]["path"].as_str(), Some("/sample/sum/total"));
+    assert_eq!(client.get("/v1/mappings/posting").status, 404);
+    let body = format!(r#"{{"mapping":{mapping},"sample":{sample}}}"#);
+    let got = client.call("POST", "/v1/mappings/posting/try", &headers, body.as_bytes());
+    assert_eq!((got.status, got.body["event"]["subject"].as_str()), (200, Some("R-7")));
+    assert_eq!(client.get("/v1/mappings/posting").status, 404);
+    assert_eq!(put(&mut client, sample).status, 200);
+    assert_eq!(client.get("/v1/mappings/posting").body["fields"]["id"].as_str(), Some("/uid"));
+    let got = post(&mut client, "/invoices/posting", &[], sample);
+    assert_eq!((got.status, got.body["status"].as_str()), (200, Some("recorded")), "{got:?}");
+    let got = post(&mut client, "/invoices/posting", &[], &sample.replace('9', "true"));
+    assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/sum/total"));
+    assert_eq!(client.call("DELETE", "/v1/mappings/posting", &headers, b"").status, 200);
+    assert_eq!(client.get("/v1/mappings/posting").status, 404);
+}
+
+#[test]
+fn a_plan_is_held_to_and_told() {
+    let rate = Some(Rate { per_s: 1, burst: 2 });
+    let plan = Plan { write: rate, read: None, events_per_day: Some(3) };
+    let door = TestDoor::open(Settings { plan: Some(plan), ..Settings::default() });
+    let mut client = door.connect();
+    let batch = format!("[{},{}]", event("1", 1), event("2", 2));
+    let got = client.post("/v1/events", BATCH, batch);
+    assert_eq!((got.status, got.header("ratelimit-policy")), (200, Some("\"write\";q=2;w=2")));
+    assert_eq!(got.header("ratelimit"), Some("\"write\";r=1;t=1"));
+    assert_eq!(client.post("/v1/events", ONE, event("3", 3)).status, 200);
+    let got = client.post("/v1/events", ONE, event("4", 4));
+    assert_eq!(
+        (got.status, got.body["code"].as_str(), got.header("retry-after")),
+        (429, Some("E0950"), Some("1"))
+    );
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    let got = client.post("/v1/events", ONE, event("5", 5));
+    assert_eq!((got.status, got.body["code"].as_str()), (429, Some("E0952")));
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(3));
+}
+
+#[test]
+fn overload_is_told_and_ends_and_nothing_acknowledged_is_lost() {
+    let intake = IntakeLimits { queue_jobs_max: 4, ..IntakeLimits::default() };
+    let door = TestDoor::open(Settings { intake, ..Settings::default() });
+    let (mut recorded, mut turned_away) = (0, 0);
+    let counts = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..48)
+            .map(|thread| {
+                let door = &door;
+                scope.spawn(move || {
+                    let (mut client, mut counts) = (door.connect(), (0_u64, 0_u64));
+                    for n in 0..20 {
+                        let got = client.post("/v1/events", ONE, event(&format!("{thread}-{n}"), n));
+                        match got.status {
+                            200 => counts.0 += 1,
+                            503 => {
+                                assert!(got.header("retry-after").is_some());
+                                assert_eq!(got.body["code"].as_str(), Some("E0913"));
+                                counts.1 += 1;
+                            }
+                            other => panic!("{other}"),
+                        }
+                    }
+                    counts
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect::<Vec<_>>()
+    });
+    for (good, away) in counts {
+        recorded += good;
+        turned_away += away;
+    }
+    assert!(turned_away > 0, "the queue was never full");
+    let mut client = door.connect();
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(recorded));
+    assert_eq!(client.post("/v1/events", ONE, event("after", 1)).status, 200);
+}
+
+#[test]
+fn the_door_tells_its_figures_its_document_and_passes_traces_on() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let got = post(&mut client, "/invoices/posting", &[("traceparent", parent)], INVOICE);
+    let told = got.header("traceparent").unwrap();
+    assert!(
+        told.starts_with("00-0af7651916cd43dd8448eb211c80319c-") && told.ends_with("-01") && told != parent
+    );
+    let got = client.get("/metrics");
+    let text = got.body.as_str().unwrap();
+    assert!(text.contains("waag_events_total{outcome=\"recorded\"} 1\n"), "{text}");
+    assert!(text.contains("waag_http_requests_total{route=\"/invoices/{stage}\",status=\"2xx\"} 1\n"));
+    assert!(text.ends_with("# EOF\n") && !text.contains(&door.key));
+    let got = client.get("/openapi.json");
+    assert_eq!(got.body, openapi::document());
+    let page = client.get("/docs");
+    assert!(page.header("content-security-policy").is_some());
+    assert!(page.body.as_str().unwrap().contains("POST /v1/events"));
+    assert!(!page.body.as_str().unwrap().contains("<script"));
+}
+
+#[test]
+fn the_document_names_exactly_what_is_served() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let document = openapi::document();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let path = path.replace("{stage}", "posting");
+        for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
+            let got = client.call(method, &path, &[], b"");
+            let is_told = item.get(method.to_lowercase()).is_some();
+            assert_eq!(got.status != 405, is_told, "{method} {path}: {}", got.status);
+            assert!(got.status < 500, "{method} {path}: {}", got.status);
+        }
+    }
+}
+
+#[test]
+fn no_nonsense_yields_a_5xx() {
+    let door = TestDoor::open(Settings::default());
+    let bodies =
+        [&b""[..], b"\xff\xfe", b"[[[[[[[[", b"[null,1,\"x\",{},[]]", b"{\"specversion\":\"1.0\"}", b"\x00"];
+    let media =
+        [BATCH, ONE, JSON, "application/jsonl", "text/plain", "application/cloudevents+json; charset=x", ""];
+    let mut client = door.connect();
+    for path in
+        ["/v1/events", "/invoices/posting", "/v1/mappings/posting/try", "/%00", "//", "/v1/events/../x"]
+    {
+        for media in media {
+            for body in bodies {
+                let got = client.post(path, media, body);
+                assert!((400..500).contains(&got.status), "{path} {media} {body:?}: {got:?}");
+            }
+        }
+    }
+    for raw in ["GET\r\n\r\n", "\0\0\0\0\r\n\r\n", "POST /v1/events HTTP/1.1\r\ncontent-length: x\r\n\r\n"] {
+        let mut client = door.connect();
+        client.stream.write_all(raw.as_bytes()).unwrap();
+        assert_eq!(client.read().status, 400, "{raw:?}");
+    }
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(0));
+}
+
+#[test]
+fn a_slow_head_and_a_slow_body_end_in_their_time() {
+    let mut settings = Settings::default();
+    settings.server.head_ms_max = 300;
+    settings.door.body_ms_max = 300;
+    let door = TestDoor::open(settings);
+    let mut client = door.connect();
+    client.stream.write_all(b"GET /healthz HT").unwrap();
+    let mut rest = Vec::new();
+    std::io::Read::read_to_end(&mut client.stream, &mut rest).unwrap();
+    let mut client = door.connect();
+    let head = format!(
+        "POST /v1/events HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ncontent-type: {ONE}\r\ncontent-length: 10\r\n\r\nabc",
+        door.key
+    );
+    client.stream.write_all(head.as_bytes()).unwrap();
+    assert_eq!(client.read().status, 408);
+}

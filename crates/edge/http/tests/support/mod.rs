@@ -1,0 +1,314 @@
+//! A node on real drivers in a folder of its own, behind a door on a real loopback listener, and a client that speaks
+//! raw HTTP/1.1.
+
+#![allow(dead_code, reason = "each test program uses a part of this")]
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::watch;
+use waag_domain::passthrough::Passthrough;
+use waag_engine::engine::Engine;
+use waag_engine::identity::IdentityLimits;
+use waag_engine::reader::Reader;
+use waag_engine::recover::{self, Store, first_guard};
+use waag_engine::registry::Registry;
+use waag_engine::runtime::{World, Writer};
+use waag_engine::sealer::Sealer;
+use waag_files::config::LogConfig;
+use waag_files::guard::FileGuard;
+use waag_files::hashes::HashFile;
+use waag_files::log::FilesLog;
+use waag_files::objects::FileObjects;
+use waag_files::vault::FileVault;
+use waag_http::door::{Door, DoorLimits, DoorParts};
+use waag_http::intake::{Intake, IntakeLimits, Means};
+use waag_http::keys::{Keys, NewKey, Role};
+use waag_http::limit::{Limiter, Plan, Rate};
+use waag_http::mapping::Mappings;
+use waag_http::ports::{Ledger, LedgerStatus, MemoryDesk, Node};
+use waag_http::server::{Server, ServerLimits};
+use waag_http::tls::Tls;
+use waag_keys::create::create_tenant;
+use waag_keys::keyring::{Keyring, Limits, Means as KeyMeans};
+use waag_ledger::note::VerifierKey;
+use waag_log::guard::Guard;
+use waag_log::objects::Objects;
+use waag_model::ids::{Actor, TenantName};
+use waag_sqlite::state::SqliteState;
+use waag_stdx::clock::{Clock, SystemClock};
+use waag_stdx::entropy::{Entropy, SystemEntropy};
+use waag_stdx::files::{DiskFiles, Files};
+
+/// One tenant's ledger on the embedded drivers.
+pub struct TestLedger {
+    intake: Intake,
+    pub writer: Arc<Writer>,
+}
+
+impl Ledger for TestLedger {
+    fn intake(&self) -> &Intake {
+        &self.intake
+    }
+
+    fn status(&self) -> LedgerStatus {
+        let status = self.writer.status();
+        let projected = status.checkpoint.checkpoint().size;
+        LedgerStatus { checkpoint: status.checkpoint, projected, halted: status.halted.map(|halt| halt.code) }
+    }
+}
+
+struct TestNode(Arc<TestLedger>);
+
+impl Node for TestNode {
+    fn ledger(&self, tenant: &TenantName) -> Option<Arc<dyn Ledger>> {
+        (tenant.as_str() == "default").then(|| Arc::clone(&self.0) as Arc<dyn Ledger>)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        Ok(())
+    }
+}
+
+/// A running door. Dropping it ends it.
+pub struct TestDoor {
+    pub address: SocketAddr,
+    pub keys: Arc<Keys>,
+    /// A producer's key.
+    pub key: String,
+    pub ledger: Arc<TestLedger>,
+    /// Whose signature checkpoints bear.
+    pub verifier: VerifierKey,
+    end: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    _folder: tempfile::TempDir,
+}
+
+/// What may differ from test to test.
+#[derive(Clone, Copy, Default)]
+pub struct Settings {
+    pub door: DoorLimits,
+    pub server: ServerLimits,
+    pub intake: IntakeLimits,
+    pub plan: Option<Plan>,
+    pub node_rate: Option<Rate>,
+}
+
+fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
+    let files: Arc<dyn Files> = Arc::new(DiskFiles::new(&folder.join("data")));
+    let state_files: Arc<dyn Files> = Arc::new(DiskFiles::new(&folder.join("state")));
+    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let vault = FileVault::create(Arc::clone(&state_files), Arc::clone(&entropy), None).unwrap();
+    let state = Arc::new(SqliteState::create(&folder.join("state")).unwrap());
+    let means =
+        KeyMeans { state, vault: Arc::new(vault), entropy: Arc::clone(&entropy), clock: Arc::clone(&clock) };
+    let tenant = TenantName::new("default").unwrap();
+    create_tenant(&means, &tenant).unwrap();
+    let keyring = Arc::new(Keyring::open(means, &tenant, Limits::default()).unwrap());
+    let (keys, _) = keyring.create_ledger("main", "test").unwrap();
+    let guard = FileGuard::create(state_files.as_ref()).unwrap();
+    let generation = keyring.commit_pending(0).unwrap().generation().0;
+    let first = first_guard(&keys, generation).unwrap();
+    guard.swap(None, &first).unwrap();
+    let config = LogConfig { segment_bytes: 4 * 1_024 * 1_024, ..LogConfig::default() };
+    FilesLog::create(Arc::clone(&files), config, keys.id).unwrap();
+    let (log, _) = FilesLog::open(Arc::clone(&files), config, keys.id, &first).unwrap();
+    let (log, guard) = (Arc::new(log), Arc::new(guard));
+    let hashes = Arc::new(HashFile::open(files.as_ref(), "derived/hashes").unwrap());
+    let store = Store {
+        ledger: &keys,
+        keyring: &keyring,
+        log: log.as_ref(),
+        guard: guard.as_ref(),
+        hashes: hashes.as_ref(),
+        files: Arc::clone(&files),
+        identity: IdentityLimits::default(),
+    };
+    let start = recover::open(&store, &mut |_, _| {}).unwrap();
+    let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(files));
+    let reader = Reader {
+        ledger: keys.id,
+        log: log.clone(),
+        keyring: Arc::clone(&keyring),
+        objects: Arc::clone(&objects),
+        registry: Arc::new(Registry::default()),
+    };
+    let sealer = Arc::new(Sealer::new(
+        Passthrough,
+        &keys,
+        Arc::clone(&keyring),
+        entropy,
+        objects,
+        Registry::default(),
+    ));
+    let counted = Arc::clone(&sealer);
+    let world = World {
+        log,
+        guard,
+        keyring: Arc::clone(&keyring),
+        hashes,
+        reader,
+        clock: Arc::clone(&clock),
+        keys_destroyed: Box::new(move || counted.keys_destroyed()),
+    };
+    let writer = Arc::new(Writer::start(Engine::new(start), world).unwrap());
+    let verifier = writer.status().checkpoint.signers()[0].clone();
+    let means = Means { sealer, writer: Arc::clone(&writer), keyring, clock, tenant: "default".to_owned() };
+    (TestLedger { intake: Intake::start(means, limits).unwrap(), writer }, verifier)
+}
+
+impl TestDoor {
+    pub fn open(settings: Settings) -> Self {
+        Self::open_tls(settings, None)
+    }
+
+    pub fn open_tls(settings: Settings, tls: Option<Arc<Tls>>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (ledger, verifier) = ledger(folder.path(), settings.intake);
+        let ledger = Arc::new(ledger);
+        let keys = Arc::new(Keys::load(Arc::new(MemoryDesk::default())).unwrap());
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+        let key = new_key(&keys, "default", Role::Producer);
+        let node = Arc::new(TestNode(Arc::clone(&ledger)));
+        let mappings = Arc::new(Mappings::load(Arc::new(MemoryDesk::default())).unwrap());
+        let plans = settings.plan.map(|plan| ("standard".to_owned(), plan)).into_iter().collect();
+        let parts = DoorParts {
+            limits: settings.door,
+            limiter: Arc::new(Limiter::new(settings.node_rate, plans)),
+            ..DoorParts::plain(node, Arc::clone(&keys), mappings, clock)
+        };
+        let door = Arc::new(Door::new(parts));
+        let server = Server::bind("127.0.0.1:0".parse().unwrap(), settings.server, tls).unwrap();
+        let address = server.address().unwrap();
+        let (end, ending) = watch::channel(false);
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(server.serve(door, ending)).unwrap();
+        });
+        Self { address, keys, key, ledger, verifier, end, thread: Some(thread), _folder: folder }
+    }
+
+    pub fn connect(&self) -> Client {
+        let stream = TcpStream::connect(self.address).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(8))).unwrap();
+        Client { stream, rest: Vec::new(), key: self.key.clone() }
+    }
+
+    /// Ends the door as a node does, and waits until it has.
+    pub fn end(&mut self) {
+        drop(self.end.send(true));
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+}
+
+impl Drop for TestDoor {
+    fn drop(&mut self) {
+        drop(self.end.send(true));
+        if let Some(thread) = self.thread.take() {
+            drop(thread.join());
+        }
+    }
+}
+
+pub fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
+    let new = NewKey {
+        tenant: TenantName::new(tenant).unwrap(),
+        actor: Actor::new("erp").unwrap(),
+        role,
+        plan: "standard".to_owned(),
+        expires: None,
+    };
+    keys.create(new, SystemClock::new().now(), &SystemEntropy::new()).unwrap().0
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Client {
+    pub stream: TcpStream,
+    rest: Vec<u8>,
+    pub key: String,
+}
+
+#[derive(Debug)]
+pub struct Response {
+    pub status: u16,
+    pub head: String,
+    pub body: serde_json::Value,
+}
+
+impl Response {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.head.lines().find_map(|line| {
+            let (known, value) = line.split_once(':')?;
+            known.eq_ignore_ascii_case(name).then(|| value.trim())
+        })
+    }
+}
+
+pub const BATCH: &str = "application/cloudevents-batch+json";
+pub const ONE: &str = "application/cloudevents+json";
+
+impl Client {
+    pub fn post(&mut self, path: &str, media: &str, body: impl AsRef<[u8]>) -> Response {
+        let key = self.key.clone();
+        self.call("POST", path, &[("content-type", media), ("x-api-key", &key)], body.as_ref())
+    }
+
+    pub fn get(&mut self, path: &str) -> Response {
+        let key = self.key.clone();
+        self.call("GET", path, &[("x-api-key", &key)], b"")
+    }
+
+    pub fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+        let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
+        for (name, value) in headers {
+            request.push_str(&format!("{name}: {value}\r\n"));
+        }
+        if method != "GET" {
+            request.push_str(&format!("content-length: {}\r\n", body.len()));
+        }
+        request.push_str("\r\n");
+        let mut bytes = request.into_bytes();
+        bytes.extend_from_slice(body);
+        // Who is refused before the body is read may find the connection closed.
+        drop(self.stream.write_all(&bytes));
+        self.read()
+    }
+
+    pub fn read(&mut self) -> Response {
+        let mut buffer = [0; 65_536];
+        loop {
+            if let Some(at) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
+                let head = String::from_utf8(self.rest[..at].to_vec()).unwrap();
+                let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+                let length = head.lines().find_map(|line| {
+                    line.to_ascii_lowercase().strip_prefix("content-length: ").map(str::to_owned)
+                });
+                let end = at + 4 + length.map_or(0, |length| length.parse().unwrap());
+                if self.rest.len() >= end {
+                    let body = self.rest[at + 4..end].to_vec();
+                    self.rest.drain(..end);
+                    let text = String::from_utf8(body).unwrap();
+                    let body = serde_json::from_str(&text).unwrap_or(serde_json::Value::String(text));
+                    return Response { status, head, body };
+                }
+            }
+            let read = self.stream.read(&mut buffer).unwrap();
+            assert!(read > 0, "the server closed the connection: {:?}", String::from_utf8_lossy(&self.rest));
+            self.rest.extend_from_slice(&buffer[..read]);
+        }
+    }
+}
+
+/// An event as its producer writes it.
+pub fn event(id: &str, amount: i64) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/erp","type":"invoice.ingestion","subject":"INV-{id}","data":{{"amount":{amount}}}}}"#
+    )
+}
