@@ -39,7 +39,13 @@ pub(crate) struct Need {
 }
 
 /// Every program that some test needs.
-const NEEDS: [Need; 2] = [
+const NEEDS: [Need; 3] = [
+    Need {
+        tool: "chromium",
+        source: Source::Debian("chromium"),
+        probe: &["--version"],
+        used_for: "the pages in a browser",
+    },
     Need {
         tool: "strace",
         source: Source::Debian("strace"),
@@ -48,9 +54,9 @@ const NEEDS: [Need; 2] = [
     },
     // The server's own programs are not on the path; this one, which comes with them, is.
     Need {
-        tool: "pg_ctlcluster",
+        tool: "pg_lsclusters",
         source: Source::Debian("postgresql"),
-        probe: &["--help"],
+        probe: &["--no-header"],
         used_for: "views on a PostgreSQL server",
     },
 ];

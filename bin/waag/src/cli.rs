@@ -23,11 +23,14 @@ mod pipeline;
 mod prove;
 mod read;
 mod receipt;
+mod report;
 mod schema;
 mod serve;
 mod setting;
+mod tour;
 mod train;
 mod verify;
+mod views;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -83,12 +86,18 @@ enum Command {
     Serve(serve::Args),
     /// Take over the history of another system from its log
     Import(import::Args),
+    /// Show figures from the read models
+    Report(report::Args),
+    /// Show, rebuild and check the read models
+    Views(views::Args),
     /// Make, list and withdraw API keys
     Key(key::Args),
     /// Register and list schemas
     Schema(schema::Args),
-    /// See the main job in a minute, in a folder of its own
+    /// Run a node with thirty days of made-up invoice traffic, and more of it coming in
     Demo(demo::Args),
+    /// See the ledger at work in a minute: receipts, a proof, and a byte changed behind its back
+    Tour(tour::Args),
     /// Explain an error code
     Explain(explain::Args),
     /// Print shell completions
@@ -133,9 +142,12 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Keys(args) => keys::run(setting, &args, output),
         Command::Serve(args) => serve::run(setting, &args, output),
         Command::Import(args) => import::run(setting, &args, output),
+        Command::Report(args) => report::run(setting, &args, output),
+        Command::Views(args) => views::run(setting, &args, output),
         Command::Key(args) => key::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
+        Command::Tour(args) => tour::run(&args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions(args) => completions::run(&args, Cli::command(), output),
     }

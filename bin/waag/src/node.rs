@@ -13,6 +13,7 @@ pub mod doors;
 pub mod feed;
 pub mod following;
 pub mod house;
+pub mod read_models;
 pub mod shipped;
 
 use std::fmt;

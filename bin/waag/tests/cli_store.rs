@@ -230,7 +230,7 @@ fn the_examples_of_every_help_text_work() {
         &["schema"],
         &["schema", "add"],
         &["schema", "list"],
-        &["demo"],
+        &["tour"],
         &["explain"],
         &["completions"],
     ] {

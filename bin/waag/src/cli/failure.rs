@@ -234,6 +234,12 @@ impl From<StoreError> for Failure {
     }
 }
 
+impl From<waag_domain::project::RowsError> for Failure {
+    fn from(error: waag_domain::project::RowsError) -> Self {
+        Self { code: error.code, reason: error.reason, exit: Exit::Environment }
+    }
+}
+
 impl From<waag_import::MappingError> for Failure {
     fn from(error: waag_import::MappingError) -> Self {
         Self { code: error.code(), reason: chain(&error), exit: Exit::Usage }
@@ -277,6 +283,9 @@ by_node!(
     crate::node::api_keys::ApiKeyError,
     crate::node::doors::DoorsError,
     crate::node::following::FollowingError,
+
+    waag_views::error::ViewsError,
+    waag_views::projector::ProjectError,
 );
 
 macro_rules! by_store {

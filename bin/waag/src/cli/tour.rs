@@ -1,6 +1,6 @@
-//! `waag demo`: the main job in a minute, done with the program's own commands and nothing else.
+//! `waag tour`: the ledger at work in a minute, done with the program's own commands and nothing else.
 //!
-//! Each step is a child process of this very program, shown as one would type it, so that the demonstration cannot do
+//! Each step is a child process of this very program, shown as one would type it, so that the tour cannot do
 //! what a user could not. The last steps change one byte of the log and put it back: what notices is `waag verify`.
 
 use std::io::Write as _;
@@ -12,18 +12,18 @@ use super::output::Output;
 
 const HELP: &str = "\
 Example:
-  waag demo
-  waag demo --folder demo";
+  waag tour
+  waag tour --folder tour";
 
-/// Invoices of the demonstration; each goes through four stages.
+/// Invoices of the tour; each goes through four stages.
 const INVOICES: usize = 25;
 const STAGES: [&str; 4] = ["ingestion", "reconciliation", "authorization", "posting"];
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Where to put the demonstration's store; must not exist yet
-    #[arg(long, default_value = "waag-demo")]
+    /// Where to put the tour's store; must not exist yet
+    #[arg(long, default_value = "waag-tour")]
     folder: PathBuf,
 }
 
@@ -36,25 +36,25 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         )));
     }
     std::fs::create_dir_all(&args.folder).map_err(|error| failed("make", error))?;
-    let demo = Demo { folder: args.folder.clone() };
+    let tour = Tour { folder: args.folder.clone() };
     let events = args.folder.join("events.jsonl");
-    std::fs::write(&events, events_of_the_demo()).map_err(|error| failed("write the events below", error))?;
+    std::fs::write(&events, events_of_the_tour()).map_err(|error| failed("write the events below", error))?;
 
     output.text("A store: keys, a ledger, two folders.\n")?;
-    demo.step(output, &["init"])?;
+    tour.step(output, &["init"])?;
     output.text(
         "\nInvoices on their way, one CloudEvents object a line; the answer is a receipt for each.\n",
     )?;
-    demo.step(output, &["append", "@events.jsonl"])?;
+    tour.step(output, &["append", "@events.jsonl"])?;
     output.text("\nThe same file again: nothing is doubled, each event gets its first receipt.\n")?;
-    demo.step(output, &["append", "@events.jsonl"])?;
+    tour.step(output, &["append", "@events.jsonl"])?;
     output.text("\nThe newest signed checkpoint, in the form any C2SP client reads.\n")?;
-    demo.step(output, &["checkpoint"])?;
+    tour.step(output, &["checkpoint"])?;
     output
         .text("\nA proof for one entry, to be checked by anybody with `waag-verify` and the public key.\n")?;
-    demo.step(output, &["prove", "7", "--out", "@7.tlog-proof", "--entry-out", "@7.entry"])?;
+    tour.step(output, &["prove", "7", "--out", "@7.tlog-proof", "--entry-out", "@7.entry"])?;
     output.text("\nEvery byte, every link, every root.\n")?;
-    demo.step(output, &["verify"])?;
+    tour.step(output, &["verify"])?;
 
     output.text("\nNow somebody changes one byte of the log behind the program's back:\n")?;
     let segment = first_segment(&args.folder.join("data"));
@@ -67,10 +67,10 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         std::fs::write(&segment, bytes)
     };
     flip(1_000).map_err(|error| failed("change the log below", error))?;
-    let noticed = demo.step(output, &["verify"])? != Some(0);
+    let noticed = tour.step(output, &["verify"])? != Some(0);
     flip(1_000).map_err(|error| failed("change the log below", error))?;
     output.text("\nThe byte is put back:\n")?;
-    let whole = demo.step(output, &["verify"])? == Some(0);
+    let whole = tour.step(output, &["verify"])? == Some(0);
     output.text(&format!(
         "\nThe store is in `{}`; try `waag --data {}/data read --count 3`.\n",
         args.folder.display(),
@@ -79,13 +79,13 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     Ok(if noticed && whole { Exit::Done } else { Exit::Refused })
 }
 
-struct Demo {
+struct Tour {
     folder: PathBuf,
 }
 
-impl Demo {
-    /// Runs one command of this program on the demonstration's store, shown as it would be typed; `@` stands for the
-    /// demonstration's folder.
+impl Tour {
+    /// Runs one command of this program on the tour's store, shown as it would be typed; `@` stands for the
+    /// tour's folder.
     fn step(&self, output: &mut Output, words: &[&str]) -> Result<Option<i32>, Failure> {
         let failed = |error: std::io::Error| CliError::file("run this program on", &self.folder)(error);
         let program = std::env::current_exe().map_err(failed)?;
@@ -119,7 +119,7 @@ fn first_segment(data: &Path) -> Option<PathBuf> {
     names.into_iter().next()
 }
 
-fn events_of_the_demo() -> Vec<u8> {
+fn events_of_the_tour() -> Vec<u8> {
     let mut lines = Vec::new();
     for (stage, name) in STAGES.iter().enumerate() {
         for invoice in 0..INVOICES {
@@ -127,7 +127,7 @@ fn events_of_the_demo() -> Vec<u8> {
             // Writing into a Vec cannot fail.
             drop(writeln!(
                 lines,
-                r#"{{"specversion":"1.0","id":"{name}-{invoice}","source":"/erp/demo","type":"invoice.{name}","subject":"INV-{invoice:04}","time":"2026-11-{day:02}T0{stage}:30:00Z","data":{{"invoice_id":"INV-{invoice:04}","amount_minor":{amount},"currency":"EUR","status":"{name}"}}}}"#
+                r#"{{"specversion":"1.0","id":"{name}-{invoice}","source":"/erp/tour","type":"invoice.{name}","subject":"INV-{invoice:04}","time":"2026-11-{day:02}T0{stage}:30:00Z","data":{{"invoice_id":"INV-{invoice:04}","amount_minor":{amount},"currency":"EUR","status":"{name}"}}}}"#
             ));
         }
     }

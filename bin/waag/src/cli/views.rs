@@ -7,6 +7,8 @@ use clap::Subcommand;
 use serde::Serialize;
 use waag_invoices::config::Config;
 use waag_views::check::check;
+use waag_views::contract::Views;
+use waag_views::memory::MemoryViews;
 use waag_views::progress::Progress;
 use waag_views::rebuild::{Rebuilt, drop_others, rebuild};
 
@@ -68,6 +70,13 @@ struct StatusJson {
     serves: bool,
 }
 
+#[derive(Serialize)]
+struct TableJson {
+    table: &'static str,
+    rows: u64,
+    different: u64,
+}
+
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let models = ReadModels::open(&setting.place()?, &setting.options()?, &Config::default())?;
     match args.command {
@@ -109,4 +118,24 @@ fn build(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
         Rebuilt::Stopped(key) => tell(&format!("note: {key} is not whole yet; ask again to go on")),
     }
     Ok(Exit::Done)
+}
+
+fn compare(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
+    let scratch: Arc<dyn Views> = Arc::new(MemoryViews::default());
+    let bar = progress(Some(models.end().0), "events");
+    let shown = bar.clone();
+    let heard = Progress::new(Some(Box::new(move |reached| shown.set_position(reached.cursor.position.0))));
+    let stop = AtomicBool::new(false);
+    let (views, following) = (&*models.views, &models.following);
+    let checked = check(views, &scratch, following, &models.invoices, Arc::new(heard), &stop)?;
+    bar.finish_and_clear();
+    let Some(checked) = checked else { return Ok(Exit::Refused) };
+    for table in &checked.tables {
+        let told = TableJson { table: table.table, rows: table.rows, different: table.different };
+        output.answer(&told, || format!("{:>12} rows, {:>6} differ  {}\n", told.rows, told.different, told.table))?;
+        for difference in &table.first {
+            tell(&format!("{}: {:?}", table.table, difference.key));
+        }
+    }
+    Ok(if checked.is_equal() { Exit::Done } else { Exit::Refused })
 }

@@ -10,17 +10,21 @@ use std::sync::Arc;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waag_http::door::{Door, DoorLimits};
+use waag_http::door::{Door, DoorParts, Schemas};
 use waag_http::fault::Fault;
-use waag_http::keys::Keys;
+use waag_http::keys::{KeyError, Keys};
+use waag_http::mapping::Mappings;
 use waag_http::server::{Server, ServerLimits};
-use waag_web::error::WebError;
-use waag_web::router::Pages;
+use waag_http::tls::{Tls, TlsFiles};
+use waag_http::validate::Validator;
+use waag_web::{Pages, WebError};
 
 use crate::store::beside::Desk;
 
 use super::api_keys::{Asked, carry_out};
+use super::desk::StateDesk;
 use super::house::RunningHouse;
+use super::shipped::{INVOICE_SCHEMA, INVOICE_TYPES};
 use super::{OneTenant, Running};
 
 /// Where a node's doors are.
@@ -43,6 +47,10 @@ pub enum DoorsError {
     Http(Fault),
     /// The pages.
     Web(WebError),
+    /// The mappings of clients' field names cannot be read.
+    Mappings(KeyError),
+    /// A shipped schema cannot be compiled: the program itself is wrong.
+    Schema(String),
     /// The pages' listener.
     Pages(SocketAddr, std::io::Error),
 }
@@ -53,9 +61,11 @@ impl DoorsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Runtime(_) => "E0854",
-            Self::Http(fault) => fault.code(),
+            Self::Http(fault) => fault.kind.code(),
             Self::Web(error) => error.code(),
             Self::Pages(..) => "E0855",
+            Self::Mappings(error) => error.code(),
+            Self::Schema(_) => "E0856",
         }
     }
 }
@@ -66,6 +76,8 @@ impl fmt::Display for DoorsError {
             Self::Runtime(_) => write!(f, "the doors' threads cannot be started"),
             Self::Http(fault) => fault.fmt(f),
             Self::Web(error) => error.fmt(f),
+            Self::Mappings(error) => error.fmt(f),
+            Self::Schema(why) => write!(f, "a shipped schema cannot be compiled: {why}"),
             Self::Pages(address, _) => write!(f, "the pages cannot be served at {address}"),
         }
     }
@@ -75,7 +87,7 @@ impl std::error::Error for DoorsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
             Self::Runtime(error) | Self::Pages(_, error) => Some(error),
-            Self::Http(_) | Self::Web(_) => None,
+            Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Schema(_) => None,
         }
     }
 }
@@ -108,7 +120,9 @@ impl Doors {
             .enable_all()
             .build()
             .map_err(DoorsError::Runtime)?;
-        let server = Server::bind(at.listen, ServerLimits::default()).map_err(DoorsError::Http)?;
+        let files = at.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
+        let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?.map(Arc::new);
+        let server = Server::bind(at.listen, ServerLimits::default(), tls).map_err(DoorsError::Http)?;
         let listen = server.address().map_err(DoorsError::Http)?;
         let no_pages = |error| DoorsError::Pages(at.pages, error);
         let listener = TcpListener::bind(at.pages).map_err(no_pages)?;
@@ -118,7 +132,10 @@ impl Doors {
         let store = running.store();
         let (clock, tenant) = (Arc::clone(&store.clock), store.place.tenant.clone());
         let node = Arc::new(OneTenant { tenant, running: Arc::clone(&running) });
-        let door = Arc::new(Door::new(node, keys, clock, DoorLimits::default()));
+        let desk = Arc::new(StateDesk(Arc::clone(&store.keyring)));
+        let mappings = Arc::new(Mappings::load(desk).map_err(DoorsError::Mappings)?);
+        let door = Arc::new(Door::new(DoorParts::plain(node, keys, mappings, clock)));
+        door.set_schemas(shipped_validators()?);
         let http = runtime.spawn(server.serve(door, ended.clone()));
         let listener = {
             let _inside = runtime.enter();
@@ -131,7 +148,7 @@ impl Doors {
         };
         let house = Arc::new(RunningHouse::new(Arc::clone(&running), format!("http://{listen}")));
         let shown = Pages::new(house, Arc::clone(&store.clock));
-        let web = runtime.spawn(waag_web::router::serve(listener, shown, stopped));
+        let web = runtime.spawn(waag_web::serve(listener, shown, stopped));
         Ok(Self { runtime, ending, listen, pages: pages_at, tls: at.tls.is_some(), http, web })
     }
 
@@ -193,6 +210,18 @@ impl Doors {
             ended
         })
     }
+}
+
+/// The validators of the invoice types' data.
+fn shipped_validators() -> Result<Schemas, DoorsError> {
+    let wrong = |why: String| DoorsError::Schema(why);
+    let document: serde_json::Value =
+        serde_json::from_slice(INVOICE_SCHEMA).map_err(|error| wrong(error.to_string()))?;
+    let compile = |kind: &str| {
+        let validator = Validator::compile(&document).map_err(|error| wrong(error.0))?;
+        Ok((kind.to_owned(), validator))
+    };
+    INVOICE_TYPES.into_iter().map(compile).collect()
 }
 
 fn outcome<E>(

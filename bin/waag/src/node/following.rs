@@ -134,7 +134,9 @@ impl Following {
     pub fn start(store: &OpenedStore, invoices: &Config) -> Result<Self, FollowingError> {
         let views = open_views(&store.place)?;
         let (sender, shown) = tokio::sync::watch::channel(Shown::default());
-        let tell = move |reached: &Reached| drop(sender.send_replace(progress_of(reached)));
+        let tell = move |reached: &Reached| {
+            sender.send_replace(progress_of(reached));
+        };
         let progress = Arc::new(Progress::new(Some(Box::new(tell))));
         let opened =
             Projector::open(store.ledger.id, Arc::clone(&views), projections(invoices), Arc::clone(&progress));

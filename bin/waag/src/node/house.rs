@@ -61,7 +61,7 @@ impl RunningHouse {
         reader
             .log
             .read(position, &mut |frame| {
-                let committed = frame.header().commit_time;
+                let committed = frame.header().fields.commit_time;
                 let entry = frame.entries().find(|(at, _)| *at == position);
                 found = entry.map(|(_, bytes)| (committed, bytes.to_vec()));
                 ControlFlow::Break(())
@@ -94,7 +94,7 @@ impl RunningHouse {
             kind: header.kind.to_owned(),
             id: told(merged.as_ref().map(|common| &common.id)),
             source: told(merged.as_ref().map(|common| &common.source)),
-            happened: happened.and_then(|time| waag_invoices::event::time_of(&time)),
+            happened: happened.and_then(|time| waag_invoices::when::instant(&time)),
             accepted: header.accepted,
             committed,
             actor: told(merged.as_ref().map(|common| &common.actor)),
@@ -230,7 +230,7 @@ impl House for RunningHouse {
             checkpoint: (told.size > 0).then(|| LastCheckpoint {
                 size: told.size,
                 root: told.root,
-                at: store.log.tail().commit_time,
+                at: store.reader.log.tail().commit_time,
             }),
             intake: self.intake.clone(),
         }

@@ -32,5 +32,5 @@ pub mod sketch;
 pub mod state;
 pub mod tables;
 mod tally;
-mod when;
+pub mod when;
 mod write;

@@ -54,7 +54,7 @@ pub(crate) fn day(text: &str) -> Option<i32> {
 }
 
 /// The point in time an RFC 3339 text names; none where it is no such text, or before 1677 or after 2262.
-pub(crate) fn instant(text: &str) -> Option<UtcNanos> {
+pub fn instant(text: &str) -> Option<UtcNanos> {
     let bytes = text.as_bytes();
     let day = i64::from(day(text)?);
     let (hour, minute, second) = (number(bytes, 11, 13)?, number(bytes, 14, 16)?, number(bytes, 17, 19)?);

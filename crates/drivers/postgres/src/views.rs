@@ -6,7 +6,7 @@
 
 use std::cell::RefCell;
 use std::fmt;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use postgres::Config;
 use waag_domain::project::{Reads, Row, RowsError, Scan, Table};
@@ -30,7 +30,7 @@ pub struct PostgresViews {
     config: Config,
     schema: String,
     writer: Mutex<Option<Session>>,
-    idle: Mutex<Vec<Session>>,
+    idle: Arc<Mutex<Vec<Session>>>,
 }
 
 impl fmt::Debug for PostgresViews {
@@ -53,7 +53,7 @@ impl PostgresViews {
         let config: Config = connection.parse().map_err(failed("read the setting"))?;
         let mut writer = Session::connect(&config, schema)?;
         initialise(&mut writer, schema)?;
-        let idle = Mutex::new(Vec::new());
+        let idle = Arc::new(Mutex::new(Vec::new()));
         Ok(Self { config, schema: schema.to_owned(), writer: Mutex::new(Some(writer)), idle })
     }
 
@@ -89,12 +89,14 @@ impl PostgresViews {
         idle.map_or_else(|| Session::connect(&self.config, &self.schema), Ok)
     }
 
-    fn give_back(&self, mut session: Session) {
-        let ended = session.client.batch_execute("COMMIT").is_ok();
-        let mut idle = self.idle();
-        if ended && idle.len() < IDLE_MAX {
-            idle.push(session);
-        }
+}
+
+/// Keeps a reading connection for the next reader, once its transaction has ended.
+fn give_back(idle: &Mutex<Vec<Session>>, mut session: Session) {
+    let ended = session.client.batch_execute("COMMIT").is_ok();
+    let mut idle = idle.lock().unwrap_or_else(PoisonError::into_inner);
+    if ended && idle.len() < IDLE_MAX {
+        idle.push(session);
     }
 }
 
@@ -191,8 +193,8 @@ impl Views for PostgresViews {
         })
     }
 
-    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot + '_>, ViewsError> {
-        let lease = Lease { views: self, session: Some(RefCell::new(self.reader()?)) };
+    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError> {
+        let lease = Lease { idle: Arc::clone(&self.idle), session: Some(RefCell::new(self.reader()?)) };
         let session = lease.get()?;
         let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
         session.borrow_mut().client.batch_execute(begin).map_err(failed("begin a snapshot"))?;
@@ -216,7 +218,7 @@ impl Views for PostgresViews {
         let mut session = self.reader()?;
         let sql = format!("SELECT {COLUMNS} FROM view ORDER BY name, version, build");
         let found = session.query(&sql, &[]).map_err(failed("list views"))?;
-        self.give_back(session);
+        give_back(&self.idle, session);
         found.iter().map(|row| entry(row).map(|entry| entry.standing)).collect()
     }
 
@@ -250,39 +252,39 @@ impl Views for PostgresViews {
 }
 
 /// A reading connection; its transaction ends and it goes back when this is dropped.
-struct Lease<'v> {
-    views: &'v PostgresViews,
+struct Lease {
+    idle: Arc<Mutex<Vec<Session>>>,
     session: Option<RefCell<Session>>,
 }
 
-impl Lease<'_> {
+impl Lease {
     fn get(&self) -> Result<&RefCell<Session>, ViewsError> {
         let none = || ViewsError::Failed { attempt: "read", reason: "there is no connection".to_owned() };
         self.session.as_ref().ok_or_else(none)
     }
 }
 
-impl Drop for Lease<'_> {
+impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(session) = self.session.take() {
-            self.views.give_back(session.into_inner());
+            give_back(&self.idle, session.into_inner());
         }
     }
 }
 
 /// The rows of one moment.
-struct Moment<'v> {
-    lease: Lease<'v>,
+struct Moment {
+    lease: Lease,
     standing: Standing,
 }
 
-impl Snapshot for Moment<'_> {
+impl Snapshot for Moment {
     fn standing(&self) -> &Standing {
         &self.standing
     }
 }
 
-impl Reads for Moment<'_> {
+impl Reads for Moment {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
         ViewRows { session: self.lease.get()?, view: &self.standing.key }.get(table, keys)
     }

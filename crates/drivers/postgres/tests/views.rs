@@ -110,7 +110,7 @@ impl ViewsHarness for Harness {
 }
 
 #[test]
-fn needs_pg_ctlcluster_the_contract_is_kept() {
+fn needs_pg_lsclusters_the_contract_is_kept() {
     let harness = Harness(Server::start());
     views(&harness).unwrap();
     let mut client = postgres::Client::connect(&harness.0.connection(), postgres::NoTls).unwrap();

@@ -11,7 +11,7 @@ mod schema;
 
 use std::fmt;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
 use waag_domain::project::{Reads, Row, RowsError, Scan, Table};
@@ -62,7 +62,7 @@ impl Default for ViewsConfig {
 /// A store of views in one file.
 pub struct SqliteViews {
     // Fields drop in the order they stand: the writer closes last and folds the log into the file.
-    pool: Pool,
+    pool: Arc<Pool>,
     writer: Mutex<Connection>,
     path: PathBuf,
 }
@@ -85,7 +85,7 @@ impl SqliteViews {
         }
         recognise(&writer)?;
         sweep(&mut writer)?;
-        let pool = Pool::new(path.to_owned(), config);
+        let pool = Arc::new(Pool::new(path.to_owned(), config));
         Ok(Self { pool, writer: Mutex::new(writer), path: path.to_owned() })
     }
 
@@ -196,7 +196,7 @@ impl Views for SqliteViews {
         transaction.commit().map_err(failed("commit"))
     }
 
-    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot + '_>, ViewsError> {
+    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError> {
         let pooled = self.pool.take()?;
         let connection = pooled.get()?;
         // The first read within the transaction fixes the moment.
@@ -261,18 +261,18 @@ impl Views for SqliteViews {
 }
 
 /// The rows of one moment, on a connection of the pool.
-struct Moment<'p> {
-    connection: Pooled<'p>,
+struct Moment {
+    connection: Pooled,
     standing: Standing,
 }
 
-impl Snapshot for Moment<'_> {
+impl Snapshot for Moment {
     fn standing(&self) -> &Standing {
         &self.standing
     }
 }
 
-impl Reads for Moment<'_> {
+impl Reads for Moment {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
         Reading::new(self.connection.get()?, &self.standing.key).get(table, keys)
     }

@@ -66,6 +66,53 @@ fn recording() -> Value {
     )
 }
 
+fn mapping_body() -> Value {
+    json!({
+        "required": true,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MappingWithSample"}}}
+    })
+}
+
+fn mapping_answers() -> Value {
+    let tried = json!({
+        "description": "The event that the sample becomes.",
+        "content": {"application/json": {"schema": {
+            "type": "object", "properties": {"event": {"$ref": "#/components/schemas/Event"}}
+        }}}
+    });
+    let bad = problem("The mapping or its sample is not valid; nothing was saved.");
+    answers(tried, &[("413", problem("The body is above its limit.")), ("422", bad)])
+}
+
+fn mapping_operations(stage: &Value) -> Value {
+    let known = json!({
+        "description": "The mapping.",
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Mapping"}}}
+    });
+    json!({
+        "parameters": [stage],
+        "get": {
+            "operationId": "readMapping", "summary": "This key's mapping",
+            "responses": answers(known, &[("404", problem("This key has no mapping for this stage."))])
+        },
+        "put": {
+            "operationId": "saveMapping", "summary": "Save a mapping, after its sample was tried",
+            "requestBody": mapping_body(), "responses": mapping_answers()
+        },
+        "delete": {
+            "operationId": "removeMapping", "summary": "Remove this key's mapping",
+            "responses": answers(json!({"description": "Removed."}), &[])
+        }
+    })
+}
+
+fn mapping_trial(stage: &Value) -> Value {
+    json!({"post": {
+        "operationId": "tryMapping", "summary": "Try a mapping on a sample; nothing is saved",
+        "parameters": [stage], "requestBody": mapping_body(), "responses": mapping_answers()
+    }})
+}
+
 /// The document.
 #[must_use]
 pub fn document() -> Value {
@@ -85,18 +132,6 @@ pub fn document() -> Value {
             "405": problem("The path does not know the method.")
         }}})
     };
-    let mapping_body = json!({
-        "required": true,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MappingWithSample"}}}
-    });
-    let tried = json!({
-        "description": "The event that the sample becomes.",
-        "content": {"application/json": {"schema": {"type": "object", "properties": {"event": {"$ref": "#/components/schemas/Event"}}}}}
-    });
-    let mapping_errors = [
-        ("413", problem("The body is above its limit.")),
-        ("422", problem("The mapping or its sample is not valid; nothing was saved.")),
-    ];
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -125,19 +160,8 @@ pub fn document() -> Value {
                 ]}}}},
                 "responses": recording()
             }},
-            "/v1/mappings/{stage}": {
-                "parameters": [stage],
-                "get": {"operationId": "readMapping", "summary": "This key's mapping", "responses": answers(
-                    json!({"description": "The mapping.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Mapping"}}}}),
-                    &[("404", problem("This key has no mapping for this stage."))]
-                )},
-                "put": {"operationId": "saveMapping", "summary": "Save a mapping, after its sample was tried", "requestBody": mapping_body, "responses": answers(tried.clone(), &mapping_errors)},
-                "delete": {"operationId": "removeMapping", "summary": "Remove this key's mapping", "responses": answers(json!({"description": "Removed."}), &[])}
-            },
-            "/v1/mappings/{stage}/try": {"post": {
-                "operationId": "tryMapping", "summary": "Try a mapping on a sample; nothing is saved",
-                "parameters": [stage], "requestBody": mapping_body, "responses": answers(tried, &mapping_errors)
-            }},
+            "/v1/mappings/{stage}": mapping_operations(&stage),
+            "/v1/mappings/{stage}/try": mapping_trial(&stage),
             "/v1/ledger": {"get": {
                 "operationId": "readLedger", "summary": "How far the ledger is",
                 "responses": answers(json!({"description": "The ledger.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ledger"}}}}), &[])

@@ -54,10 +54,9 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"title\":");
     // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
-    match kind {
-        Kind::Event(..) | Kind::Schema(_) | Kind::Time(_) => json::text(&mut out, "the event was refused"),
-        other => json::text(&mut out, &other.to_string()),
-    }
+    let is_of_an_event = matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_));
+    let title = if is_of_an_event { "the event was refused".to_owned() } else { kind.to_string() };
+    json::text(&mut out, &title);
     out.extend_from_slice(b",\"status\":");
     json::number(&mut out, u64::from(status.as_u16()));
     out.extend_from_slice(b",\"detail\":");

@@ -39,7 +39,7 @@ const SILENT: [&str; 12] = [
 pub struct Validator(Form);
 
 enum Form {
-    Own(Node),
+    Own(Box<Node>),
     Library(Box<jsonschema::Validator>),
 }
 
@@ -93,7 +93,7 @@ impl Validator {
     /// [`BadSchema`] where it is none, or refers to another document.
     pub fn compile(schema: &serde_json::Value) -> Result<Self, BadSchema> {
         if let Some(node) = node(schema, 0) {
-            return Ok(Self(Form::Own(node)));
+            return Ok(Self(Form::Own(Box::new(node))));
         }
         Self::compile_by_library(schema)
     }
@@ -179,10 +179,7 @@ fn node(schema: &serde_json::Value, depth: usize) -> Option<Node> {
 }
 
 fn types(value: &serde_json::Value) -> Option<Vec<Type>> {
-    let names = match value {
-        serde_json::Value::Array(names) => names.as_slice(),
-        other => std::slice::from_ref(other),
-    };
+    let names = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
     let one = |name: &serde_json::Value| {
         Some(match name.as_str()? {
             "null" => Type::Null,
@@ -228,7 +225,7 @@ impl Check {
         if let Some(types) = &node.types
             && !types.iter().any(|wanted| is_of(*wanted, value))
         {
-            return self.fault("has another type than the schema gives it");
+            self.fault("has another type than the schema gives it");
         }
         if let Some(choices) = &node.choices
             && !choices.iter().any(|choice| is_choice(choice, value))
@@ -372,7 +369,7 @@ fn compare(value: &Value<'_>, bound: i64) -> std::cmp::Ordering {
             }
             match whole.cmp(&bound) {
                 Ordering::Equal if rest != 0 => sign,
-                other => other,
+                order @ (Ordering::Less | Ordering::Equal | Ordering::Greater) => order,
             }
         }
         Value::Null

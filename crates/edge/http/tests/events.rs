@@ -1,5 +1,7 @@
 //! `POST /v1/events` over a real listener on real drivers: every mode, its receipts, and what is refused.
 
+#![expect(clippy::unwrap_used, clippy::string_slice, reason = "helpers of tests")]
+
 mod support;
 
 use std::io::Write as _;
@@ -32,7 +34,7 @@ fn a_batch_shares_one_checkpoint_that_proves_every_event_of_it() {
     assert_eq!(got.status, 200, "{got:?}");
     assert_eq!((got.body["recorded"].as_u64(), got.body["refused"].as_u64()), (Some(7), Some(0)));
     let note = got.body["checkpoint"].as_str().unwrap();
-    let checkpoint = SignedCheckpoint::verify(note.as_bytes(), &[door.verifier.clone()]).unwrap();
+    let checkpoint = SignedCheckpoint::verify(note.as_bytes(), std::slice::from_ref(&door.verifier)).unwrap();
     let proof = &got.body["range_proof"];
     let hashes = |name: &str| proof[name].as_array().unwrap().iter().map(hash_of).collect();
     let range = RangeProof {
@@ -60,7 +62,7 @@ fn one_event_gets_a_proof_that_an_auditor_can_check_and_a_retry_its_first_place(
         assert_eq!(got.body["position"].as_i64(), Some(n));
         let proof = got.body["proof"].as_str().unwrap();
         let proof = waag_ledger::tlog_proof::TlogProof::parse(proof.as_bytes()).unwrap();
-        let proven = proof.verify_leaf(leaf(&got.body), &[door.verifier.clone()]).unwrap();
+        let proven = proof.verify_leaf(leaf(&got.body), std::slice::from_ref(&door.verifier)).unwrap();
         assert_eq!(i64::try_from(proven.index()).unwrap(), n);
     }
     let again = client.post("/v1/events", ONE, event("2", 2));
@@ -197,7 +199,9 @@ fn many_single_events_at_once_are_all_recorded_once() {
                     assert_eq!(got.status, 200, "{got:?}");
                     let proof = got.body["proof"].as_str().unwrap();
                     let proof = waag_ledger::tlog_proof::TlogProof::parse(proof.as_bytes()).unwrap();
-                    proof.verify_leaf(leaf(&got.body["items"][0]), &[door.verifier.clone()]).unwrap();
+                    proof
+                        .verify_leaf(leaf(&got.body["items"][0]), std::slice::from_ref(&door.verifier))
+                        .unwrap();
                 }
             });
         }

@@ -1,5 +1,7 @@
 //! TLS over a real listener: the handshake, a certificate replaced while running, and no plain listener beyond loopback.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -27,12 +27,12 @@
     const axis = { stroke: style("--quiet"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const dashes = [[], [8, 3], [3, 3], [10, 3, 2, 3]];
     const plot = new uPlot({
-      width: host.clientWidth, height: HEIGHT, padding: [8, 8, 0, 0],
+      width: host.clientWidth, height: HEIGHT, padding: [8, 24, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] } },
       axes: [
-        { ...axis, values: (_, at) => at.map((seconds) => tick(seconds, chart.step)) },
+        { ...axis, size: 32, values: (_, at) => at.map((seconds) => tick(seconds, chart.step)) },
         { ...axis, size: 64, values: (_, at) => at.map((value) => number.format(value)) },
       ],
       series: [

@@ -5,8 +5,10 @@
 const utf8 = new TextEncoder();
 const HEADER = "c2sp.org/tlog-proof@v1";
 
+/** Strict base 64 (RFC 4648 §3.5): atob alone takes white space, missing padding and stray bits at the end. */
 export function fromBase64(text) {
   const binary = atob(text);
+  if (btoa(binary) !== text) throw new Error("the base 64 is not in its one canonical form");
   return Uint8Array.from(binary, (c) => c.charCodeAt(0));
 }
 

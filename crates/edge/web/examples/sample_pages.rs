@@ -2,7 +2,7 @@
 //!
 //! A second argument `empty` shows a new node.
 
-#[path = "../tests/support/mod.rs"]
+#[path = "../tests/web/support/mod.rs"]
 mod support;
 
 use std::sync::Arc;
@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let port: u16 = arguments.next().unwrap_or_else(|| "8090".to_owned()).parse()?;
     let empty = arguments.next().is_some_and(|word| word == "empty");
     let house = Sample::new(empty);
-    let pages = Pages::with_figures(house.clone(), Arc::new(Still), move |_| Box::new(SampleFigures { empty }));
+    let pages =
+        Pages::with_figures(house.clone(), Arc::new(Still), move |_| Box::new(SampleFigures { empty }));
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     if !empty {
         tokio::spawn(async move {

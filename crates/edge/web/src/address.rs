@@ -267,7 +267,8 @@ mod tests {
         for own in ["/", "/operations?filter=stuck", "/invoice?id=a%2Fb"] {
             assert!(is_own(own), "{own}");
         }
-        for foreign in ["", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nSet-Cookie: x", "/a b"]
+        for foreign in
+            ["", "//evil.example", "/\\evil.example", "https://evil.example", "/a\r\nSet-Cookie: x", "/a b"]
         {
             assert!(!is_own(foreign), "{foreign}");
         }

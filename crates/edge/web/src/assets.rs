@@ -6,8 +6,8 @@
 use std::sync::LazyLock;
 
 use aws_lc_rs::digest::{SHA256, digest};
-use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::StatusCode;
+use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 
 /// Hexadecimal digits of a hash in an address.
@@ -50,8 +50,12 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
 });
 
 fn asset(name: &'static str, kind: &'static str, bytes: &'static [u8]) -> Asset {
-    let hash: String =
-        digest(&SHA256, bytes).as_ref().iter().take(HASH_DIGITS / 2).map(|byte| format!("{byte:02x}")).collect();
+    let hash: String = digest(&SHA256, bytes)
+        .as_ref()
+        .iter()
+        .take(HASH_DIGITS / 2)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
     let (stem, end) = name.rsplit_once('.').unwrap_or((name, ""));
     Asset { name, kind, bytes, file: format!("{stem}-{hash}.{end}"), tag: format!("\"{hash}\"") }
 }

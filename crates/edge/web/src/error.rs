@@ -81,7 +81,9 @@ impl WebError {
             Self::NoEntry(_) => "No such entry",
             Self::Busy => "Too many pages at once",
             Self::House(_) => "The figures cannot be read",
-            Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => "The page could not be put together",
+            Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => {
+                "The page could not be put together"
+            }
         }
     }
 
@@ -119,7 +121,9 @@ impl fmt::Display for WebError {
             Self::NoInvoice(id) => write!(f, "no event about the invoice `{id}` is in the read model"),
             Self::NoEntry(position) => write!(f, "no entry at position `{position}` is under a checkpoint"),
             Self::Busy => f.write_str("as many pages as allowed are being drawn"),
-            Self::NotLoopback(address) => write!(f, "pages are not served on `{address}`: it is not loopback"),
+            Self::NotLoopback(address) => {
+                write!(f, "pages are not served on `{address}`: it is not loopback")
+            }
             Self::Drawing(why) => write!(f, "the page could not be drawn: {why}"),
             Self::Listener(why) => write!(f, "the listener of the pages failed: {why}"),
             Self::House(inner) => inner.fmt(f),

@@ -71,7 +71,12 @@ mod tests {
 
     #[test]
     fn every_stage_is_drawn_with_its_entries() {
-        let flow = |stage, entered, ended| Flow { stage, entered, ended, median_ns: Some((1_000_000_000, 2_000_000_000)) };
+        let flow = |stage, entered, ended| Flow {
+            stage,
+            entered,
+            ended,
+            median_ns: Some((1_000_000_000, 2_000_000_000)),
+        };
         let flows = [flow(Stage::Ingestion, 1_234, 9), flow(Stage::Posting, u64::MAX, 77)];
         let svg = draw(&flows).0;
         for seen in [">1,234<", ">77<", "1 s – 2 s", ">0<"] {

@@ -151,7 +151,7 @@ pub(crate) fn duration(nanos: impl Given<i64>) -> String {
         if small == 0 { format!("{large} {name}") } else { format!("{large} {name} {small} {small_name}") }
     };
     if seconds >= 100 * day {
-        format!("{} d", count(&(seconds / day)))
+        format!("{} d", count(seconds / day))
     } else if seconds >= day {
         two(seconds / day, "d", seconds % day / hour, "h")
     } else if seconds >= hour {
@@ -167,7 +167,7 @@ pub(crate) fn duration(nanos: impl Given<i64>) -> String {
 
 /// An optional duration; a dash where there is none.
 pub(crate) fn duration_or_dash(nanos: impl Given<Option<i64>>) -> String {
-    nanos.given().map_or_else(|| "–".to_owned(), |nanos| duration(nanos))
+    nanos.given().map_or_else(|| "–".to_owned(), duration)
 }
 
 /// RFC 3339 to the second.
@@ -222,7 +222,7 @@ pub(crate) fn bytes(number: impl Given<u64>) -> String {
         let whole = number >> shift;
         if whole > 0 {
             let tenths = (u128::from(number) * 10) >> shift;
-            return format!("{}.{}\u{a0}{unit}", count(&whole), tenths % 10);
+            return format!("{}.{}\u{a0}{unit}", count(whole), tenths % 10);
         }
     }
     format!("{number}\u{a0}B")
@@ -300,7 +300,10 @@ mod tests {
             (amount(0, "EUR", 2), "0.00\u{a0}EUR"),
             (amount(1_234, "JPY", 0), "1,234\u{a0}JPY"),
             (amount(1_234_567, "KWD", 3), "1,234.567\u{a0}KWD"),
-            (amount(i128::MIN, "EUR", 2), "\u{2212}1,701,411,834,604,692,317,316,873,037,158,841,057.28\u{a0}EUR"),
+            (
+                amount(i128::MIN, "EUR", 2),
+                "\u{2212}1,701,411,834,604,692,317,316,873,037,158,841,057.28\u{a0}EUR",
+            ),
             (amount(7, "ODD", 200), "7\u{a0}ODD"),
         ] {
             assert_eq!(money_text(&value), text);
@@ -340,19 +343,22 @@ mod tests {
     #[test]
     fn times_are_relative_in_sight_and_absolute_in_the_title() {
         let at = UtcNanos(1_000_000_000_123_456_789);
-        let html = ago(&at, &UtcNanos(at.0 + 90 * SECOND_NS)).0;
+        let html = ago(at, UtcNanos(at.0 + 90 * SECOND_NS)).0;
         assert_eq!(
             html,
             "<time datetime=\"2001-09-09T01:46:40Z\" title=\"2001-09-09 01:46:40 UTC\">1 m 30 s ago</time>"
         );
-        assert!(ago(&UtcNanos(i64::MIN), &at).0.contains(">1677-09-21<"), "a date of long ago is told as a date");
+        assert!(
+            ago(UtcNanos(i64::MIN), at).0.contains(">1677-09-21<"),
+            "a date of long ago is told as a date"
+        );
     }
 
     #[test]
     fn bytes_and_percentages() {
-        assert_eq!(bytes(&1_023), "1023\u{a0}B");
-        assert_eq!(bytes(&1_536), "1.5\u{a0}KiB");
-        assert_eq!(bytes(&u64::MAX), "16,777,215.9\u{a0}TiB");
+        assert_eq!(bytes(1_023), "1023\u{a0}B");
+        assert_eq!(bytes(1_536), "1.5\u{a0}KiB");
+        assert_eq!(bytes(u64::MAX), "16,777,215.9\u{a0}TiB");
         assert_eq!(percent(1_000_000), "100.0\u{202f}%");
         assert_eq!(percent(934_567), "93.4\u{202f}%");
     }
@@ -360,7 +366,10 @@ mod tests {
     #[test]
     fn what_goes_into_a_page_is_escaped() {
         let odd = amount(1, "<i>\"'&", 0);
-        assert_eq!(money(&odd).0, "<span class=\"money\">1 <span class=\"iso\">&lt;i&gt;&quot;&#39;&amp;</span></span>");
+        assert_eq!(
+            money(&odd).0,
+            "<span class=\"money\">1 <span class=\"iso\">&lt;i&gt;&quot;&#39;&amp;</span></span>"
+        );
         assert_eq!(query_value("a b/é&"), "a%20b%2F%C3%A9%26");
     }
 }

@@ -58,12 +58,11 @@ pub(crate) fn answer(
 /// One event: plain numbers and a time, no personal data.
 fn told(progress: &Progress, clock: &dyn Clock) -> Event {
     let newest = progress.newest.map_or_else(String::new, |at| format::seconds(&at));
-    let age_ms =
-        progress.newest.map_or(0, |at| clock.now().0.saturating_sub(at.0).max(0).checked_div(1_000_000).unwrap_or(0));
-    let data = format!(
-        "{{\"projected\":{},\"newest\":\"{newest}\",\"age_ms\":{age_ms}}}",
-        progress.projected
-    );
+    let age_ms = progress
+        .newest
+        .map_or(0, |at| clock.now().0.saturating_sub(at.0).max(0).checked_div(1_000_000).unwrap_or(0));
+    let data =
+        format!("{{\"projected\":{},\"newest\":\"{newest}\",\"age_ms\":{age_ms}}}", progress.projected);
     Event::default()
         .event("progress")
         .id(progress.projected.to_string())

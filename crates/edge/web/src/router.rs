@@ -122,7 +122,10 @@ fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
         .flat_map(|line| line.split(';'))
         .filter_map(|pair| pair.trim().strip_prefix("waag_theme="))
         .find_map(Theme::from_word);
-    Visit { theme: theme.unwrap_or_default(), here: uri.path_and_query().map_or("/", |here| here.as_str()).to_owned() }
+    Visit {
+        theme: theme.unwrap_or_default(),
+        here: uri.path_and_query().map_or("/", |here| here.as_str()).to_owned(),
+    }
 }
 
 fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static str, live: bool) -> Shell {

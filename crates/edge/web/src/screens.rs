@@ -45,7 +45,11 @@ impl OperationsScreen {
     }
 
     pub(crate) fn filter_meaning(&self) -> &'static str {
-        self.view.filters.iter().find(|filter| filter.word == self.filter()).map_or("", |filter| filter.meaning)
+        self.view
+            .filters
+            .iter()
+            .find(|filter| filter.word == self.filter())
+            .map_or("", |filter| filter.meaning)
     }
 
     /// The slowest p99, which the latency bars are measured by.
@@ -85,7 +89,8 @@ impl CashScreen {
     pub(crate) fn total(&self) -> Option<&CashTotal> {
         let code = self.asked.currency.as_deref();
         let all = &self.view.currencies;
-        code.and_then(|code| all.iter().find(|total| total.outstanding.currency == code)).or_else(|| all.first())
+        code.and_then(|code| all.iter().find(|total| total.outstanding.currency == code))
+            .or_else(|| all.first())
     }
 
     /// How a due date or week stands against today.
@@ -217,7 +222,10 @@ mod tests {
             p99_ns: None,
         };
         let svg = latency_bar(&speed, 100).0;
-        assert!(svg.contains("latency-50\" width=\"50\"") && svg.contains("latency-95\" width=\"100\""), "{svg}");
+        assert!(
+            svg.contains("latency-50\" width=\"50\"") && svg.contains("latency-95\" width=\"100\""),
+            "{svg}"
+        );
         assert!(latency_bar(&speed, 0).0.contains("width=\"0\""), "no measure, no bar");
     }
 }

@@ -65,7 +65,7 @@ impl Shell {
 
     /// The newest event's age, in words; `None` in an empty ledger.
     pub(crate) fn freshness(&self) -> Option<format::Html> {
-        self.health.progress.newest.map(|at| format::ago(&at, &self.now))
+        self.health.progress.newest.map(|at| format::ago(at, self.now))
     }
 
     /// Entries that are recorded and not yet on the pages.

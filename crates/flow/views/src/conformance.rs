@@ -126,7 +126,7 @@ fn all(reads: &dyn Reads) -> Result<Vec<Row>, Broken> {
     Ok(reads.scan(&THINGS, &everything())?)
 }
 
-fn serving<'v>(views: &'v dyn Views) -> Result<Box<dyn Snapshot + 'v>, Broken> {
+fn serving(views: &dyn Views) -> Result<Box<dyn Snapshot>, Broken> {
     Ok(views.snapshot("suite", Which::Serving)?)
 }
 

@@ -106,7 +106,7 @@ pub enum Turn {
 }
 
 /// The rows of one view at one moment.
-pub trait Snapshot: Reads {
+pub trait Snapshot: Reads + Send {
     /// Where the view stood at that moment.
     fn standing(&self) -> &Standing;
 }
@@ -141,7 +141,7 @@ pub trait Views: Send + Sync {
     ///
     /// # Errors
     /// [`ViewsError::Unknown`]; the store's.
-    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot + '_>, ViewsError>;
+    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError>;
 
     /// All views, by name, version and build.
     ///

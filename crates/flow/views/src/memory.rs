@@ -88,7 +88,7 @@ impl Views for MemoryViews {
         Ok(())
     }
 
-    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot + '_>, ViewsError> {
+    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError> {
         let all = self.held();
         let is_wanted = |held: &&Held| {
             let key = &held.standing.key;

@@ -3,7 +3,7 @@
 //! Not here: how a connection is set (`schema`).
 
 use std::path::PathBuf;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use rusqlite::Connection;
@@ -39,7 +39,7 @@ impl Pool {
     }
 
     /// A connection outside of any transaction; it goes back when it is dropped.
-    pub(super) fn take(&self) -> Result<Pooled<'_>, ViewsError> {
+    pub(super) fn take(self: &Arc<Self>) -> Result<Pooled, ViewsError> {
         let most = self.config.readers_max.max(1);
         let is_full = |inner: &mut Inner| inner.taken >= most;
         let waited = self.returned.wait_timeout_while(self.inner(), WAIT_MAX, is_full);
@@ -51,7 +51,7 @@ impl Pool {
         let idle = inner.idle.pop();
         drop(inner);
         // Where opening fails, dropping it gives the place back.
-        let mut pooled = Pooled { pool: self, connection: idle };
+        let mut pooled = Pooled { pool: Arc::clone(self), connection: idle };
         if pooled.connection.is_none() {
             pooled.connection = Some(connect(&self.path, None, self.config.reader_cache_kib, &self.config)?);
         }
@@ -64,19 +64,19 @@ fn none(reason: &str) -> ViewsError {
 }
 
 /// A connection of the pool.
-pub(super) struct Pooled<'p> {
-    pool: &'p Pool,
+pub(super) struct Pooled {
+    pool: Arc<Pool>,
     connection: Option<Connection>,
 }
 
-impl Pooled<'_> {
+impl Pooled {
     /// The connection.
     pub(super) fn get(&self) -> Result<&Connection, ViewsError> {
         self.connection.as_ref().ok_or_else(|| none("there is none"))
     }
 }
 
-impl Drop for Pooled<'_> {
+impl Drop for Pooled {
     fn drop(&mut self) {
         let connection = self.connection.take().filter(|connection| {
             // One that does not end its transaction would hold on to an old moment: it is closed instead.

@@ -1,7 +1,14 @@
 //! A node on real drivers in a folder of its own, behind a door on a real loopback listener, and a client that speaks
 //! raw HTTP/1.1.
 
-#![allow(dead_code, reason = "each test program uses a part of this")]
+#![allow(
+    dead_code,
+    clippy::allow_attributes,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "each test program uses a part of this, and a test that cannot go on fails"
+)]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -44,9 +51,9 @@ use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_stdx::files::{DiskFiles, Files};
 
 /// One tenant's ledger on the embedded drivers.
-pub struct TestLedger {
+pub(crate) struct TestLedger {
     intake: Intake,
-    pub writer: Arc<Writer>,
+    pub(crate) writer: Arc<Writer>,
 }
 
 impl Ledger for TestLedger {
@@ -74,14 +81,14 @@ impl Node for TestNode {
 }
 
 /// A running door. Dropping it ends it.
-pub struct TestDoor {
-    pub address: SocketAddr,
-    pub keys: Arc<Keys>,
+pub(crate) struct TestDoor {
+    pub(crate) address: SocketAddr,
+    pub(crate) keys: Arc<Keys>,
     /// A producer's key.
-    pub key: String,
-    pub ledger: Arc<TestLedger>,
+    pub(crate) key: String,
+    pub(crate) ledger: Arc<TestLedger>,
     /// Whose signature checkpoints bear.
-    pub verifier: VerifierKey,
+    pub(crate) verifier: VerifierKey,
     end: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
     _folder: tempfile::TempDir,
@@ -89,12 +96,12 @@ pub struct TestDoor {
 
 /// What may differ from test to test.
 #[derive(Clone, Copy, Default)]
-pub struct Settings {
-    pub door: DoorLimits,
-    pub server: ServerLimits,
-    pub intake: IntakeLimits,
-    pub plan: Option<Plan>,
-    pub node_rate: Option<Rate>,
+pub(crate) struct Settings {
+    pub(crate) door: DoorLimits,
+    pub(crate) server: ServerLimits,
+    pub(crate) intake: IntakeLimits,
+    pub(crate) plan: Option<Plan>,
+    pub(crate) node_rate: Option<Rate>,
 }
 
 fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
@@ -162,11 +169,11 @@ fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
 }
 
 impl TestDoor {
-    pub fn open(settings: Settings) -> Self {
+    pub(crate) fn open(settings: Settings) -> Self {
         Self::open_tls(settings, None)
     }
 
-    pub fn open_tls(settings: Settings, tls: Option<Arc<Tls>>) -> Self {
+    pub(crate) fn open_tls(settings: Settings, tls: Option<Arc<Tls>>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (ledger, verifier) = ledger(folder.path(), settings.intake);
         let ledger = Arc::new(ledger);
@@ -192,15 +199,15 @@ impl TestDoor {
         Self { address, keys, key, ledger, verifier, end, thread: Some(thread), _folder: folder }
     }
 
-    pub fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
         stream.set_read_timeout(Some(std::time::Duration::from_secs(8))).unwrap();
         Client { stream, rest: Vec::new(), key: self.key.clone() }
     }
 
     /// Ends the door as a node does, and waits until it has.
-    pub fn end(&mut self) {
-        drop(self.end.send(true));
+    pub(crate) fn end(&mut self) {
+        let _ended = self.end.send(true);
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
@@ -209,14 +216,14 @@ impl TestDoor {
 
 impl Drop for TestDoor {
     fn drop(&mut self) {
-        drop(self.end.send(true));
+        let _ended = self.end.send(true);
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
     }
 }
 
-pub fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
+pub(crate) fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
     let new = NewKey {
         tenant: TenantName::new(tenant).unwrap(),
         actor: Actor::new("erp").unwrap(),
@@ -229,21 +236,21 @@ pub fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Client {
-    pub stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     rest: Vec<u8>,
-    pub key: String,
+    pub(crate) key: String,
 }
 
 #[derive(Debug)]
-pub struct Response {
-    pub status: u16,
-    pub head: String,
-    pub body: serde_json::Value,
+pub(crate) struct Response {
+    pub(crate) status: u16,
+    pub(crate) head: String,
+    pub(crate) body: serde_json::Value,
 }
 
 impl Response {
-    pub fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.head.lines().find_map(|line| {
             let (known, value) = line.split_once(':')?;
             known.eq_ignore_ascii_case(name).then(|| value.trim())
@@ -251,21 +258,27 @@ impl Response {
     }
 }
 
-pub const BATCH: &str = "application/cloudevents-batch+json";
-pub const ONE: &str = "application/cloudevents+json";
+pub(crate) const BATCH: &str = "application/cloudevents-batch+json";
+pub(crate) const ONE: &str = "application/cloudevents+json";
 
 impl Client {
-    pub fn post(&mut self, path: &str, media: &str, body: impl AsRef<[u8]>) -> Response {
+    pub(crate) fn post(&mut self, path: &str, media: &str, body: impl AsRef<[u8]>) -> Response {
         let key = self.key.clone();
         self.call("POST", path, &[("content-type", media), ("x-api-key", &key)], body.as_ref())
     }
 
-    pub fn get(&mut self, path: &str) -> Response {
+    pub(crate) fn get(&mut self, path: &str) -> Response {
         let key = self.key.clone();
         self.call("GET", path, &[("x-api-key", &key)], b"")
     }
 
-    pub fn call(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Response {
+    pub(crate) fn call(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Response {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -281,7 +294,7 @@ impl Client {
         self.read()
     }
 
-    pub fn read(&mut self) -> Response {
+    pub(crate) fn read(&mut self) -> Response {
         let mut buffer = [0; 65_536];
         loop {
             if let Some(at) = self.rest.windows(4).position(|four| four == b"\r\n\r\n") {
@@ -307,7 +320,7 @@ impl Client {
 }
 
 /// An event as its producer writes it.
-pub fn event(id: &str, amount: i64) -> String {
+pub(crate) fn event(id: &str, amount: i64) -> String {
     format!(
         r#"{{"specversion":"1.0","id":"{id}","source":"/erp","type":"invoice.ingestion","subject":"INV-{id}","data":{{"amount":{amount}}}}}"#
     )

@@ -49,10 +49,19 @@ impl Ledger {
 
     pub(crate) fn recorded(&self, position: Position) -> Option<Recorded> {
         let entry = self.entries.get(usize::try_from(position.0).ok()?)?;
-        let kinds = ["ingestion", "ingestion", "reconciliation", "reconciliation", "authorization", "posting", "posting"];
+        let kinds = [
+            "ingestion",
+            "ingestion",
+            "reconciliation",
+            "reconciliation",
+            "authorization",
+            "posting",
+            "posting",
+        ];
         let status = ["received", "validated", "matching", "matched", "blocked", "scheduled", "paid"];
         let at = usize::try_from(position.0).ok()?;
-        let plain = |path: &str, text: &str| Field { path: path.to_owned(), shown: Shown::Plain(text.to_owned()) };
+        let plain =
+            |path: &str, text: &str| Field { path: path.to_owned(), shown: Shown::Plain(text.to_owned()) };
         let hours = i64::try_from(ENTRIES - position.0).ok()? * 19;
         let happened = UtcNanos(NOW.0 - hours * 3_600_000_000_000 - 123_456_789);
         Some(Recorded {
@@ -69,7 +78,10 @@ impl Ledger {
                 plain("status", status[at]),
                 plain("amount_minor", "1845000"),
                 plain("currency", "EUR"),
-                Field { path: "contact.name".to_owned(), shown: if at == 0 { Shown::Erased } else { Shown::Masked("rens".to_owned()) } },
+                Field {
+                    path: "contact.name".to_owned(),
+                    shown: if at == 0 { Shown::Erased } else { Shown::Masked("rens".to_owned()) },
+                },
                 Field { path: "account".to_owned(), shown: Shown::Masked("4300".to_owned()) },
             ],
         })

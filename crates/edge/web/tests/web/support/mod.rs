@@ -13,9 +13,7 @@ use waag_domain::project::Reads;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
-use waag_web::ports::{
-    Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Writer,
-};
+use waag_web::ports::{Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Writer};
 
 use ledger::Ledger;
 
@@ -77,7 +75,7 @@ impl House for Sample {
         Health {
             version: env!("CARGO_PKG_VERSION"),
             origin: checkpoint.checkpoint().origin.clone(),
-            entries: if self.empty { 0 } else { 1_284_311 },
+            entries: self.progress.borrow().projected,
             progress: *self.progress.borrow(),
             writer: Writer::Writing,
             disk_free_bytes: 412_000_000_000,

@@ -1,0 +1,182 @@
+//! `waag demo`: a node with thirty days of made-up invoice traffic behind it, and more of it coming in.
+//!
+//! Everything after the making of events is what `waag serve` does; nothing is shown that is not in the ledger.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use waag_http::keys::Role;
+use waag_model::ids::{Actor, Position, TenantName};
+
+use super::failure::{CliError, Exit, Failure};
+use super::output::{Output, progress, tell};
+use crate::demo::traffic::{Live, Plan, Traffic};
+use crate::node::api_keys::{Asked, carry_out, load};
+use crate::node::doors::{Doors, Where};
+use crate::node::feed::{Feed, Given};
+use crate::node::{NodeOptions, Running};
+use crate::store::error::StoreError;
+use crate::store::init::init;
+use crate::store::place::Place;
+use crate::store::writer::OpenedStore;
+
+/// Who brings the demonstration's events.
+const ACTOR: &str = "demo-erp";
+/// How long the read models are waited for before the doors open, in milliseconds.
+const VIEWS_MS_MAX: u64 = 60_000;
+/// The demonstration's firm.
+const SEED: u64 = 20_26;
+/// Nanoseconds of a day.
+const DAY_NS: i64 = 86_400_000_000_000;
+
+const HELP: &str = "\
+Needs nothing: the store is made in a folder of its own, thirty days of invoices are recorded in it (a month's end, late
+vendors, duplicates, stuck invoices, a regional outage), and new events keep coming in. Prints where the pages are, an API
+key and a line for curl. Ctrl-c ends it; the same folder again goes on where it was. `waag tour` shows the ledger itself.
+
+Example:
+  waag demo
+  waag demo --folder demo --rate 100";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// Where to put the demonstration's store
+    #[arg(long, value_name = "DIR", default_value = "waag-demo")]
+    folder: PathBuf,
+
+    /// Where events are taken
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    listen: SocketAddr,
+
+    /// Where the pages are; loopback only
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
+    pages: SocketAddr,
+
+    /// Invoices of the thirty days; each has some five events
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(10..=2_000_000))]
+    invoices: u32,
+
+    /// New events a second; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    rate: u32,
+}
+
+pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let tenant = TenantName::new("default").map_err(|error| Failure::name("tenant", error))?;
+    let place = Place::new(&args.folder.join("data"), None, tenant)?;
+    let options = NodeOptions::default();
+    let actor = Actor::new(ACTOR).map_err(|error| Failure::name("actor", error))?;
+    let is_new = !place.state.exists();
+    if is_new {
+        std::fs::create_dir_all(&args.folder).map_err(CliError::file("make", &args.folder))?;
+        init(&place, "waag-demo", &options.store)?;
+    }
+    let running = Arc::new(Running::start(&place, &options, &actor, &mut |_, _| {})?);
+    let store = running.store();
+    let now = store.clock.now();
+    // A folder that is gone on with gets another firm's continuation, so that no event repeats an earlier one.
+    let seed = if is_new { SEED } else { now.0.unsigned_abs() };
+    let mut traffic = Traffic::new(&Plan { seed, invoices: args.invoices, end: now });
+    record_history(&running, &actor, &mut traffic, args.invoices, is_new)?;
+    let keys = load(store)?;
+    let at = Where { listen: args.listen, tls: None, pages: args.pages };
+    let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;
+    let asked = Asked::Create {
+        by: ACTOR.to_owned(),
+        holder: "curl".to_owned(),
+        role: Role::Producer,
+        plan: "standard".to_owned(),
+        expires: Some(now.later_by(DAY_NS).0),
+    };
+    let made = carry_out(store, &keys, &asked)?;
+    let key = made.into_iter().next().and_then(|told| told.key).unwrap_or_default();
+    output.text(&welcome(&doors, &key, running.writer().checkpoint.checkpoint().size))?;
+    output.flush()?;
+    let ending = AtomicBool::new(false);
+    let live = traffic.live(now, args.rate.max(1));
+    let ended = std::thread::scope(|scope| {
+        let feeding = (args.rate > 0).then(|| scope.spawn(|| go_on(store, &actor, live, args.rate, &ending)));
+        let ended = doors.wait(&running, &keys);
+        ending.store(true, Ordering::Release);
+        if let Some(Ok(Err(error))) = feeding.map(std::thread::ScopedJoinHandle::join) {
+            tell(&format!("warning: new events stopped coming: {error}"));
+        }
+        ended
+    });
+    ended?;
+    Ok(Exit::Done)
+}
+
+fn welcome(doors: &Doors, key: &str, entries: u64) -> String {
+    let (pages, events) = (doors.pages(), doors.listen_url());
+    format!(
+        "\n{entries} entries, sealed and provable, and more coming in.\n\n\
+         Open   http://{pages}/\n\n\
+         Key    {key}\n\n\
+         Send   curl -s {events}/v1/events -H 'x-api-key: {key}' \\\n\
+         \x20        -H 'content-type: application/cloudevents+json' \\\n\
+         \x20        -d '{{\"specversion\":\"1.0\",\"id\":\"hello-1\",\"source\":\"/hello\",\"type\":\"invoice.ingestion\",\
+         \"subject\":\"INV-HELLO\",\"data\":{{\"invoice_id\":\"INV-HELLO\",\"vendor\":\"Hello BV\",\
+         \"amount_minor\":12550,\"currency\":\"EUR\",\"status\":\"received\"}}}}'\n\n\
+         See    http://{pages}/invoice?id=INV-HELLO\n\n\
+         Ctrl-c ends it.\n"
+    )
+}
+
+/// Records the thirty days where the store is new, and waits until the read models have them.
+fn record_history(
+    running: &Running,
+    actor: &Actor,
+    traffic: &mut Traffic,
+    invoices: u32,
+    is_new: bool,
+) -> Result<(), Failure> {
+    let store = running.store();
+    let bar = progress(Some(u64::from(invoices) * 5), "events");
+    let mut feed = Feed::new(store, actor.clone());
+    for (number, sent) in traffic.by_ref().enumerate() {
+        if is_new {
+            feed.push(Given { event: sent.event, accepted: sent.accepted, number: number as u64 })?;
+            bar.set_position(number as u64);
+        }
+    }
+    feed.finish()?;
+    bar.finish_and_clear();
+    let all = Position(running.writer().checkpoint.checkpoint().size);
+    drop(running.following().progress().wait_for(all, Duration::from_millis(VIEWS_MS_MAX)));
+    Ok(())
+}
+
+/// Records new events at their rate until told to end.
+fn go_on(
+    store: &Arc<OpenedStore>,
+    actor: &Actor,
+    live: Live,
+    rate: u32,
+    ending: &AtomicBool,
+) -> Result<(), StoreError> {
+    let begun = store.clock.monotonic();
+    let gap = Duration::from_secs(1) / rate;
+    let mut feed = Feed::new(store, actor.clone());
+    for (number, sent) in live.enumerate() {
+        let due = gap.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
+        loop {
+            if ending.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let passed = store.clock.monotonic().saturating_sub(begun);
+            let Some(left) = due.checked_sub(passed).filter(|left| !left.is_zero()) else { break };
+            std::thread::sleep(left.min(Duration::from_millis(100)));
+        }
+        feed.push(Given { event: sent.event, accepted: store.clock.now(), number: number as u64 })?;
+        // Many a second share a batch, few are recorded as they come.
+        if rate <= 100 || number.is_multiple_of(32) {
+            feed.finish()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,204 @@
+//! The pages in Chromium: accessible, quiet, live, moved by keys, and proofs checked by the browser itself.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use base64::Engine as _;
+use serde_json::json;
+use waag_web::{Pages, serve};
+
+use crate::chromium::Chromium;
+use crate::support::sample::SampleFigures;
+use crate::support::{Sample, Still};
+
+/// WCAG 2.2 at levels A and AA.
+const RULES: &str = "['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']";
+
+/// Serves samples on a thread of their own; gives the address.
+fn served(house: &Arc<Sample>) -> String {
+    let (send, receive) = std::sync::mpsc::sync_channel(1);
+    let house = Arc::clone(house);
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            send.send(listener.local_addr().unwrap().port()).unwrap();
+            let empty = house.empty;
+            let pages =
+                Pages::with_figures(house, Arc::new(Still), move |_| Box::new(SampleFigures { empty }));
+            serve(listener, pages, std::future::pending()).await.unwrap();
+        });
+    });
+    format!("http://127.0.0.1:{}", receive.recv().unwrap())
+}
+
+fn quiet(browser: &Chromium) {
+    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+}
+
+/// Opens all pages in one theme, checks them by axe-core's rules, and keeps pictures of them.
+fn look_at_all(theme: &str) {
+    let base = served(&Sample::new(false));
+    let new = served(&Sample::new(true));
+    let axe =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor/axe-core-4.14.1.min.js"));
+    let axe = axe.unwrap();
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    let mut browser = Chromium::start();
+    let window = json!({ "width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": false });
+    browser.call("Emulation.setDeviceMetricsOverride", window);
+    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+    browser.call("Emulation.setEmulatedMedia", features);
+    for (name, address) in [
+        ("overview", format!("{base}/")),
+        ("operations", format!("{base}/operations")),
+        ("invoice", format!("{base}/invoice?id=INV-2026-104233")),
+        ("cash", format!("{base}/cash")),
+        ("help", format!("{base}/help")),
+        ("new-node", format!("{new}/")),
+    ] {
+        browser.open(&address);
+        browser.value(&axe);
+        let found = browser.value(&format!(
+            "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => \
+             one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
+        ));
+        let png = base64::engine::general_purpose::STANDARD.decode(browser.picture()).unwrap();
+        let file = folder.join(format!("{name}-{theme}.png"));
+        std::fs::write(&file, png).unwrap();
+        println!("{}", file.display());
+        assert_eq!(found, json!([]), "{name} in {theme}: {found:#}");
+    }
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_light_pages_are_accessible_and_quiet() {
+    look_at_all("light");
+}
+
+#[test]
+fn needs_chromium_dark_pages_are_accessible_and_quiet() {
+    look_at_all("dark");
+}
+
+#[test]
+fn needs_chromium_the_browser_proves_a_true_entry_and_no_false_one() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/invoice?id=INV-7"));
+    let verify = |browser: &mut Chromium, position: u64| {
+        browser.value(&format!("document.getElementById('v{position}').className = 'verdict'"));
+        browser
+            .until(&format!("!document.querySelector('button.verify[data-position=\"{position}\"]').hidden"));
+        browser
+            .value(&format!("document.querySelector('button.verify[data-position=\"{position}\"]').click()"));
+        browser.until(&format!("document.getElementById('v{position}').className !== 'verdict'"));
+        browser
+            .value(&format!("document.getElementById('v{position}').innerText"))
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    for position in 0..5 {
+        let told = verify(&mut browser, position);
+        assert!(told.contains("Proven under the key that this node offers"), "{told}");
+        assert_eq!(told.matches("holds").count(), 5, "{told}");
+    }
+    // Another ledger's key: everything but the signature holds.
+    let other = "document.getElementById('vkey').value = 'other+00000000+AQAA'";
+    browser.value(other);
+    let told = verify(&mut browser, 1);
+    assert!(told.contains("Not proven") && told.contains("fails"), "{told}");
+    browser.value("document.getElementById('vkey').value = ''");
+    house.tampered.store(true, Ordering::Relaxed);
+    let told = verify(&mut browser, 2);
+    assert!(told.contains("Not proven: do not rely on this entry."), "{told}");
+    assert!(browser.value("document.getElementById('v2').classList.contains('bad')") == json!(true));
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_every_flipped_byte_of_a_proof_is_red() {
+    let base = served(&Sample::new(false));
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/invoice?id=INV-7"));
+    // Every byte of the entry and every character of the proof file, one at a time, through the page's own module.
+    let red = browser.value(
+        "(async () => {
+          const { check, fromBase64, leafHash, toBase64 } = await import('/assets/proof.js');
+          const told = await (await fetch('/proof/3.json')).json();
+          const entry = fromBase64(told.entry);
+          const shown = toBase64(await leafHash(entry));
+          const run = async (entry, file) => (await check({ entry, file, keys: told.keys, shown, position: 3, own: '' }))
+            .every((step) => step.state === 'good');
+          const missed = [];
+          if (!await run(entry, told.proof)) missed.push('true proof');
+          for (let at = 0; at < entry.length; at += 1) {
+            const other = entry.slice(); other[at] ^= 1;
+            if (await run(other, told.proof)) missed.push('entry ' + at);
+          }
+          for (let at = 0; at < told.proof.length; at += 1) {
+            const code = told.proof.charCodeAt(at) ^ 1;
+            const other = told.proof.slice(0, at) + String.fromCharCode(code) + told.proof.slice(at + 1);
+            if (await run(entry, other)) missed.push('proof ' + at + ' ' + JSON.stringify(told.proof.slice(at - 8, at + 8)));
+          }
+          if (await run(new Uint8Array(), '')) missed.push('nothing');
+          return missed;
+        })()",
+    );
+    assert_eq!(red, json!([]), "{red:#}");
+}
+
+#[test]
+fn needs_chromium_an_open_page_shows_progress_within_a_second() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    let mut slowest = 0;
+    for step in 1..=5 {
+        house.progress.send_modify(|progress| progress.projected = 2_000_000 + step);
+        let millis =
+            browser.until(&format!("document.getElementById('main').innerText.includes('2,000,00{step}')"));
+        slowest = slowest.max(millis);
+    }
+    println!("slowest of five pushes: {slowest} ms");
+    assert!(slowest < 1_000, "{slowest} ms");
+    // A paused page stays as it is.
+    browser.press("p");
+    house.progress.send_modify(|progress| progress.projected = 3_000_000);
+    browser.value("new Promise((done) => setTimeout(done, 700))");
+    assert_eq!(
+        browser.value("document.getElementById('main').innerText.includes('3,000,000')"),
+        json!(false)
+    );
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_keys_move_through_lists_and_pages() {
+    let base = served(&Sample::new(false));
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/operations"));
+    browser.press("j");
+    browser.press("j");
+    browser.press("k");
+    browser.press("j");
+    assert_eq!(browser.value("document.activeElement.innerText"), json!("INV-2026-105210"));
+    browser.press("Enter");
+    browser.until("location.pathname === '/invoice' && document.readyState === 'complete'");
+    browser.press("g");
+    browser.press("c");
+    browser.until("location.pathname === '/cash' && document.readyState === 'complete'");
+    browser.press("/");
+    browser.press("I");
+    assert_eq!(
+        browser.value("document.activeElement.id + ' ' + document.activeElement.value"),
+        json!("find I")
+    );
+    quiet(&browser);
+}

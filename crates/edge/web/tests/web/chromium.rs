@@ -1,0 +1,139 @@
+//! A headless Chromium, driven over its DevTools pipe: messages in JSON, each ended by a zero byte.
+//!
+//! Source: the Chrome DevTools Protocol; `--remote-debugging-pipe` reads file descriptor 3 and writes 4, which a shell
+//! makes of its standard input and output here, so that no socket and no further crate is needed.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use serde_json::{Value, json};
+
+const COMMAND: &str = "exec timeout 60 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
+     --no-first-run --user-data-dir=\"$0\" --remote-debugging-pipe 3<&0 4>&1 >/dev/null 2>&1";
+
+/// A browser with one page.
+pub(crate) struct Chromium {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+    session: Option<String>,
+    number: u64,
+    /// What the page complained about: errors of scripts, blocked files, breaches of its policy.
+    pub(crate) complaints: Vec<String>,
+    _profile: tempfile::TempDir,
+}
+
+impl Chromium {
+    pub(crate) fn start() -> Self {
+        let profile = tempfile::tempdir().unwrap();
+        let mut child = Command::new("sh")
+            .args(["-c", COMMAND])
+            .arg(profile.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let (input, output) = (child.stdin.take().unwrap(), BufReader::new(child.stdout.take().unwrap()));
+        let mut browser = Self {
+            child,
+            input,
+            output,
+            session: None,
+            number: 0,
+            complaints: Vec::new(),
+            _profile: profile,
+        };
+        let target = browser.call("Target.createTarget", json!({ "url": "about:blank" }));
+        let attached =
+            browser.call("Target.attachToTarget", json!({ "targetId": target["targetId"], "flatten": true }));
+        browser.session = Some(attached["sessionId"].as_str().unwrap().to_owned());
+        for domain in ["Page.enable", "Runtime.enable", "Log.enable"] {
+            browser.call(domain, json!({}));
+        }
+        browser
+    }
+
+    fn message(&mut self) -> Value {
+        let mut bytes = Vec::new();
+        self.output.read_until(0, &mut bytes).unwrap();
+        assert_eq!(bytes.pop(), Some(0), "the browser ended");
+        let message: Value = serde_json::from_slice(&bytes).unwrap();
+        match message["method"].as_str() {
+            Some("Log.entryAdded") if message["params"]["entry"]["level"] == "error" => {
+                self.complaints.push(message["params"]["entry"]["text"].to_string());
+            }
+            Some("Runtime.exceptionThrown") => self.complaints.push(message["params"].to_string()),
+            _ => {}
+        }
+        message
+    }
+
+    /// Calls a method and waits for its answer.
+    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+        self.number += 1;
+        let mut message = json!({ "id": self.number, "method": method, "params": params });
+        if let Some(session) = &self.session {
+            message["sessionId"] = json!(session);
+        }
+        self.input.write_all(format!("{message}\0").as_bytes()).unwrap();
+        loop {
+            let mut answer = self.message();
+            if answer["id"] == json!(self.number) {
+                assert!(answer.get("error").is_none(), "{method}: {answer}");
+                return answer["result"].take();
+            }
+        }
+    }
+
+    /// Opens an address and waits until it is loaded.
+    pub(crate) fn open(&mut self, address: &str) {
+        self.call("Page.navigate", json!({ "url": address }));
+        while self.message()["method"] != "Page.loadEventFired" {}
+    }
+
+    /// The value of an expression, awaited where it is a promise.
+    pub(crate) fn value(&mut self, expression: &str) -> Value {
+        let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
+        let answer = self.call("Runtime.evaluate", params);
+        assert!(answer.get("exceptionDetails").is_none(), "{answer}");
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until an expression is true, five seconds at most; gives the milliseconds it took.
+    pub(crate) fn until(&mut self, expression: &str) -> u64 {
+        let wait = format!(
+            "new Promise((done, fail) => {{ const begin = performance.now(); const look = () => {{
+             if ({expression}) done(Math.round(performance.now() - begin));
+             else if (performance.now() - begin > 5000) fail(new Error('not true in time: ' + document.body.innerText.slice(0, 400)));
+             else setTimeout(look, 5); }}; look(); }})"
+        );
+        self.value(&wait).as_u64().unwrap()
+    }
+
+    /// Presses one key, as a keyboard does.
+    pub(crate) fn press(&mut self, key: &str) {
+        let text = if key == "Enter" { "\r" } else { key };
+        let code = if key == "Enter" { 13 } else { 0 };
+        for kind in ["keyDown", "keyUp"] {
+            let params = json!({ "type": kind, "key": key, "text": text, "windowsVirtualKeyCode": code });
+            self.call("Input.dispatchKeyEvent", params);
+        }
+    }
+
+    /// The whole page as PNG, in base 64.
+    pub(crate) fn picture(&mut self) -> String {
+        let size = self.call("Page.getLayoutMetrics", json!({}));
+        let height = size["cssContentSize"]["height"].as_f64().unwrap();
+        let clip = json!({ "x": 0, "y": 0, "width": 1440, "height": height, "scale": 1 });
+        let shot =
+            self.call("Page.captureScreenshot", json!({ "clip": clip, "captureBeyondViewport": true }));
+        shot["data"].as_str().unwrap().to_owned()
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,190 @@
+//! The pages over HTTP: what is answered, what is refused, and what every answer bears.
+
+use std::sync::Arc;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{Method, Request, StatusCode, header};
+use axum::response::Response;
+use tower_service::Service;
+use waag_web::{Pages, WebError, router, serve};
+
+use crate::support::sample::SampleFigures;
+use crate::support::{Sample, Still};
+
+fn sample(empty: bool) -> Pages {
+    Pages::with_figures(Sample::new(empty), Arc::new(Still), move |_| Box::new(SampleFigures { empty }))
+}
+
+async fn ask(pages: Pages, request: Request<Body>) -> Response {
+    router(pages).call(request).await.unwrap()
+}
+
+fn get(path: &str) -> Request<Body> {
+    Request::get(path).header(header::HOST, "127.0.0.1:8081").body(Body::empty()).unwrap()
+}
+
+async fn text(response: Response) -> String {
+    String::from_utf8(to_bytes(response.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn every_page_says_what_it_knows_without_javascript() {
+    for (path, seen) in [
+        ("/", &["12,907", "INV-2026-104233", "Touchless rate", "71.3", "Newest event", "131 stuck"][..]),
+        ("/operations", &["Approved, not paid", "46,058", "eu-north-1", "Next page", "2026-11-16"]),
+        ("/invoice?id=INV-7", &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash"]),
+        ("/cash?currency=USD", &["1,482,334,512.00", "USD", "overdue", "No due date", "this week"]),
+        ("/help", &["Next and previous row"]),
+    ] {
+        let response = ask(sample(false), get(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let html = text(response).await;
+        for part in seen {
+            assert!(html.contains(part), "{path} lacks {part}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_page_has_inline_script_inline_style_or_a_foreign_address() {
+    for path in ["/", "/operations", "/invoice?id=INV-7", "/cash", "/help", "/nothing"] {
+        let html = text(ask(sample(false), get(path)).await).await;
+        for forbidden in
+            [" style=", "<style", " onclick=", " onload=", "javascript:", "src=\"http", "href=\"http"]
+        {
+            assert!(!html.contains(forbidden), "{path} has {forbidden}");
+        }
+        for script in html.split("<script").skip(1) {
+            assert!(
+                script.contains("src=\"/assets/") && script.contains("></script>"),
+                "{path}: {script:.60}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_answer_is_fenced_in_refusals_included() {
+    let foreign = Request::get("/").header(header::HOST, "evil.example").body(Body::empty()).unwrap();
+    for request in [get("/"), get("/nothing"), get("/live"), get("/assets/waag.css"), foreign] {
+        let response = ask(sample(false), request).await;
+        let policy = response.headers()[header::CONTENT_SECURITY_POLICY].to_str().unwrap();
+        assert!(policy.starts_with("default-src 'none'; script-src 'self';") && !policy.contains("unsafe"));
+        assert!(policy.contains("frame-ancestors 'none'") && policy.contains("base-uri 'none'"));
+        assert_eq!(response.headers()[header::X_CONTENT_TYPE_OPTIONS], "nosniff");
+        assert_eq!(response.headers()["cross-origin-opener-policy"], "same-origin");
+        assert!(response.headers().contains_key(header::CACHE_CONTROL));
+    }
+}
+
+#[tokio::test]
+async fn another_host_or_method_is_refused_at_the_door() {
+    let foreign = Request::get("/").header(header::HOST, "evil.example").body(Body::empty()).unwrap();
+    let response = ask(sample(false), foreign).await;
+    assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
+    assert!(text(response).await.starts_with(WebError::Host.code()));
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+        let request = Request::builder().method(&method).uri("/").header(header::HOST, "localhost");
+        let response = ask(sample(false), request.body(Body::empty()).unwrap()).await;
+        assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
+        assert_eq!(response.headers()[header::ALLOW], "GET, HEAD");
+    }
+}
+
+#[tokio::test]
+async fn errors_have_a_page_with_a_code_and_what_to_do() {
+    for (path, error) in [
+        ("/nothing", WebError::NoPage),
+        ("/operations?stage=lunch", WebError::Parameter { name: "stage", allowed: "" }),
+        ("/invoice", WebError::Parameter { name: "id", allowed: "" }),
+        ("/invoice?id=INV-0", WebError::NoInvoice(String::new())),
+        ("/proof/99.json", WebError::NoEntry(99)),
+        ("/proof/x.json", WebError::NoPage),
+        ("/assets/waag-0000000000000000.css", WebError::NoPage),
+    ] {
+        let response = ask(sample(false), get(path)).await;
+        assert!(response.status().is_client_error(), "{path}");
+        let html = text(response).await;
+        assert!(html.contains(error.code()) && html.contains("waag explain"), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn what_a_reader_types_is_escaped() {
+    let html =
+        text(ask(sample(false), get("/invoice?id=%3Cscript%3Ealert(1)%3C%2Fscript%3E%22")).await).await;
+    assert!(!html.contains("<script>alert"), "the id came through unescaped");
+    assert!(html.contains("alert(1)"));
+}
+
+#[tokio::test]
+async fn a_new_node_says_how_to_send_the_first_event() {
+    let html = text(ask(sample(true), get("/")).await).await;
+    assert!(
+        html.contains("Record the first event")
+            && html.contains("curl")
+            && html.contains("/invoices/ingestion")
+    );
+    for path in ["/operations", "/cash"] {
+        assert_eq!(ask(sample(true), get(path)).await.status(), StatusCode::OK, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_pages_of_an_empty_read_model_are_drawn_by_the_real_queries() {
+    for path in
+        ["/", "/operations", "/operations?filter=loops&range=30d", "/operations?filter=odd", "/cash?by=day"]
+    {
+        let response = ask(Pages::new(Sample::new(true), Arc::new(Still)), get(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+    }
+    let unknown = ask(Pages::new(Sample::new(true), Arc::new(Still)), get("/operations?filter=lunch")).await;
+    assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+}
+
+#[tokio::test]
+async fn files_are_kept_for_a_year_by_their_hash_and_asked_for_again_by_their_name() {
+    let html = text(ask(sample(false), get("/help")).await).await;
+    let address = html.split('"').find(|part| part.starts_with("/assets/waag-")).unwrap().to_owned();
+    let response = ask(sample(false), get(&address)).await;
+    assert!(response.headers()[header::CACHE_CONTROL].to_str().unwrap().contains("immutable"));
+    let tag = response.headers()[header::ETAG].clone();
+    let mut again = get("/assets/waag.css");
+    again.headers_mut().insert(header::IF_NONE_MATCH, tag);
+    let response = ask(sample(false), again).await;
+    assert_eq!(response.status(), StatusCode::NOT_MODIFIED);
+    assert_eq!(response.headers()[header::CACHE_CONTROL], "no-cache");
+}
+
+#[tokio::test]
+async fn light_and_dark_are_kept_in_a_cookie_and_lead_back_to_own_pages_only() {
+    let response = ask(sample(false), get("/theme?to=dark&back=%2Fcash%3Fby%3Dday")).await;
+    assert_eq!(response.headers()[header::LOCATION], "/cash?by=day");
+    let cookie = response.headers()[header::SET_COOKIE].to_str().unwrap().to_owned();
+    assert!(cookie.starts_with("waag_theme=dark;") && cookie.contains("SameSite=Strict"));
+    let response = ask(sample(false), get("/theme?to=dark&back=%2F%2Fevil.example")).await;
+    assert_eq!(response.headers()[header::LOCATION], "/");
+    let mut dark = get("/");
+    dark.headers_mut().insert(header::COOKIE, "a=b; waag_theme=dark".parse().unwrap());
+    assert!(text(ask(sample(false), dark).await).await.contains("data-theme=\"dark\""));
+}
+
+#[tokio::test]
+async fn pages_are_not_served_to_other_machines() {
+    let listener = tokio::net::TcpListener::bind("0.0.0.0:0").await.unwrap();
+    let refused = serve(listener, sample(false), std::future::pending()).await.unwrap_err();
+    assert!(matches!(refused, WebError::NotLoopback(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_proof_file_holds_under_the_ledgers_key() {
+    let entry = ask(sample(false), get("/proof/3.entry")).await;
+    let entry = to_bytes(entry.into_body(), 1 << 16).await.unwrap();
+    let file = text(ask(sample(false), get("/proof/3.tlog-proof")).await).await;
+    let json: serde_json::Value =
+        serde_json::from_str(&text(ask(sample(false), get("/proof/3.json")).await).await).unwrap();
+    let key = json["keys"][0].as_str().unwrap().parse().unwrap();
+    let proof = waag_ledger::tlog_proof::TlogProof::parse(file.as_bytes()).unwrap();
+    assert_eq!(proof.verify(&entry, &[key]).unwrap().index(), 3);
+    assert_eq!(json["proof"].as_str().unwrap(), file);
+}
