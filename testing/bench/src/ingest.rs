@@ -114,7 +114,7 @@ pub(crate) fn serve(folder: &Path, address: &str) -> anyhow::Result<()> {
     let (end, ending) = tokio::sync::watch::channel(false);
     std::thread::spawn(move || {
         drop(std::io::stdin().lines().next());
-        drop(end.send(true));
+        let _ended = end.send(true);
     });
     runtime.block_on(server.serve(door, ending))?;
     Ok(())

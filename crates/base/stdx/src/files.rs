@@ -124,6 +124,8 @@ impl DiskFiles {
 
     fn sync_folder_of(full: &Path) -> io::Result<()> {
         match full.parent() {
+            // The parent of a bare name is the working folder.
+            Some(folder) if folder.as_os_str().is_empty() => std::fs::File::open(".")?.sync_all(),
             Some(folder) => std::fs::File::open(folder)?.sync_all(),
             None => Ok(()),
         }

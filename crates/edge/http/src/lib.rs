@@ -28,6 +28,7 @@ mod problem;
 mod receipt;
 mod routes;
 pub mod server;
+mod stall;
 pub mod tls;
 pub mod trace;
 pub mod validate;

@@ -16,6 +16,7 @@ use tokio::sync::{Semaphore, watch};
 
 use crate::door::Door;
 use crate::fault::{Fault, Kind};
+use crate::stall::Stalling;
 use crate::tls::Tls;
 
 /// The bounds of connections.
@@ -29,6 +30,8 @@ pub struct ServerLimits {
     pub head_bytes_max: usize,
     /// Most header fields of a request.
     pub headers_max: usize,
+    /// Longest time that a write finds no room because the client does not read, in milliseconds.
+    pub write_stall_ms_max: u64,
     /// Longest TLS handshake, in milliseconds.
     pub handshake_ms_max: u64,
     /// How often the certificate's files are looked at, in milliseconds.
@@ -44,6 +47,7 @@ impl Default for ServerLimits {
             head_ms_max: 30_000,
             head_bytes_max: 65_536,
             headers_max: 100,
+            write_stall_ms_max: 30_000,
             handshake_ms_max: 10_000,
             certificate_check_ms: 60_000,
             drain_ms_max: 10_000,
@@ -163,6 +167,7 @@ async fn open(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let stream = Stalling::new(stream, Duration::from_millis(limits.write_stall_ms_max));
     let Some(tls) = tls else { return connection(stream, door, ending, limits).await };
     let within = Duration::from_millis(limits.handshake_ms_max);
     if let Ok(Ok(stream)) = tokio::time::timeout(within, tls.accept(stream)).await {

@@ -235,3 +235,32 @@ fn a_slow_head_and_a_slow_body_end_in_their_time() {
     client.stream.write_all(head.as_bytes()).unwrap();
     assert_eq!(client.read().status, 408);
 }
+
+#[test]
+fn a_client_that_does_not_read_is_let_go() {
+    let mut settings = Settings::default();
+    settings.server.write_stall_ms_max = 300;
+    let door = TestDoor::open(settings);
+    let mut deaf = door.connect();
+    deaf.stream.set_write_timeout(Some(std::time::Duration::from_millis(200))).unwrap();
+    let request = b"GET /openapi.json HTTP/1.1\r\nhost: x\r\n\r\n";
+    // Answers of some 20 KiB each fill both sides' buffers long before these are all written.
+    for _ in 0..4_000 {
+        if deaf.stream.write_all(request).is_err() {
+            break;
+        }
+    }
+    let mut client = door.connect();
+    let open = |client: &mut Client| {
+        let got = client.get("/metrics");
+        let text = got.body.as_str().unwrap();
+        text.lines().find_map(|line| line.strip_prefix("waag_http_connections ")).unwrap().to_owned()
+    };
+    for _ in 0..40 {
+        if open(&mut client) == "1" {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the connection is still open: {}", open(&mut client));
+}

@@ -2,6 +2,13 @@
 //!
 //! A second argument `empty` shows a new node.
 
+#[expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the tests' own house, with samples of known size"
+)]
 #[path = "../tests/web/support/mod.rs"]
 mod support;
 

@@ -1,15 +1,25 @@
 //! The pages over HTTP: what is answered, what is refused, and what every answer bears.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
 use axum::response::Response;
+use tokio::sync::watch;
 use tower_service::Service;
+use waag_domain::memory::MemoryRows;
+use waag_domain::project::{Fact, Projection, Reads};
+use waag_invoices::config::Config;
+use waag_invoices::project::Invoices;
+use waag_model::ids::Position;
+use waag_model::time::UtcNanos;
+use waag_model::value::{Object, Value};
+use waag_web::ports::{Health, House, HouseError, Progress, Proof, Recorded};
 use waag_web::{Pages, WebError, router, serve};
 
 use crate::support::sample::SampleFigures;
-use crate::support::{Sample, Still};
+use crate::support::{NOW, Sample, Still};
 
 fn sample(empty: bool) -> Pages {
     Pages::with_figures(Sample::new(empty), Arc::new(Still), move |_| Box::new(SampleFigures { empty }))
@@ -140,6 +150,100 @@ async fn the_pages_of_an_empty_read_model_are_drawn_by_the_real_queries() {
     }
     let unknown = ask(Pages::new(Sample::new(true), Arc::new(Still)), get("/operations?filter=lunch")).await;
     assert_eq!(unknown.status(), StatusCode::BAD_REQUEST);
+}
+
+/// A house whose read model was projected by the invoices' domain from a few events.
+struct Told(Arc<Sample>);
+
+impl House for Told {
+    fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
+        let text = |name: &'static str, value: &'static str| {
+            (Cow::Borrowed(name), Value::Text(Cow::Borrowed(value)))
+        };
+        let data = |status, stage_time: &'static str| {
+            let members = vec![
+                text("invoice_id", "INV-9"),
+                text("vendor", "Nordwind <Energie>"),
+                (Cow::Borrowed("amount_minor"), Value::Integer(1_234_567)),
+                text("currency", "KWD"),
+                text("status", status),
+                text("due_date", "2026-11-01"),
+                text("region", "eu-north-1"),
+            ];
+            let attributes = Object::from_members(vec![text("time", stage_time)]).unwrap();
+            (attributes, Value::Object(Object::from_members(members).unwrap()))
+        };
+        let told = [
+            ("invoice.ingestion", data("received", "2026-11-02T08:00:00Z")),
+            ("invoice.reconciliation", data("started", "2026-11-03T08:00:00Z")),
+        ];
+        let mut rows = MemoryRows::default();
+        for (at, (kind, (attributes, data))) in told.iter().enumerate() {
+            let accepted = UtcNanos(NOW.0 - (18 - at as i64) * 86_400_000_000_000);
+            let fact = Fact {
+                position: Position(at as u64),
+                committed: accepted,
+                accepted,
+                kind,
+                id: Some("e"),
+                source: Some("/erp"),
+                subject: Some("INV-9"),
+                actor: None,
+                attributes,
+                data: Some(data),
+            };
+            Invoices::new(Config::default()).project(&[fact], &mut rows).unwrap();
+        }
+        Ok(Box::new(rows))
+    }
+
+    fn history(&self, positions: &[Position]) -> Result<Vec<Recorded>, HouseError> {
+        self.0.history(positions)
+    }
+
+    fn proof(&self, position: Position) -> Result<Option<Proof>, HouseError> {
+        self.0.proof(position)
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    fn changes(&self) -> watch::Receiver<Progress> {
+        self.0.changes()
+    }
+}
+
+#[tokio::test]
+async fn what_was_projected_stands_on_every_page() {
+    for (path, seen) in [
+        (
+            "/",
+            &[
+                "INV-9",
+                "1,234.567 <span class=\"iso\">KWD",
+                "1 stuck",
+                "Nordwind &#60;Energie&#62;",
+                "Touchless rate",
+            ][..],
+        ),
+        ("/operations?filter=stuck&region=eu-north-1", &["INV-9", "Reconciliation", "Late, in progress"]),
+        ("/operations?filter=received_not_cleared&range=30d", &["INV-9", "1,234.567"]),
+        (
+            "/invoice?id=INV-9",
+            &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
+        ),
+        ("/cash?by=day", &["2026-11-01", "overdue", "1,234.567"]),
+    ] {
+        let pages = Pages::new(Arc::new(Told(Sample::new(false))), Arc::new(Still));
+        let response = ask(pages, get(path)).await;
+        assert_eq!(response.status(), StatusCode::OK, "{path}");
+        let html = text(response).await;
+        for part in seen {
+            let part = part.to_lowercase();
+            assert!(html.to_lowercase().contains(&part), "{path} lacks {part}: {html}");
+        }
+    }
 }
 
 #[tokio::test]

@@ -127,8 +127,8 @@ fn key_figures() -> Vec<KeyFigure> {
             "Value stuck",
             Some(FigureValue::Money(vec![
                 amount(48_211_904_550, "EUR"),
-                amount(3_100_000_00, "USD"),
-                amount(1_870_000_00, "GBP"),
+                amount(310_000_000, "USD"),
+                amount(187_000_000, "GBP"),
             ])),
             "Value of open invoices past their deadline.",
         ),
@@ -146,6 +146,39 @@ fn key_figures() -> Vec<KeyFigure> {
     ]
 }
 
+fn speeds() -> Vec<StageSpeed> {
+    Stage::ALL
+        .map(|stage| StageSpeed {
+            stage,
+            entered: 41_200 - 900 * stage as u64,
+            ended: 40_800 - 880 * stage as u64,
+            p50_ns: Some((HOUR * [1, 18, 8, 29][stage as usize] / 2, HOUR * [1, 21, 9, 31][stage as usize])),
+            p95_ns: Some(HOUR * [3, 51, 30, 66][stage as usize]),
+            p99_ns: Some(HOUR * [9, 96, 71, 120][stage as usize]),
+        })
+        .to_vec()
+}
+
+fn regions() -> Vec<Region> {
+    ["eu-central-1", "eu-north-1", "eu-west-1"]
+        .into_iter()
+        .enumerate()
+        .map(|(at, name)| Region {
+            name: name.to_owned(),
+            open: Stage::ALL
+                .into_iter()
+                .map(|stage| (stage, 15_000 / (at as u64 + 1) - 800 * stage as u64))
+                .collect(),
+            stuck: Stage::ALL.into_iter().map(|stage| (stage, 17 * stage as u64 * at as u64)).collect(),
+            p95_ns: Stage::ALL
+                .into_iter()
+                .map(|stage| (stage, HOUR * (3 + 17 * stage as i64 + 5 * at as i64)))
+                .collect(),
+            value: vec![amount(81_233_451_200 >> at, "EUR"), amount(3_299_810_000, "USD")],
+        })
+        .collect()
+}
+
 /// The samples.
 pub(crate) struct SampleFigures {
     pub(crate) empty: bool,
@@ -160,13 +193,13 @@ impl Figures for SampleFigures {
             stage,
             open: [8_214, 12_907, 3_377, 21_560][stage as usize],
             value: vec![
-                amount(1_482_334_512_00 >> stage as u32, "EUR"),
-                amount(212_998_100_00, "USD"),
-                amount(90_411_000_00, "GBP"),
+                amount(148_233_451_200 >> stage as u32, "EUR"),
+                amount(21_299_810_000, "USD"),
+                amount(9_041_100_000, "GBP"),
                 amount(1_200_000, "JPY"),
             ],
             stuck: [14, 131, 37, 0][stage as usize],
-            stuck_value: vec![amount(9_100_000_00, "EUR")],
+            stuck_value: vec![amount(910_000_000, "EUR")],
             entered: 41_200 - 900 * stage as u64,
             failed: 120 * stage as u64,
             trend: wave(48, stage as u64 * 5, 900),
@@ -235,44 +268,9 @@ impl Figures for SampleFigures {
             rows: if self.empty || narrowed { Vec::new() } else { rows(25) },
             next: (!self.empty && !narrowed).then(|| "000123".to_owned()),
             narrowable: true,
-            speeds: Stage::ALL
-                .map(|stage| StageSpeed {
-                    stage,
-                    entered: 41_200 - 900 * stage as u64,
-                    ended: 40_800 - 880 * stage as u64,
-                    p50_ns: Some((
-                        HOUR * [1, 18, 8, 29][stage as usize] / 2,
-                        HOUR * [1, 21, 9, 31][stage as usize],
-                    )),
-                    p95_ns: Some(HOUR * [3, 51, 30, 66][stage as usize]),
-                    p99_ns: Some(HOUR * [9, 96, 71, 120][stage as usize]),
-                })
-                .to_vec(),
+            speeds: speeds(),
             series: if self.empty { Series::default() } else { series(asked.range) },
-            regions: if self.empty {
-                Vec::new()
-            } else {
-                ["eu-central-1", "eu-north-1", "eu-west-1"]
-                    .into_iter()
-                    .enumerate()
-                    .map(|(at, name)| Region {
-                        name: name.to_owned(),
-                        open: Stage::ALL
-                            .into_iter()
-                            .map(|stage| (stage, 15_000 / (at as u64 + 1) - 800 * stage as u64))
-                            .collect(),
-                        stuck: Stage::ALL
-                            .into_iter()
-                            .map(|stage| (stage, 17 * stage as u64 * at as u64))
-                            .collect(),
-                        p95_ns: Stage::ALL
-                            .into_iter()
-                            .map(|stage| (stage, HOUR * (3 + 17 * stage as i64 + 5 * at as i64)))
-                            .collect(),
-                        value: vec![amount(812_334_512_00 >> at, "EUR"), amount(32_998_100_00, "USD")],
-                    })
-                    .collect()
-            },
+            regions: if self.empty { Vec::new() } else { regions() },
             currencies: ["EUR", "GBP", "JPY", "USD"].map(str::to_owned).to_vec(),
         })
     }
@@ -339,12 +337,12 @@ impl Figures for SampleFigures {
                         210, 540, 1_900, 9_800, 15_200, 12_100, 18_700, 9_100, 7_700, 7_000, 11_100, 4_200,
                         3_300, 2_900, 2_100, 900,
                     ][at as usize]
-                        * 1_000_000_00,
+                        * 100_000_000,
                     code,
                 ),
             })
             .collect();
-        rows.push(DueRow { due: None, count: 211, value: amount(81_200_000_00, code) });
+        rows.push(DueRow { due: None, count: 211, value: amount(8_120_000_000, code) });
         Ok(Cash { currencies: codes.map(total).to_vec(), rows })
     }
 }
