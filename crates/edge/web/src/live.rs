@@ -28,23 +28,27 @@ pub(crate) const LIVE_CONNECTIONS_MAX: usize = 256;
 
 struct Line {
     changes: watch::Receiver<Progress>,
+    closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
     started: bool,
     _place: OwnedSemaphorePermit,
 }
 
-/// The answer that stays open and tells progress.
+/// The answer that stays open and tells progress, until the house or the listener closes.
 pub(crate) fn answer(
     changes: watch::Receiver<Progress>,
+    closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let line = Line { changes, clock, started: false, _place: place };
+    let line = Line { changes, closing, clock, started: false, _place: place };
     let events = stream::unfold(line, |mut line| async move {
         if line.started {
-            tokio::time::sleep(Duration::from_millis(PUSH_GAP_MS)).await;
-            // The house is closing when nobody can change progress any more: the answer ends.
-            line.changes.changed().await.ok()?;
+            // An open line must not hold up the end of the program.
+            tokio::select! {
+                progressed = progress_after_gap(&mut line.changes) => progressed?,
+                _ = line.closing.wait_for(|closing| *closing) => return None,
+            }
         }
         line.started = true;
         let progress = *line.changes.borrow_and_update();
@@ -53,6 +57,12 @@ pub(crate) fn answer(
     });
     let beat = KeepAlive::new().interval(Duration::from_secs(HEARTBEAT_S)).text("beat");
     Sse::new(events).keep_alive(beat).into_response()
+}
+
+/// Waits for the least gap and then for progress; `None` when nobody can change progress any more.
+async fn progress_after_gap(changes: &mut watch::Receiver<Progress>) -> Option<()> {
+    tokio::time::sleep(Duration::from_millis(PUSH_GAP_MS)).await;
+    changes.changed().await.ok()
 }
 
 /// One event: plain numbers and a time, no personal data.

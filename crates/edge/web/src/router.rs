@@ -12,7 +12,7 @@ use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
 use waag_domain::project::Reads;
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
@@ -45,6 +45,8 @@ pub struct Pages {
     figures: Arc<FiguresOf>,
     turns: Semaphore,
     lines: Arc<Semaphore>,
+    /// Turns true when the listener closes.
+    closing: watch::Sender<bool>,
 }
 
 impl Pages {
@@ -65,6 +67,7 @@ impl Pages {
             figures: Arc::new(figures),
             turns: Semaphore::new(PAGES_AT_ONCE_MAX),
             lines: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)),
+            closing: watch::Sender::new(false),
         }
     }
 
@@ -103,7 +106,12 @@ pub async fn serve(
     if !address.ip().is_loopback() {
         return Err(WebError::NotLoopback(address.to_string()));
     }
-    let served = axum::serve(listener, router(pages)).with_graceful_shutdown(stop);
+    let closing = pages.closing.clone();
+    let stopped = async move {
+        stop.await;
+        closing.send_replace(true);
+    };
+    let served = axum::serve(listener, router(pages)).with_graceful_shutdown(stopped);
     served.await.map_err(|error| WebError::Listener(error.to_string()))
 }
 
@@ -254,7 +262,10 @@ async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs):
 
 async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
     match Arc::clone(&pages.lines).try_acquire_owned() {
-        Ok(place) => live::answer(pages.house.changes(), Arc::clone(&pages.clock), place),
+        Ok(place) => {
+            let (changes, closing) = (pages.house.changes(), pages.closing.subscribe());
+            live::answer(changes, closing, Arc::clone(&pages.clock), place)
+        }
         Err(_) => failed(&pages, &visit(&headers, &uri), WebError::Busy),
     }
 }

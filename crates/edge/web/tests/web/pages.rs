@@ -281,6 +281,30 @@ async fn pages_are_not_served_to_other_machines() {
 }
 
 #[tokio::test]
+async fn an_open_live_line_tells_where_things_stand_and_does_not_hold_up_the_end() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+    let server = tokio::spawn(serve(listener, sample(false), async move {
+        stopped.await.ok();
+    }));
+    let mut line = tokio::net::TcpStream::connect(address).await.unwrap();
+    line.write_all(b"GET /live HTTP/1.1\r\nHost: localhost\r\nLast-Event-ID: 5\r\n\r\n").await.unwrap();
+    let mut told = String::new();
+    while !told.contains("\"age_ms\":400") {
+        let mut bytes = [0; 4_096];
+        let count = line.read(&mut bytes).await.unwrap();
+        assert!(count > 0, "{told}");
+        told.push_str(std::str::from_utf8(&bytes[..count]).unwrap());
+    }
+    assert!(told.contains("id: 1284311") && told.contains("event: progress"), "{told}");
+    stop.send(()).unwrap();
+    let ended = tokio::time::timeout(std::time::Duration::from_secs(5), server).await;
+    assert!(ended.unwrap().unwrap().is_ok());
+}
+
+#[tokio::test]
 async fn a_proof_file_holds_under_the_ledgers_key() {
     let entry = ask(sample(false), get("/proof/3.entry")).await;
     let entry = to_bytes(entry.into_body(), 1 << 16).await.unwrap();
