@@ -10,6 +10,7 @@
 pub mod api_keys;
 pub mod desk;
 pub mod doors;
+pub mod exchange;
 pub mod feed;
 pub mod following;
 pub mod house;

@@ -113,7 +113,7 @@ impl World {
         let clock = Arc::new(SimClock::new(UtcNanos(1_790_000_000_000_000_000)));
         let data: Arc<dyn Files> = Arc::new(disk.folder("data"));
         let state_files: Arc<dyn Files> = Arc::new(disk.folder("state"));
-        let config = LogConfig { segment_bytes: 65_536, step_bytes: 8_192, ahead_bytes_max: 32_768 };
+        let config = LogConfig { segment_bytes: 65_536, step_bytes: 8_192, ahead_bytes_max: 16_384 };
         let identity = IdentityLimits {
             table_entries_max: 64,
             entries_max: 1_000_000,

@@ -13,6 +13,7 @@ use waag_model::ids::{Actor, Position, TenantName};
 
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
+use super::serve::tell_aside;
 use crate::demo::traffic::{Live, Plan, Traffic};
 use crate::node::api_keys::{Asked, carry_out, load};
 use crate::node::doors::{Doors, Where};
@@ -76,6 +77,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
         init(&place, "waag-demo", &options.store)?;
     }
     let running = Arc::new(Running::start(&place, &options, &actor, &mut |_, _| {})?);
+    tell_aside(&running);
     let store = running.store();
     let now = store.clock.now();
     // A folder that is gone on with gets another firm's continuation, so that no event repeats an earlier one.

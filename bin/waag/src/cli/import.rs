@@ -11,6 +11,7 @@ use waag_model::ids::Position;
 
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
+use super::serve::tell_aside;
 use super::setting::Setting;
 use crate::node::feed::{Feed, Given};
 use crate::node::{NodeOptions, Running};
@@ -68,6 +69,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         tell(&format!("note: a new store: {}", made.origin));
     }
     let running = Running::start(&place, &options, &actor, &mut |_, _| {})?;
+    tell_aside(&running);
     let store = running.store();
     let clock = &store.clock;
     let begun = clock.monotonic();

@@ -8,7 +8,7 @@ use waag_http::keys::Role;
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
-use crate::node::api_keys::{Asked, Told, carry_out, load};
+use crate::node::api_keys::{Asked, LISTED_MAX, Told, carry_out, load};
 use crate::store::beside::{AskError, ask_doors};
 use crate::store::error::StoreError;
 use crate::store::writer::open_writer;
@@ -109,7 +109,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             plan: plan.clone(),
             expires: Some(options.clock.now().later_by(i64::from(*days).saturating_mul(DAY_NS)).0),
         },
-        Command::List => Asked::List,
+        Command::List => return list(setting, output),
         Command::Withdraw { id } => Asked::Withdraw { by, id: id.clone() },
     };
     let told = ask(setting, &asked)?;
@@ -120,6 +120,21 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         tell("note: this key is not shown again");
     }
     Ok(Exit::Done)
+}
+
+/// Lists in pieces, as the process that has the doors open answers.
+fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
+    let mut after = None;
+    loop {
+        let told = ask(setting, &Asked::List { after })?;
+        for one in &told {
+            output.answer(one, || line(one))?;
+        }
+        if told.len() < LISTED_MAX {
+            return Ok(Exit::Done);
+        }
+        after = told.into_iter().next_back().map(|last| last.id);
+    }
 }
 
 fn line(told: &Told) -> String {

@@ -3,7 +3,6 @@
 use clap::Subcommand;
 use waag_invoices::config::Config;
 use waag_invoices::queries::Queries;
-use waag_views::contract::Which;
 
 use super::failure::{Exit, Failure};
 use super::output::{Output, progress};
@@ -42,7 +41,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let shown = bar.clone();
     models.catch_up(Some(Box::new(move |reached| shown.set_position(reached.cursor.position.0))))?;
     bar.finish_and_clear();
-    let snapshot = models.views.snapshot(models.invoices.name(), Which::Serving)?;
+    let snapshot = models.rows()?;
     let report = Queries::new(&*snapshot).report(models.clock.now())?;
     output.answer(&report, || {
         let mut text = format!(

@@ -56,6 +56,16 @@ struct Open {
     process: u32,
 }
 
+/// Says that damaged read models were set aside.
+pub(crate) fn tell_aside(running: &Running) {
+    if let Some(aside) = running.following().aside() {
+        tell(&format!(
+            "note: the read models were damaged; they are made again from the ledger, the damaged file is `{}`",
+            aside.display()
+        ));
+    }
+}
+
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = setting.place()?;
     let options = NodeOptions { store: setting.options()?, ..NodeOptions::default() };
@@ -71,6 +81,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     };
     let running = Arc::new(Running::start(&place, &options, &actor, &mut heard)?);
     bar.finish_and_clear();
+    tell_aside(&running);
     let keys = load(running.store())?;
     let tls = args.certificate.clone().zip(args.private_key.clone());
     let at = Where { listen: args.listen, tls, pages: args.pages };

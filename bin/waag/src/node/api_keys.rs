@@ -19,6 +19,9 @@ use crate::store::writer::OpenedStore;
 
 use super::desk::StateDesk;
 
+/// Most keys in one answer; with the longest names these are fewer bytes than the desk's answers may have.
+pub const LISTED_MAX: usize = 8;
+
 /// What may be asked about API keys.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "lowercase", deny_unknown_fields)]
@@ -36,8 +39,11 @@ pub enum Asked {
         /// When it stops being valid, in nanoseconds since 1970.
         expires: Option<i64>,
     },
-    /// List all.
-    List,
+    /// List those behind an id, or from the first; as many as [`LISTED_MAX`], which is short of all where there are more.
+    List {
+        /// The id of the last one seen.
+        after: Option<String>,
+    },
     /// Withdraw one.
     Withdraw {
         /// Who asks.
@@ -139,7 +145,11 @@ pub fn load(store: &OpenedStore) -> Result<Arc<Keys>, ApiKeyError> {
 /// [`ApiKeyError`].
 pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<Told>, ApiKeyError> {
     match asked {
-        Asked::List => Ok(keys.list().iter().map(|record| Told::of(record, None)).collect()),
+        Asked::List { after } => {
+            let all = keys.list();
+            let behind = all.iter().filter(|record| after.as_ref().is_none_or(|after| record.id > *after));
+            Ok(behind.take(LISTED_MAX).map(|record| Told::of(record, None)).collect())
+        }
         Asked::Create { by, holder, role, plan, expires } => {
             let by = Actor::new(by).map_err(ApiKeyError::Name)?;
             let new = NewKey {
@@ -179,6 +189,7 @@ fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Resu
         ("role", text(role)),
         ("plan", text(&record.plan)),
     ];
-    let event = own_event(kind, None, members).map_err(|error| ApiKeyError::Keys(KeyError::Entropy(error)))?;
+    let event =
+        own_event(kind, None, members).map_err(|error| ApiKeyError::Keys(KeyError::Entropy(error)))?;
     store.record(&event, by).map(drop).map_err(ApiKeyError::Store)
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::runtime::Runtime;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use waag_http::door::{Door, DoorParts, Schemas};
@@ -98,14 +99,18 @@ pub struct Doors {
     ending: watch::Sender<bool>,
     listen: SocketAddr,
     pages: SocketAddr,
-    tls: bool,
+    tls: Option<Arc<Tls>>,
+    signals: Signals,
     http: JoinHandle<Result<(), Fault>>,
     web: JoinHandle<Result<(), WebError>>,
 }
 
 impl fmt::Debug for Doors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Doors").field("listen", &self.listen).field("pages", &self.pages).finish_non_exhaustive()
+        f.debug_struct("Doors")
+            .field("listen", &self.listen)
+            .field("pages", &self.pages)
+            .finish_non_exhaustive()
     }
 }
 
@@ -122,7 +127,8 @@ impl Doors {
             .map_err(DoorsError::Runtime)?;
         let files = at.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
         let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?.map(Arc::new);
-        let server = Server::bind(at.listen, ServerLimits::default(), tls).map_err(DoorsError::Http)?;
+        let server =
+            Server::bind(at.listen, ServerLimits::default(), tls.clone()).map_err(DoorsError::Http)?;
         let listen = server.address().map_err(DoorsError::Http)?;
         let no_pages = |error| DoorsError::Pages(at.pages, error);
         let listener = TcpListener::bind(at.pages).map_err(no_pages)?;
@@ -149,7 +155,12 @@ impl Doors {
         let house = Arc::new(RunningHouse::new(Arc::clone(&running), format!("http://{listen}")));
         let shown = Pages::new(house, Arc::clone(&store.clock));
         let web = runtime.spawn(waag_web::serve(listener, shown, stopped));
-        Ok(Self { runtime, ending, listen, pages: pages_at, tls: at.tls.is_some(), http, web })
+        // Taken before anybody is told that the doors are open, so that none of them ends the process half-way.
+        let signals = {
+            let _inside = runtime.enter();
+            Signals::take().map_err(DoorsError::Runtime)?
+        };
+        Ok(Self { runtime, ending, listen, pages: pages_at, tls, signals, http, web })
     }
 
     /// Where events are taken.
@@ -161,7 +172,7 @@ impl Doors {
     /// The address of that, as a URL.
     #[must_use]
     pub fn listen_url(&self) -> String {
-        format!("{}://{}", if self.tls { "https" } else { "http" }, self.listen)
+        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.listen)
     }
 
     /// Where the pages are.
@@ -171,16 +182,18 @@ impl Doors {
     }
 
     /// Serves until the process is told to end (ctrl-c, SIGTERM) or a door fails, then closes them in order: requests under
-    /// way are answered, new ones are not taken.
+    /// way are answered, new ones are not taken. SIGHUP has the certificate read again; without TLS it is an end too, since
+    /// it says that the terminal is gone.
     ///
     /// # Errors
     /// [`DoorsError`] of the door that failed.
     pub fn wait(self, running: &Running, keys: &Keys) -> Result<(), DoorsError> {
-        let Self { runtime, ending, mut http, mut web, .. } = self;
+        let Self { runtime, ending, tls, mut signals, mut http, mut web, .. } = self;
         let store = running.store();
         let doors = |asked: &str| {
             let asked: Asked = serde_json::from_str(asked).map_err(|error| error.to_string())?;
-            let told = carry_out(store, keys, &asked).map_err(|error| format!("{}: {error}", error.code()))?;
+            let told =
+                carry_out(store, keys, &asked).map_err(|error| format!("{}: {error}", error.code()))?;
             serde_json::to_string(&told).map_err(|error| error.to_string())
         };
         std::thread::scope(|scope| {
@@ -194,7 +207,7 @@ impl Doors {
             };
             let ended = runtime.block_on(async {
                 let first = tokio::select! {
-                    () = told_to_end() => Ok(()),
+                    () = signals.told_to_end(tls.as_ref()) => Ok(()),
                     ended = &mut http => outcome(ended, DoorsError::Http),
                     ended = &mut web => outcome(ended, DoorsError::Web),
                 };
@@ -234,17 +247,36 @@ fn outcome<E>(
     }
 }
 
-/// Done when the process is told to end.
-async fn told_to_end() {
-    use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut interrupt), Ok(mut terminate)) =
-        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-    else {
-        // Without handlers the signals end the process at once, which a store survives.
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that a node takes.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// Takes them from their defaults; to be called inside the runtime.
+    fn take() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Done when the process is told to end.
+    async fn told_to_end(&mut self, tls: Option<&Arc<Tls>>) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hang_up.recv() => {
+                    let Some(tls) = tls.map(Arc::clone) else { return };
+                    // Files are read, so not on a thread that serves connections. What cannot be used leaves the
+                    // certificate in place that is in use.
+                    drop(tokio::task::spawn_blocking(move || drop(tls.reload())).await);
+                }
+            }
+        }
     }
 }

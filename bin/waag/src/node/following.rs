@@ -1,7 +1,8 @@
 //! The read models of a running node: a thread that follows the ledger and keeps them up to date.
 //!
-//! Place: between the log and the pages. The views are derived: deleted ones are made again from the ledger.
-//! Not here: what is projected (`domains/invoices`), how (`flow/views`).
+//! Place: between the log and the pages. The views are derived: deleted ones are made again from the ledger, damaged ones
+//! are set aside and made again.
+//! Not here: what is projected (`domains/invoices`), how (`flow/views`), exchanging versions (`exchange`).
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,24 +17,33 @@ use waag_model::ids::Position;
 use waag_sqlite::views::{SqliteViews, ViewsConfig};
 use waag_views::contract::Views;
 use waag_views::error::ViewsError;
-use waag_views::follow::{self, Wake, follow};
+use waag_views::follow::{self, Wake};
 use waag_views::progress::{Progress, Reached};
-use waag_views::projector::Projector;
+use waag_views::projector::{ProjectError, Projector};
 use waag_views::source::FactSource;
 use waag_web::ports::Progress as Shown;
 
+use super::exchange::keep;
 use super::house::progress_of;
 use crate::store::place::{Place, VIEWS_FOLDER};
 use crate::store::writer::OpenedStore;
 
 /// The file of the read models, in their folder.
 pub const VIEWS_FILE: &str = "views.db";
+/// What is added to the name of a damaged file; an earlier one of this name gives way.
+const ASIDE_SUFFIX: &str = ".damaged";
+/// Marks, beside the file, that damage was met while it was in use; the next start sets it aside.
+const MARK_SUFFIX: &str = ".is-damaged";
+/// The file itself and what SQLite keeps beside it.
+const FILE_SUFFIXES: [&str; 3] = ["", "-wal", "-shm"];
 
 /// Why the read models cannot be followed.
 #[derive(Debug)]
 pub enum FollowingError {
     /// Their folder cannot be made.
     Folder(PathBuf, std::io::Error),
+    /// Their damaged file cannot be set aside.
+    Aside(PathBuf, std::io::Error),
     /// Their store.
     Views(ViewsError),
     /// A thread cannot be had.
@@ -48,6 +58,7 @@ impl FollowingError {
             Self::Folder(..) => "E0851",
             Self::Views(error) => error.code(),
             Self::Thread(_) => "E0852",
+            Self::Aside(..) => "E0858",
         }
     }
 }
@@ -55,7 +66,12 @@ impl FollowingError {
 impl fmt::Display for FollowingError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Folder(path, _) => write!(f, "the folder `{}` of the read models cannot be made", path.display()),
+            Self::Folder(path, _) => {
+                write!(f, "the folder `{}` of the read models cannot be made", path.display())
+            }
+            Self::Aside(path, _) => {
+                write!(f, "the damaged read models in `{}` cannot be set aside", path.display())
+            }
             Self::Views(error) => error.fmt(f),
             Self::Thread(_) => write!(f, "the thread of the read models cannot be started"),
         }
@@ -65,13 +81,14 @@ impl fmt::Display for FollowingError {
 impl std::error::Error for FollowingError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Folder(_, error) | Self::Thread(error) => Some(error),
+            Self::Folder(_, error) | Self::Aside(_, error) | Self::Thread(error) => Some(error),
             Self::Views(_) => None,
         }
     }
 }
 
-/// The views of a store, opened; their folder is made where it is not there.
+/// The views of a store, opened; their folder is made where it is not there. A damaged file is an error: it may be in use by
+/// the node, which alone sets it aside ([`Following::start`]).
 ///
 /// # Errors
 /// [`FollowingError`].
@@ -80,6 +97,74 @@ pub fn open_views(place: &Place) -> Result<Arc<dyn Views>, FollowingError> {
     make(&folder).map_err(|error| FollowingError::Folder(folder.clone(), error))?;
     let views = SqliteViews::open(&folder.join(VIEWS_FILE), ViewsConfig::default());
     Ok(Arc::new(views.map_err(FollowingError::Views)?))
+}
+
+fn file_of(place: &Place, suffix: &str) -> PathBuf {
+    place.data.join(VIEWS_FOLDER).join(format!("{VIEWS_FILE}{suffix}"))
+}
+
+/// Whether an error says that the file itself is broken, in SQLite's words; a full disk or a lock is no damage.
+fn is_damage(error: &ViewsError) -> bool {
+    match error {
+        ViewsError::Foreign(_) => true,
+        ViewsError::Failed { reason, .. } => says_damage(reason),
+        ViewsError::Rows(error) => says_damage(&error.reason),
+        ViewsError::CursorMoved { .. }
+        | ViewsError::Unknown(_)
+        | ViewsError::Serving(_)
+        | ViewsError::Layout(_)
+        | ViewsError::OtherLedger { .. } => false,
+    }
+}
+
+fn says_damage(reason: &str) -> bool {
+    ["malformed", "not a database"].iter().any(|words| reason.contains(words))
+}
+
+/// Moves the file of the views aside, what belongs to it included: nothing is lost, since views are derived, and what is
+/// damaged can be looked at.
+fn set_aside(place: &Place) -> Result<PathBuf, FollowingError> {
+    let aside = file_of(place, ASIDE_SUFFIX);
+    let gone = |moved: std::io::Result<()>| match moved {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FollowingError::Aside(place.data.join(VIEWS_FOLDER), error))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    };
+    for suffix in FILE_SUFFIXES {
+        let to = file_of(place, &format!("{ASIDE_SUFFIX}{suffix}"));
+        gone(std::fs::remove_file(&to))?;
+        gone(std::fs::rename(file_of(place, suffix), &to))?;
+    }
+    // Last, so that a start that was broken off before does all of it again.
+    gone(std::fs::remove_file(file_of(place, MARK_SUFFIX)))?;
+    Ok(aside)
+}
+
+/// The views and their projector; damaged views are set aside first, and where they are is told. Only for who has the
+/// store open to write, so that nobody else sets them aside at the same time.
+fn open_or_mend(
+    place: &Place,
+    open: &dyn Fn(Arc<dyn Views>) -> Result<Projector, ViewsError>,
+) -> Result<(Arc<dyn Views>, Projector, Option<PathBuf>), FollowingError> {
+    let both = || {
+        let views = open_views(place)?;
+        let projector = open(Arc::clone(&views)).map_err(FollowingError::Views)?;
+        Ok((views, projector))
+    };
+    let first = if file_of(place, MARK_SUFFIX).exists() { None } else { Some(both()) };
+    match first {
+        Some(Ok((views, projector))) => Ok((views, projector, None)),
+        Some(Err(FollowingError::Views(error))) if !is_damage(&error) => Err(FollowingError::Views(error)),
+        Some(Err(
+            error @ (FollowingError::Folder(..) | FollowingError::Aside(..) | FollowingError::Thread(_)),
+        )) => Err(error),
+        None | Some(Err(FollowingError::Views(_))) => {
+            let aside = set_aside(place)?;
+            let (views, projector) = both()?;
+            Ok((views, projector, Some(aside)))
+        }
+    }
 }
 
 fn make(folder: &Path) -> std::io::Result<()> {
@@ -117,6 +202,8 @@ pub struct Following {
     shown: tokio::sync::watch::Receiver<Shown>,
     stop: Arc<AtomicBool>,
     wake: Arc<Wake>,
+    aside: Option<PathBuf>,
+    invoices_version: u32,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -132,29 +219,49 @@ impl Following {
     /// # Errors
     /// [`FollowingError`].
     pub fn start(store: &OpenedStore, invoices: &Config) -> Result<Self, FollowingError> {
-        let views = open_views(&store.place)?;
         let (sender, shown) = tokio::sync::watch::channel(Shown::default());
         let tell = move |reached: &Reached| {
             sender.send_replace(progress_of(reached));
         };
         let progress = Arc::new(Progress::new(Some(Box::new(tell))));
-        let opened =
-            Projector::open(store.ledger.id, Arc::clone(&views), projections(invoices), Arc::clone(&progress));
-        let mut projector = opened.map_err(FollowingError::Views)?;
+        let kept = projections(invoices);
+        let invoices_version = Invoices::new(invoices.clone()).version();
+        let (views, mut projector, aside) = open_or_mend(&store.place, &|views| {
+            Projector::open(store.ledger.id, views, kept.clone(), Arc::clone(&progress))
+        })?;
         let following = follow::Following::new(source(store), Arc::clone(&store.clock));
         let (stop, wake) = (Arc::new(AtomicBool::new(false)), Arc::clone(&following.wake));
-        let ending = Arc::clone(&stop);
-        // How it ends is told in the progress.
-        let run = move || drop(follow(&mut projector, &following, &ending));
+        let (ending, all, mark) = (Arc::clone(&stop), Arc::clone(&views), file_of(&store.place, MARK_SUFFIX));
+        let run = move || {
+            // How it ends is told in the progress too.
+            if let Err(ProjectError::Views(error)) = keep(&mut projector, &following, &*all, &kept, &ending)
+                && is_damage(&error)
+            {
+                // Without the mark the next start meets the damage again.
+                drop(std::fs::write(&mark, []));
+            }
+        };
         let thread = std::thread::Builder::new().name("waag-project".to_owned()).spawn(run);
         let thread = Some(thread.map_err(FollowingError::Thread)?);
-        Ok(Self { views, progress, shown, stop, wake, thread })
+        Ok(Self { views, progress, shown, stop, wake, aside, invoices_version, thread })
+    }
+
+    /// Where damaged views were moved to at the start; they are made again from the ledger.
+    #[must_use]
+    pub fn aside(&self) -> Option<&Path> {
+        self.aside.as_deref()
     }
 
     /// The views.
     #[must_use]
     pub fn views(&self) -> &Arc<dyn Views> {
         &self.views
+    }
+
+    /// The version of the invoices' view that these settings make; another one is not to be read with them.
+    #[must_use]
+    pub fn invoices_version(&self) -> u32 {
+        self.invoices_version
     }
 
     /// How far it is.

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use waag_domain::project::Reads;
 use waag_engine::reader::ReadFault;
+use waag_engine::recover::verifier_keys;
 use waag_entry::form::{Entry, Role};
 use waag_entry::merge::merge;
 use waag_entry::plain::{Body, Common, Inline, read_common, read_fields};
-use waag_engine::recover::verifier_keys;
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
@@ -78,8 +78,9 @@ impl RunningHouse {
                 Role::Person => {
                     let Some(fields) = here(read_fields(plain).map_err(ReadFault::Entry)?) else { continue };
                     let number = u8::try_from(index).unwrap_or(u8::MAX);
-                    let is_actor =
-                        common.as_ref().is_some_and(|common: &Common<'_>| common.actor == Value::Withheld(number));
+                    let is_actor = common
+                        .as_ref()
+                        .is_some_and(|common: &Common<'_>| common.actor == Value::Withheld(number));
                     parts.push((number, mask_fields(fields, is_actor, &mut masked)));
                 }
             }
@@ -149,7 +150,10 @@ fn flatten(value: &Value<'_>, path: String, pointer: String, masked: &[String], 
     let is_masked = masked.iter().any(|place| {
         pointer.strip_prefix(place.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     });
-    out.push(Field { path: named(path), shown: if is_masked { Shown::Masked(text) } else { Shown::Plain(text) } });
+    out.push(Field {
+        path: named(path),
+        shown: if is_masked { Shown::Masked(text) } else { Shown::Plain(text) },
+    });
 }
 
 fn flatten_object(
@@ -179,9 +183,21 @@ fn failed(error: &StoreError) -> HouseError {
 
 impl House for RunningHouse {
     fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
-        let snapshot = self.running.following().views().snapshot(INVOICES, Which::Serving);
+        let following = self.running.following();
+        let snapshot = following.views().snapshot(INVOICES, Which::Serving);
         let snapshot =
             snapshot.map_err(|error| HouseError { code: error.code(), reason: error.to_string() })?;
+        // Rows of other settings mean something else; these queries would read them wrongly.
+        if snapshot.standing().key.version != following.invoices_version() {
+            let (done, all) = (following.reached().cursor.position, self.running.writer().checkpoint);
+            let all = all.checkpoint().size;
+            return Err(HouseError {
+                code: "E0857",
+                reason: format!(
+                    "the read models are being made anew for other settings: {done} of {all} events"
+                ),
+            });
+        }
         Ok(snapshot)
     }
 
@@ -203,9 +219,14 @@ impl House for RunningHouse {
         }
         let entry = store.reader.bytes(position).map_err(|error| unreadable(&error))?;
         let proof = store.prove(told, position, &leaf_hash(&entry)).map_err(|error| failed(&error))?;
-        let proof = TlogProof::new(proof, &checkpoint).map_err(|error| failed(&StoreError::ProofText(error)))?;
+        let proof =
+            TlogProof::new(proof, &checkpoint).map_err(|error| failed(&StoreError::ProofText(error)))?;
         let keys = verifier_keys(&store.ledger).map_err(|error| failed(&StoreError::Origin(error)))?;
-        Ok(Some(Proof { entry, file: proof.to_string(), keys: keys.iter().map(ToString::to_string).collect() }))
+        Ok(Some(Proof {
+            entry,
+            file: proof.to_string(),
+            keys: keys.iter().map(ToString::to_string).collect(),
+        }))
     }
 
     fn health(&self) -> Health {

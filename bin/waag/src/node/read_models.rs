@@ -11,10 +11,11 @@ use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
-use waag_views::contract::Views;
-use waag_views::follow::{Following, run};
+use waag_views::contract::{Snapshot, Views, Which};
+use waag_views::error::ViewsError;
+use waag_views::follow::Following;
 use waag_views::progress::{OnChange, Progress};
-use waag_views::projector::{ProjectError, Projector};
+use waag_views::projector::{ProjectError, Projector, current_key};
 use waag_views::source::FactSource;
 
 use crate::store::options::Options;
@@ -22,10 +23,11 @@ use crate::store::place::Place;
 use crate::store::reader::open_reader;
 
 use super::NodeError;
+use super::exchange::catch_up;
 use super::following::{FollowingError, open_views};
 
-/// How often a view that another process is moving on is looked at again.
-const MOVED_TRIES_MAX: u32 = 10_000;
+/// How often a build that another process exchanges meanwhile is looked for again.
+const EXCHANGED_TRIES_MAX: u32 = 16;
 
 /// The read models of a store that is read and not written.
 pub struct ReadModels {
@@ -88,20 +90,24 @@ impl ReadModels {
         let ledger = self.following.source.ledger;
         let mut projector =
             Projector::open(ledger, Arc::clone(&self.views), vec![Arc::clone(&self.invoices)], progress)?;
-        let stop = AtomicBool::new(false);
+        catch_up(&mut projector, &self.following, self.guarded, &AtomicBool::new(false))
+    }
+
+    /// The invoices' rows as this program's settings make them, whichever version serves beside a running node.
+    ///
+    /// # Errors
+    /// [`ViewsError`].
+    pub fn rows(&self) -> Result<Box<dyn Snapshot>, ViewsError> {
         let mut tries = 0;
-        while projector.cursor().position < self.guarded {
-            match run(&mut projector, &self.following, self.guarded, &stop) {
-                Err(ProjectError::Views(waag_views::error::ViewsError::CursorMoved { .. }))
-                    if tries < MOVED_TRIES_MAX =>
-                {
-                    tries += 1;
-                    projector.reopen()?;
-                }
-                done => done?,
+        loop {
+            let key = current_key(&*self.views, self.invoices.as_ref())?;
+            let which = Which::Build { version: key.version, build: key.build };
+            match self.views.snapshot(&key.name, which) {
+                // A build was exchanged for another between the two looks.
+                Err(ViewsError::Unknown(_)) if tries < EXCHANGED_TRIES_MAX => tries += 1,
+                done => return done,
             }
         }
-        Ok(())
     }
 }
 

@@ -39,6 +39,11 @@ use crate::registry::{Registered, Registry};
 /// Salts drawn at once: one call to the operating system for 128 parts.
 const SALTS_AT_ONCE: usize = 128;
 
+/// Room that a batch begins with, in bytes.
+const BODY_BYTES_RESERVED: usize = 16_384;
+/// Room that a batch begins with, in entries.
+const ENTRIES_RESERVED: usize = 32;
+
 /// What sealing one ledger's events needs; shared by all sealing threads.
 pub struct Sealer<D> {
     domain: D,
@@ -175,8 +180,9 @@ impl<D: Domain> Sealer<D> {
             work: Work {
                 sealer: self,
                 keys_serial: 0,
-                body: Vec::new(),
-                entries: Vec::new(),
+                // Growing from nothing would copy the first entries of every batch again and again.
+                body: Vec::with_capacity(BODY_BYTES_RESERVED),
+                entries: Vec::with_capacity(ENTRIES_RESERVED),
                 salts: Vec::new(),
                 scratch: Scratch::default(),
                 header: Vec::new(),

@@ -32,24 +32,21 @@ pub(super) fn event(sent: Sent) -> Event<'static> {
     let number = Value::Integer(i128::from(sent.id));
     let content = Value::Integer(i128::from(sent.content));
     let mut members = vec![("n", number), ("c", content)];
-    let person = format!("p{}", sent.id % 7);
     if sent.id.is_multiple_of(5) {
-        members.push(("who", object(vec![("id", text(&person))])));
+        members.push(("who", object(vec![("id", Value::Text(format!("p{}", sent.id % 7).into()))])));
     }
     // Once in nearly every world: hashing long bodies would take more time than everything else together.
     if sent.id % 97 == 60 {
         members.push(("long", text(LONG)));
     }
-    let data = object(members).into_owned();
     Event {
         id: format!("e{}", sent.id).into(),
         source: "/sim".into(),
         kind: if sent.id.is_multiple_of(11) { "unknown".into() } else { "known".into() },
         subject: sent.id.is_multiple_of(3).then(|| format!("s{}", sent.id % 13).into()),
         attributes: Object::default(),
-        data: Data::Json(data),
+        data: Data::Json(object(members)),
     }
-    .into_owned()
 }
 
 /// Longer than what stays in an entry.

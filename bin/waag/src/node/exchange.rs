@@ -1,0 +1,105 @@
+//! Letting another version of a view take the place of the one that serves.
+//!
+//! Changed settings are another version of a view (`domains/invoices`, `config`). The one before serves until the other has
+//! caught up with the ledger to within a batch; then they are exchanged, and the versions before are dropped.
+//! A crash at any point leaves one version that serves, and the next start goes on: the build has a cursor of its own, and
+//! dropping is done again.
+//! Not here: a rebuild that a person asks for (`flow/views`, `rebuild`), the thread (`following`).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use waag_domain::project::Projection;
+use waag_model::ids::Position;
+use waag_views::contract::{Turn, Views};
+use waag_views::error::ViewsError;
+use waag_views::follow::{Following, follow, run};
+use waag_views::projector::{ProjectError, Projector, current_key};
+
+/// Lets these projections' versions serve as soon as they can, then follows the ledger until told to stop.
+///
+/// # Errors
+/// [`ProjectError`], also told in the projector's progress.
+pub fn keep(
+    projector: &mut Projector,
+    following: &Following,
+    views: &dyn Views,
+    projections: &[Arc<dyn Projection>],
+    stop: &AtomicBool,
+) -> Result<(), ProjectError> {
+    if let Err(error) = exchange(projector, following, views, projections, stop) {
+        projector.ended(Some(&error));
+        return Err(error);
+    }
+    follow(projector, following, stop)
+}
+
+fn exchange(
+    projector: &mut Projector,
+    following: &Following,
+    views: &dyn Views,
+    projections: &[Arc<dyn Projection>],
+    stop: &AtomicBool,
+) -> Result<(), ProjectError> {
+    if !all_serve(views, projections)? {
+        let batch = following.limits.events_max as u64;
+        // What is recorded meanwhile is caught up with, in ever shorter rounds.
+        loop {
+            catch_up(projector, following, following.source.guarded(), stop)?;
+            if stop.load(Ordering::Acquire) {
+                return Ok(());
+            }
+            let behind = following.source.guarded().0.saturating_sub(projector.cursor().position.0);
+            if behind <= batch {
+                break;
+            }
+        }
+        for projection in projections {
+            views.turn(&current_key(views, projection.as_ref())?, Turn::Serve)?;
+        }
+    }
+    for projection in projections {
+        drop_versions_before(views, projection.as_ref())?;
+    }
+    Ok(())
+}
+
+fn all_serve(views: &dyn Views, projections: &[Arc<dyn Projection>]) -> Result<bool, ViewsError> {
+    let all = views.list()?;
+    Ok(projections.iter().all(|projection| {
+        let mut mine = all.iter().filter(|one| one.key.name == projection.name());
+        mine.any(|one| one.key.version == projection.version() && one.serves)
+    }))
+}
+
+/// Drops the other versions of a view whose own version serves; another build of the same version may be a person's rebuild.
+fn drop_versions_before(views: &dyn Views, projection: &dyn Projection) -> Result<(), ViewsError> {
+    for other in views.list()? {
+        let is_other = other.key.name == projection.name() && other.key.version != projection.version();
+        if is_other && !other.serves {
+            views.turn(&other.key, Turn::Drop)?;
+        }
+    }
+    Ok(())
+}
+
+/// Projects up to a position, also where another process projects the same views or exchanges them.
+///
+/// # Errors
+/// [`ProjectError`].
+pub fn catch_up(
+    projector: &mut Projector,
+    following: &Following,
+    to: Position,
+    stop: &AtomicBool,
+) -> Result<(), ProjectError> {
+    loop {
+        match run(projector, following, to, stop) {
+            // Somebody else got further, so that each turn comes nearer to the end.
+            Err(ProjectError::Views(ViewsError::CursorMoved { .. } | ViewsError::Unknown(_))) => {
+                projector.reopen()?;
+            }
+            done => return done,
+        }
+    }
+}

@@ -1,0 +1,24 @@
+//! A node as its user runs it: the real program as a process, asked over HTTP and beside it by its own commands.
+//!
+//! Each test has a folder of its own, ports that the system chooses, and a time for every wait; every process is killed
+//! when its test ends, however it ends.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "a test fails loudly, measures real time, and says what it skipped"
+)]
+
+#[expect(dead_code, reason = "shared with other tests")]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod crash;
+mod demo;
+mod doors;
+mod history;
+mod keys;
+mod support;
+mod views;

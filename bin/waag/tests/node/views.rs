@@ -1,0 +1,158 @@
+//! Read models: deleted, damaged, rebuilt, made anew for other settings; the ledger gives them back each time.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use waag::node::house::RunningHouse;
+use waag::node::{NodeOptions, Running};
+use waag::store::place::Place;
+use waag_domain::project::Projection;
+use waag_invoices::config::Config;
+use waag_invoices::project::Invoices;
+use waag_invoices::queries::Queries;
+use waag_model::ids::{Actor, TenantName};
+use waag_views::contract::{Definition, Standing, Turn, ViewKey};
+use waag_web::ports::House;
+
+use crate::common::Folder;
+use crate::support::{BATCH, Node, PATIENCE, invoice, key, report, within};
+
+const INVOICES: u64 = 60;
+
+/// A folder whose ledger has invoices, and a key.
+fn filled() -> (Folder, String) {
+    let folder = Folder::with_store();
+    let key = key(&folder, &[]);
+    let mut lines = String::new();
+    for number in 0..INVOICES {
+        let id = format!("INV-{number}");
+        lines += &(invoice(&format!("{id}-in"), "ingestion", &id) + "\n");
+        if number % 3 == 0 {
+            lines += &(invoice(&format!("{id}-out"), "posting", &id) + "\n");
+        }
+    }
+    drop(Node::serve(&folder).terminate());
+    folder.feed(&["append"], lines.as_bytes()).exits(0);
+    (folder, key)
+}
+
+/// The report without what depends on the hour it is asked.
+fn figures(folder: &Folder) -> Value {
+    let mut report = report(folder);
+    report.as_object_mut().unwrap().remove("stuck");
+    assert_eq!((report["cases"].as_u64(), report["cleared"].as_u64()), (Some(INVOICES), Some(INVOICES / 3)));
+    report
+}
+
+#[test]
+fn deleted_views_are_made_again_and_a_rebuild_and_a_check_run_beside_a_node() {
+    let (folder, key) = filled();
+    let before = figures(&folder);
+    std::fs::remove_dir_all(folder.path("waag-data/views")).unwrap();
+    let node = Node::serve(&folder);
+    node.caught_up(&key, PATIENCE);
+    assert!(folder.path("waag-data/views/views.db").is_file());
+    assert_eq!(figures(&folder), before);
+    folder.run(&["views", "rebuild"]).exits(0);
+    let checked = folder.run(&["views", "check", "--json"]).exits(0).lines();
+    assert!(checked.iter().all(|table| table["different"] == 0), "{checked:?}");
+    assert!(checked.iter().any(|table| table["rows"].as_u64() >= Some(INVOICES)), "{checked:?}");
+    // The node goes on with what was exchanged beneath it.
+    let more = invoice("more", "ingestion", "INV-MORE");
+    assert_eq!(node.post(&key, BATCH, &format!("[{more}]")).status, 200);
+    node.caught_up(&key, PATIENCE);
+    assert_eq!(node.page("/invoice?id=INV-MORE").status, 200);
+    assert_eq!(folder.run(&["views", "status", "--json"]).exits(0).json()["behind"], 0);
+    assert!(node.terminate().success());
+    assert_eq!(report(&folder)["cases"], INVOICES + 1);
+}
+
+/// Overwrites bytes of the views' file.
+fn damage(folder: &Folder, from: usize, to: usize) {
+    let path = folder.path("waag-data/views/views.db");
+    let mut bytes = std::fs::read(&path).unwrap();
+    let to = to.min(bytes.len());
+    bytes[from..to].fill(0x5a);
+    std::fs::write(&path, bytes).unwrap();
+    for beside in ["-wal", "-shm"] {
+        drop(std::fs::remove_file(folder.path(&format!("waag-data/views/views.db{beside}"))));
+    }
+}
+
+#[test]
+fn damaged_views_are_told_by_who_reads_and_set_aside_by_the_node() {
+    let (folder, key) = filled();
+    let before = figures(&folder);
+    for (from, to) in [(0, 100), (100, 8_192), (0, usize::MAX)] {
+        damage(&folder, from, to);
+        let ran = folder.run(&["report", "invoices"]);
+        assert_eq!(ran.code, 3, "{from}..{to}: {ran:?}");
+        assert!(ran.err.contains("E0691") || ran.err.contains("E0690"), "{from}..{to}: {ran:?}");
+        let node = Node::serve(&folder);
+        node.caught_up(&key, PATIENCE);
+        let said = std::fs::read_to_string(folder.path("serve.err")).unwrap();
+        assert!(said.contains("note: the read models were damaged"), "{from}..{to}: {said}");
+        assert_eq!(figures(&folder), before, "{from}..{to}");
+        assert!(node.terminate().success());
+        folder.run(&["views", "check"]).exits(0);
+        folder.run(&["verify"]).exits(0);
+    }
+    // Nothing is set aside that is whole.
+    assert!(Node::serve(&folder).terminate().success());
+    assert!(!std::fs::read_to_string(folder.path("serve.err")).unwrap().contains("damaged"));
+}
+
+/// A node within this process.
+fn run(folder: &Folder, invoices: &Config) -> Running {
+    let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
+    let options = NodeOptions { invoices: invoices.clone(), ..NodeOptions::default() };
+    Running::start(&place, &options, &Actor::new("test").unwrap(), &mut |_, _| {}).unwrap()
+}
+
+/// The versions there are and which serves; there is always exactly one that does.
+fn versions(running: &Running) -> (Vec<u32>, u32) {
+    let all = running.following().views().list().unwrap();
+    let serving: Vec<&Standing> = all.iter().filter(|one| one.serves).collect();
+    assert_eq!(serving.len(), 1, "{all:?}");
+    (all.iter().map(|one| one.key.version).collect(), serving[0].key.version)
+}
+
+fn cases(running: &Arc<Running>) -> Result<i64, &'static str> {
+    let house = RunningHouse::new(Arc::clone(running), String::new());
+    let rows = house.reads().map_err(|error| error.code)?;
+    Ok(Queries::new(&*rows).report(running.store().clock.now()).unwrap().cases)
+}
+
+#[test]
+fn other_settings_are_built_beside_take_their_place_and_are_never_mixed() {
+    let (folder, _) = filled();
+    let first = Config::default();
+    let other = Config { late_hours: first.late_hours + 1, ..first.clone() };
+    let version = |config: &Config| Invoices::new(config.clone()).version();
+    assert_ne!(version(&first), version(&other));
+    let all = i64::try_from(INVOICES).unwrap();
+    for config in [&first, &other, &first] {
+        // One that is ended at once leaves a version that serves, and the next one goes on.
+        drop(run(&folder, config));
+        let running = Arc::new(run(&folder, config));
+        within("the other settings' version", PATIENCE, || {
+            (versions(&running) == (vec![version(config)], version(config))).then_some(())
+        });
+        assert_eq!(cases(&running), Ok(all));
+    }
+    // A version of settings that are not this program's serves: it is not read.
+    let running = Arc::new(run(&folder, &first));
+    let views = running.following().views();
+    let foreign = ViewKey { name: "invoices".to_owned(), version: version(&other), build: 0 };
+    let tables = Invoices::new(other.clone()).tables();
+    views.open(&Definition { key: foreign.clone(), ledger: running.store().ledger.id, tables }).unwrap();
+    views.turn(&foreign, Turn::Serve).unwrap();
+    assert_eq!(cases(&running), Err("E0857"));
+    // Nor does a report beside it read that, though it serves.
+    assert_eq!(figures(&folder)["cases"], INVOICES);
+    drop(running);
+    // The next start exchanges them.
+    let running = Arc::new(run(&folder, &first));
+    within("these settings' version", PATIENCE, || (versions(&running).0 == [version(&first)]).then_some(()));
+    assert_eq!(cases(&running), Ok(all));
+}
