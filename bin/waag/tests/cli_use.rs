@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 34] = [
     &[],
     &["init"],
     &["append"],
@@ -26,7 +26,20 @@ const COMMANDS: [&[&str]; 21] = [
     &["schema"],
     &["schema", "add"],
     &["schema", "list"],
+    &["serve"],
+    &["import"],
+    &["report"],
+    &["report", "invoices"],
+    &["views"],
+    &["views", "status"],
+    &["views", "rebuild"],
+    &["views", "check"],
+    &["key"],
+    &["key", "create"],
+    &["key", "list"],
+    &["key", "withdraw"],
     &["demo"],
+    &["tour"],
     &["explain"],
     &["completions"],
     &["help"],
@@ -49,7 +62,8 @@ fn every_help_text_has_an_example_and_names_every_command_below() {
         assert!(typed && examples.contains("  waag "), "{command:?}: {examples}");
         // What the help lists can be asked for help in turn, so that no command is forgotten above.
         let listed = help.out.split_once("Commands:\n").map_or("", |(_, rest)| rest);
-        for line in listed.lines().take_while(|line| !line.trim().is_empty()) {
+        let is_name = |line: &&str| line.starts_with("  ") && !line.starts_with("   ");
+        for line in listed.lines().take_while(|line| !line.trim().is_empty()).filter(is_name) {
             let name = line.split_whitespace().next().unwrap();
             let below = [command, &[name][..]].concat();
             assert!(name == "help" || COMMANDS.contains(&below.as_slice()), "{below:?} is not in this test");
@@ -57,6 +71,31 @@ fn every_help_text_has_an_example_and_names_every_command_below() {
         assert_eq!(folder.run(&[&["help"], command].concat()).exits(0).out, help.out, "{command:?}");
     }
     assert!(folder.files().is_empty(), "help makes nothing");
+}
+
+#[test]
+fn every_example_is_a_command_line_that_the_program_takes() {
+    let folder = Folder::new();
+    let taken = |line: &str| {
+        let program = env!("CARGO_BIN_EXE_waag");
+        let rest = line.trim().strip_prefix("waag ").unwrap();
+        // Asked for its help behind everything else, a command is parsed and not run: some would not end by themselves.
+        let line = format!("{program} {rest} --help");
+        Command::new("sh").args(["-c", &line]).current_dir(folder.path("")).output().unwrap().status.code()
+    };
+    let mut examples = 0;
+    for command in COMMANDS.into_iter().filter(|command| *command != ["help"]) {
+        let help = folder.run(&[command, &["--help"]].concat()).exits(0).out;
+        let (_, lines) = help.split_once("Example:").unwrap();
+        for line in lines.lines().filter(|line| line.starts_with("  waag ") && !line.contains(['|', '>'])) {
+            assert_eq!(taken(line), Some(0), "{command:?}: {line}");
+            examples += 1;
+        }
+    }
+    assert!(examples >= COMMANDS.len(), "{examples}");
+    for wrong in ["waag serve --nonsense", "waag demo --rate x", "waag key create --days 0"] {
+        assert_eq!(taken(wrong), Some(2), "{wrong}");
+    }
 }
 
 #[test]
@@ -103,7 +142,25 @@ fn wrong_usage_ends_with_2_and_says_what_is_right() {
         &["explain", "nonsense"],
         &["completions"],
         &["completions", "nonsense"],
-        &["demo", "--folder", "waag-data"],
+        &["tour", "--folder", "waag-data"],
+        &["demo", "--invoices", "1"],
+        &["demo", "--rate", "99999"],
+        &["demo", "--listen", "nonsense"],
+        &["serve", "--listen", "8080"],
+        &["serve", "--certificate", "waag.crt"],
+        &["serve", "extra"],
+        &["import"],
+        &["import", "log"],
+        &["report"],
+        &["report", "nonsense"],
+        &["views"],
+        &["views", "nonsense"],
+        &["key"],
+        &["key", "create", "--days", "0"],
+        &["key", "create", "--role", "owner"],
+        &["key", "create", "--holder", ""],
+        &["key", "withdraw"],
+        &["key", "withdraw", "0f3a9c0d1e2b4a57"],
         &["init", "extra"],
         &["checkpoint", "extra"],
         &["verify", "extra"],
@@ -162,7 +219,16 @@ fn nothing_panics_where_nobody_reads_the_answer() {
         &["keys", "destroy", "--person", "x", "--reason", "r", "--json"],
         &["schema", "add", "--type", "t", "--schema", "schema.json"],
         &["schema", "list"],
-        &["demo"],
+        &["tour"],
+        &["serve", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"],
+        &["demo", "--invoices", "10", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"],
+        &["import", "events", "--mapping", "schema.json"],
+        &["report", "invoices"],
+        &["views", "status"],
+        &["views", "rebuild"],
+        &["views", "check", "--json"],
+        &["key", "create"],
+        &["key", "list"],
         &["explain"],
         &["explain", "E0204"],
         &["completions", "bash"],

@@ -8,7 +8,7 @@ use waag_http::keys::Role;
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
-use crate::node::api_keys::{Asked, LISTED_MAX, Told, carry_out, load};
+use crate::node::api_keys::{ApiKeyError, Asked, LISTED_MAX, Told, carry_out, load};
 use crate::store::beside::{AskError, ask_doors};
 use crate::store::error::StoreError;
 use crate::store::writer::open_writer;
@@ -147,6 +147,13 @@ fn line(told: &Told) -> String {
     }
 }
 
+/// A name that is none and an id that is nobody's are the caller's fault, unlike everything else.
+fn failure_of(error: ApiKeyError) -> Failure {
+    let is_callers = matches!(error, ApiKeyError::Name(_) | ApiKeyError::Unknown(_));
+    let failure = Failure::from(error);
+    if is_callers { Failure { exit: Exit::Usage, ..failure } } else { failure }
+}
+
 /// Asks the process that has the doors open, or does it here.
 fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
     let (place, options) = (setting.place()?, setting.options()?);
@@ -160,7 +167,7 @@ fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
         match open_writer(&place, &options, &mut |_, _| {}) {
             Ok(store) => {
                 let keys = load(&store)?;
-                return Ok(carry_out(&store, &keys, asked)?);
+                return carry_out(&store, &keys, asked).map_err(failure_of);
             }
             // It starts, or ends, or is one of the commands that are done soon.
             Err(StoreError::InUse) if tries < TRIES_MAX => {

@@ -31,8 +31,8 @@ fn each_form(node: &Node, key: &str) -> Vec<(&'static str, Answer)> {
         ("ce-type", "invoice.ingestion"),
         ("ce-subject", "INV-binary"),
     ];
-    let own = [("x-api-key", key), ("content-type", "application/json"), ("idempotency-key", "k-1")];
-    let own_body = r#"{"invoice_id":"INV-own","amount_minor":1,"currency":"EUR","status":"received"}"#;
+    let own = [("x-api-key", key), ("content-type", "application/json"), ("idempotency-key", "\"k-1\"")];
+    let own_body = r#"{"invoice_id":"INV-own","amount":"1.00","currency":"EUR","status":"received","time":"2026-11-20T10:00:00Z","vendor":"V"}"#;
     vec![
         ("structured", node.post(key, ONE, &event("structured"))),
         ("binary", ask(node.listen, "POST", "/v1/events", &binary, data).unwrap()),
@@ -111,13 +111,8 @@ fn a_node_told_to_end_under_load_answers_what_it_took_and_leaves_nothing_to_reco
     });
     assert_eq!(status.code(), Some(0));
     let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
-    let mut heard = 0;
-    let store = open_writer(&place, &Options::default(), &mut |_, _| heard += 1).unwrap();
-    assert_eq!(
-        (&store.recovery, heard),
-        (&waag_files::recover::Recovery::default(), 0),
-        "nothing to recover"
-    );
+    let store = open_writer(&place, &Options::default(), &mut |_, _| {}).unwrap();
+    assert_eq!(store.recovery, waag_files::recover::Recovery::default(), "the log has nothing to recover");
     drop(store);
     let counts = recorded(&folder, "/erp");
     for id in acknowledged.into_inner().unwrap() {

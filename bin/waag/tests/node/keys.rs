@@ -71,10 +71,17 @@ fn a_node_makes_its_store_also_in_a_folder_with_a_bare_name() {
     let second = folder.run(&["serve", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0", "--data", "b"]);
     assert_eq!(second.code, 3, "one node at a time: {second:?}");
     assert!(node.terminate().success());
-    for (name, command) in [("c", vec!["init"]), ("d", vec!["import", "--mapping", "m", "l"])] {
-        folder.write("m", include_str!("../../../../examples/invoices-jsonl.toml"));
-        folder.write("l", r#"{"uid":"1","invoice":{"number":"7"},"step":"scan"}"#);
-        folder.run(&[&["--data", name][..], &command].concat()).exits(0);
+    folder.write("events", invoice("a", "ingestion", "a"));
+    folder.write("mapping", include_str!("../../../../examples/invoices-jsonl.toml"));
+    folder.write("log", r#"{"uid":"1","invoice":{"number":"7"},"step":"scan"}"#);
+    for (name, commands) in [
+        ("c", &[&["init"][..], &["append", "events"]][..]),
+        ("d", &[&["import", "--mapping", "mapping", "log"]]),
+        ("e/f", &[&["init"], &["append", "events"]]),
+    ] {
+        for command in commands {
+            folder.run(&[&["--data", name], *command].concat()).exits(0);
+        }
         assert!(folder.path(name).is_dir());
         folder.run(&["--data", name, "verify"]).exits(0);
     }

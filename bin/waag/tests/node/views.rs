@@ -48,10 +48,10 @@ fn figures(folder: &Folder) -> Value {
 fn deleted_views_are_made_again_and_a_rebuild_and_a_check_run_beside_a_node() {
     let (folder, key) = filled();
     let before = figures(&folder);
-    std::fs::remove_dir_all(folder.path("waag-data/views")).unwrap();
+    std::fs::remove_dir_all(folder.path("waag-data/default/views")).unwrap();
     let node = Node::serve(&folder);
     node.caught_up(&key, PATIENCE);
-    assert!(folder.path("waag-data/views/views.db").is_file());
+    assert!(folder.path("waag-data/default/views/views.db").is_file());
     assert_eq!(figures(&folder), before);
     folder.run(&["views", "rebuild"]).exits(0);
     let checked = folder.run(&["views", "check", "--json"]).exits(0).lines();
@@ -69,13 +69,13 @@ fn deleted_views_are_made_again_and_a_rebuild_and_a_check_run_beside_a_node() {
 
 /// Overwrites bytes of the views' file.
 fn damage(folder: &Folder, from: usize, to: usize) {
-    let path = folder.path("waag-data/views/views.db");
+    let path = folder.path("waag-data/default/views/views.db");
     let mut bytes = std::fs::read(&path).unwrap();
     let to = to.min(bytes.len());
     bytes[from..to].fill(0x5a);
     std::fs::write(&path, bytes).unwrap();
     for beside in ["-wal", "-shm"] {
-        drop(std::fs::remove_file(folder.path(&format!("waag-data/views/views.db{beside}"))));
+        drop(std::fs::remove_file(folder.path(&format!("waag-data/default/views/views.db{beside}"))));
     }
 }
 

@@ -136,7 +136,9 @@ impl DiskFiles {
         let Some(folder) = full.parent() else {
             return Ok(());
         };
-        let missing: Vec<&Path> = folder.ancestors().take_while(|a| !a.exists()).collect();
+        // Above a bare name stands the empty path, which is the working folder and is there.
+        let is_missing = |folder: &&Path| !folder.as_os_str().is_empty() && !folder.exists();
+        let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
         for made in missing.into_iter().rev() {
             match std::fs::DirBuilder::new().mode(0o700).create(made) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
