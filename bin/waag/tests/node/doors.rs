@@ -32,7 +32,7 @@ fn each_form(node: &Node, key: &str) -> Vec<(&'static str, Answer)> {
         ("ce-subject", "INV-binary"),
     ];
     let own = [("x-api-key", key), ("content-type", "application/json"), ("idempotency-key", "\"k-1\"")];
-    let own_body = r#"{"invoice_id":"INV-own","amount":"1.00","currency":"EUR","status":"received","time":"2026-11-20T10:00:00Z","vendor":"V"}"#;
+    let own_body = r#"{"invoice_id":"INV-own","amount":1.00,"currency":"EUR","status":"received","time":"2026-11-20T10:00:00Z","vendor":"V"}"#;
     vec![
         ("structured", node.post(key, ONE, &event("structured"))),
         ("binary", ask(node.listen, "POST", "/v1/events", &binary, data).unwrap()),
