@@ -58,7 +58,16 @@ fn sources(folder: &Path, found: &mut BTreeSet<String>) {
 /// The codes that product code raises.
 fn raised() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    for layer in ["crates/base", "crates/evidence", "crates/flow", "crates/drivers", "crates/edge", "bin"] {
+    let layers = [
+        "crates/base",
+        "crates/evidence",
+        "crates/flow",
+        "crates/domains",
+        "crates/drivers",
+        "crates/edge",
+        "bin",
+    ];
+    for layer in layers {
         for member in std::fs::read_dir(root().join(layer)).unwrap() {
             let sources_of = member.unwrap().path().join("src");
             if sources_of.is_dir() {

@@ -13,7 +13,7 @@ use waag_model::ids::{Actor, Position, TenantName};
 
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
-use super::serve::tell_aside;
+use super::serve::{tell_aside, wait_for_views};
 use crate::demo::traffic::{Live, Plan, Traffic};
 use crate::node::api_keys::{Asked, carry_out, load};
 use crate::node::doors::{Doors, Where};
@@ -149,7 +149,7 @@ fn record_history(
     feed.finish()?;
     bar.finish_and_clear();
     let all = Position(running.writer().checkpoint.checkpoint().size);
-    drop(running.following().progress().wait_for(all, Duration::from_millis(VIEWS_MS_MAX)));
+    wait_for_views(running, all, Duration::from_millis(VIEWS_MS_MAX));
     Ok(())
 }
 

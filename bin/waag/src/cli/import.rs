@@ -11,7 +11,7 @@ use waag_model::ids::Position;
 
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
-use super::serve::tell_aside;
+use super::serve::{tell_aside, wait_for_views};
 use super::setting::Setting;
 use crate::node::feed::{Feed, Given};
 use crate::node::{NodeOptions, Running};
@@ -98,7 +98,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     store.keyring.keep_door_record(name.as_bytes(), Some(settled.to_string().as_bytes()))?;
     bar.finish_and_clear();
     let all = Position(running.writer().checkpoint.checkpoint().size);
-    drop(running.following().progress().wait_for(all, Duration::from_millis(VIEWS_MS_MAX)));
+    wait_for_views(&running, all, Duration::from_millis(VIEWS_MS_MAX));
     let report = import.report();
     let answer = Answer {
         file_sha256: hash.to_string(),

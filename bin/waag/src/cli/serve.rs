@@ -2,8 +2,11 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
+use waag_model::ids::Position;
+use waag_views::progress::Activity;
 
 use super::failure::{Exit, Failure};
 use super::output::{Output, progress, tell};
@@ -63,6 +66,25 @@ pub(crate) fn tell_aside(running: &Running) {
             "note: the read models were damaged; they are made again from the ledger, the damaged file is `{}`",
             aside.display()
         ));
+    }
+}
+
+/// Waits for the read models, and says so where they are not there in time or cannot go on.
+pub(crate) fn wait_for_views(running: &Running, all: Position, most: Duration) {
+    let reached = running.following().progress().wait_for(all, most);
+    let behind = all.0.saturating_sub(reached.cursor.position.0);
+    match reached.activity {
+        Activity::Halted { code, reason } => {
+            tell(&format!(
+                "warning: the read models stopped {behind} events before the end: {code}: {reason}"
+            ));
+        }
+        Activity::Following | Activity::Stopped if behind > 0 => {
+            tell(&format!(
+                "note: the read models are {behind} events behind; the next command goes on with them"
+            ));
+        }
+        Activity::Following | Activity::Stopped => {}
     }
 }
 

@@ -152,7 +152,7 @@ impl Doors {
             // An error means that the sender is gone, which is an end too.
             let _gone = stop.wait_for(|ending| *ending).await;
         };
-        let house = Arc::new(RunningHouse::new(Arc::clone(&running), format!("http://{listen}")));
+        let house = Arc::new(RunningHouse::new(Arc::clone(&running), url_of(listen, tls.is_some())));
         let shown = Pages::new(house, Arc::clone(&store.clock));
         let web = runtime.spawn(waag_web::serve(listener, shown, stopped));
         // Taken before anybody is told that the doors are open, so that none of them ends the process half-way.
@@ -172,7 +172,7 @@ impl Doors {
     /// The address of that, as a URL.
     #[must_use]
     pub fn listen_url(&self) -> String {
-        format!("{}://{}", if self.tls.is_some() { "https" } else { "http" }, self.listen)
+        url_of(self.listen, self.tls.is_some())
     }
 
     /// Where the pages are.
@@ -223,6 +223,10 @@ impl Doors {
             ended
         })
     }
+}
+
+fn url_of(listen: SocketAddr, has_tls: bool) -> String {
+    format!("{}://{listen}", if has_tls { "https" } else { "http" })
 }
 
 /// The validators of the invoice types' data.

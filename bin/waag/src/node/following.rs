@@ -141,12 +141,15 @@ fn set_aside(place: &Place) -> Result<PathBuf, FollowingError> {
     Ok(aside)
 }
 
+/// Views, their projector, and where damaged ones were moved to.
+type Opened = (Arc<dyn Views>, Projector, Option<PathBuf>);
+
 /// The views and their projector; damaged views are set aside first, and where they are is told. Only for who has the
 /// store open to write, so that nobody else sets them aside at the same time.
 fn open_or_mend(
     place: &Place,
     open: &dyn Fn(Arc<dyn Views>) -> Result<Projector, ViewsError>,
-) -> Result<(Arc<dyn Views>, Projector, Option<PathBuf>), FollowingError> {
+) -> Result<Opened, FollowingError> {
     let both = || {
         let views = open_views(place)?;
         let projector = open(Arc::clone(&views)).map_err(FollowingError::Views)?;

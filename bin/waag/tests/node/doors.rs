@@ -1,9 +1,11 @@
 //! Events over HTTP in each form: a receipt that an auditor takes, a page that shows them, a node that ends in order.
 
 use std::collections::BTreeSet;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use waag::store::options::Options;
 use waag::store::place::Place;
@@ -17,6 +19,8 @@ use crate::support::{
 
 /// How long a recorded event may take to be shown.
 const SHOWN_WITHIN: Duration = Duration::from_secs(2);
+/// How long a node may take to end that nobody asks anything; less than it waits for requests under way.
+const ENDED_WITHIN: Duration = Duration::from_secs(5);
 
 /// Each form of a request, each with one event about `INV-<its name>`.
 fn each_form(node: &Node, key: &str) -> Vec<(&'static str, Answer)> {
@@ -53,6 +57,8 @@ fn every_form_of_a_request_gets_a_receipt_that_an_auditor_takes_and_is_shown() {
         let told = answer.json();
         let item = if told["items"].is_array() { &told["items"][0] } else { &told };
         assert_eq!(item["status"], "recorded", "{name}: {told}");
+        // Who has a receipt finds its place in the ledger at once.
+        assert!(node.ledger(&key)["entries"].as_u64() > item["position"].as_u64(), "{name}");
         within(&format!("INV-{name} on its page"), SHOWN_WITHIN, || {
             let page = node.page(&format!("/invoice?id=INV-{name}"));
             (page.status == 200 && page.body.contains(&format!("INV-{name}"))).then_some(())
@@ -130,5 +136,18 @@ fn a_node_ends_at_once_when_it_is_told_so_as_soon_as_its_doors_are_open() {
         let mut node = Node::serve(&folder);
         node.process.signal(signal);
         assert_eq!(node.process.ended().code(), Some(0), "{signal:?}");
+        // Nor is it held up by who has nothing to ask or waits for news.
+        let mut node = Node::serve(&folder);
+        let _idle = [node.listen, node.pages].map(|to| TcpStream::connect(to).unwrap());
+        let mut live = TcpStream::connect(node.pages).unwrap();
+        live.write_all(format!("GET /live HTTP/1.1\r\nhost: {}\r\n\r\n", node.pages).as_bytes()).unwrap();
+        let mut first = [0; 12];
+        live.set_read_timeout(Some(PATIENCE)).unwrap();
+        live.read_exact(&mut first).unwrap();
+        assert_eq!(&first, b"HTTP/1.1 200");
+        let begun = Instant::now();
+        node.process.signal(signal);
+        assert_eq!(node.process.ended().code(), Some(0), "{signal:?}");
+        assert!(begun.elapsed() < ENDED_WITHIN, "{signal:?}: {:?}", begun.elapsed());
     }
 }

@@ -7,8 +7,7 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::disallowed_methods,
-    clippy::print_stdout,
-    reason = "a test fails loudly, measures real time, and says what it skipped"
+    reason = "a test fails loudly, and measures real time"
 )]
 
 #[expect(dead_code, reason = "shared with other tests")]
@@ -20,5 +19,7 @@ mod demo;
 mod doors;
 mod history;
 mod keys;
+mod overload;
 mod support;
+mod tls;
 mod views;

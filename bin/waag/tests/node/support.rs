@@ -81,8 +81,6 @@ pub(crate) struct Node {
     pub(crate) process: Process,
     pub(crate) listen: SocketAddr,
     pub(crate) pages: SocketAddr,
-    /// What it told when its doors were open.
-    pub(crate) told: Value,
 }
 
 impl Node {
@@ -97,7 +95,7 @@ impl Node {
         let process = Process::start(command);
         let told: Value = serde_json::from_str(&process.line()).unwrap();
         let at = |name: &str| told[name].as_str().unwrap().parse().unwrap();
-        Self { listen: at("listen"), pages: at("pages"), process, told }
+        Self { listen: at("listen"), pages: at("pages"), process }
     }
 
     pub(crate) fn terminate(mut self) -> ExitStatus {
@@ -143,6 +141,7 @@ pub(crate) const LINES: &str = "application/jsonl";
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u16,
+    /// In small letters.
     pub(crate) head: String,
     pub(crate) body: String,
 }

@@ -18,6 +18,8 @@ use crate::common::Folder;
 use crate::support::{BATCH, Node, PATIENCE, invoice, key, report, within};
 
 const INVOICES: u64 = 60;
+/// A page of the views' file.
+const PAGE_BYTES: usize = 4_096;
 
 /// A folder whose ledger has invoices, and a key.
 fn filled() -> (Folder, String) {
@@ -31,7 +33,8 @@ fn filled() -> (Folder, String) {
             lines += &(invoice(&format!("{id}-out"), "posting", &id) + "\n");
         }
     }
-    drop(Node::serve(&folder).terminate());
+    // The shipped schemas come into the ledger first, as with every node.
+    assert!(Node::serve(&folder).terminate().success());
     folder.feed(&["append"], lines.as_bytes()).exits(0);
     (folder, key)
 }
@@ -102,6 +105,41 @@ fn damaged_views_are_told_by_who_reads_and_set_aside_by_the_node() {
     assert!(!std::fs::read_to_string(folder.path("serve.err")).unwrap().contains("damaged"));
 }
 
+#[test]
+fn damage_that_is_met_while_projecting_stops_no_recording_and_is_mended_at_the_next_start() {
+    let (folder, key) = filled();
+    figures(&folder);
+    // The pages with rows, and not those of the catalogue: opening does not see it.
+    let bytes = std::fs::read(folder.path("waag-data/default/views/views.db")).unwrap();
+    let mut damaged = 0;
+    for (number, page) in bytes.chunks(PAGE_BYTES).enumerate().skip(1) {
+        if page.windows(4).any(|bytes| bytes == b"INV-") {
+            damage(&folder, number * PAGE_BYTES, (number + 1) * PAGE_BYTES);
+            damaged += 1;
+        }
+    }
+    assert!(damaged > 0);
+    let node = Node::serve(&folder);
+    let said = || std::fs::read_to_string(folder.path("serve.err")).unwrap();
+    assert!(!said().contains("damaged"), "the damage is where opening sees it: {}", said());
+    let more = invoice("more", "ingestion", "INV-MORE");
+    assert_eq!(node.post(&key, BATCH, &format!("[{more}]")).status, 200);
+    let mark = folder.path("waag-data/default/views/views.db.is-damaged");
+    within("the mark", PATIENCE, || mark.exists().then_some(()));
+    let again = invoice("again", "ingestion", "INV-AGAIN");
+    assert_eq!(node.post(&key, BATCH, &format!("[{again}]")).status, 200, "recording goes on");
+    let told = node.ledger(&key);
+    assert!(told["projected"].as_u64() < told["entries"].as_u64(), "{told}");
+    assert!(node.terminate().success());
+    let node = Node::serve(&folder);
+    assert!(said().contains("note: the read models were damaged"), "{}", said());
+    node.caught_up(&key, PATIENCE);
+    assert!(!mark.exists());
+    assert_eq!(report(&folder)["cases"], INVOICES + 2);
+    assert!(node.terminate().success());
+    folder.run(&["views", "check"]).exits(0);
+}
+
 /// A node within this process.
 fn run(folder: &Folder, invoices: &Config) -> Running {
     let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
@@ -126,6 +164,8 @@ fn cases(running: &Arc<Running>) -> Result<i64, &'static str> {
 #[test]
 fn other_settings_are_built_beside_take_their_place_and_are_never_mixed() {
     let (folder, _) = filled();
+    // The first version of all serves from its beginning; this brings it up.
+    figures(&folder);
     let first = Config::default();
     let other = Config { late_hours: first.late_hours + 1, ..first.clone() };
     let version = |config: &Config| Invoices::new(config.clone()).version();

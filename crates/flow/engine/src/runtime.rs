@@ -345,6 +345,8 @@ impl Stepper {
                 }
             };
             self.engine.handle(self.clock.now(), input, &mut effects);
+            // Before anybody is answered: who has a receipt finds its checkpoint here.
+            self.publish();
             while !effects.is_empty() {
                 for effect in std::mem::take(&mut effects) {
                     self.carry_out(effect, &mut effects);

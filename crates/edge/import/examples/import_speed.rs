@@ -1,4 +1,4 @@
-//! How fast a log is read into events, on one thread: `read_speed MAPPING LOG`.
+//! How fast a log is read into events, on one thread: `import_speed MAPPING LOG`.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a measuring program")]
 #![expect(clippy::disallowed_methods, reason = "it measures real time")]
 
