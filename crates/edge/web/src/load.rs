@@ -407,6 +407,7 @@ impl Figures for Loaded {
         };
         let stuck = queries.list(List::Stuck, &Narrow::default(), now, None, STUCK_ROWS)?;
         Ok(Overview {
+            invoices: whole(counts.invoices),
             tiles: counts.tiles.iter().zip(&points).map(tile).collect(),
             flow: Stage::ALL.into_iter().zip(&points).map(flow).collect(),
             series: grid.series(&points),

@@ -213,6 +213,8 @@ pub enum FigureValue {
 /// Everything on the overview.
 #[derive(Clone, Debug, Default)]
 pub struct Overview {
+    /// All invoices there ever were.
+    pub invoices: u64,
     /// One tile a stage.
     pub tiles: Vec<StageTile>,
     /// The flow between stages.

@@ -300,3 +300,21 @@ fn nothing_printed_or_stored_shows_a_secret_or_a_person() {
     assert!(stored.windows(16).any(|part| part == key.id().0));
     assert_ne!(Sum::of(0, b"", b""), Sum::of(1, b"", b""));
 }
+
+#[test]
+fn a_doors_records_are_kept_by_name_and_counted_as_commits() {
+    let world = World::new();
+    let keyring = world.open();
+    let before = generation(&world);
+    keyring.keep_door_record(b"key/1", Some(b"one")).unwrap();
+    keyring.keep_door_record(b"key/2", Some(b"two")).unwrap();
+    keyring.keep_door_record(b"plan/1", Some(b"x")).unwrap();
+    assert_eq!(generation(&world), before + 3);
+    keyring.keep_door_record(b"key/1", Some(b"other")).unwrap();
+    keyring.keep_door_record(b"key/2", None).unwrap();
+    // Removing what is not there is no commit.
+    keyring.keep_door_record(b"key/2", None).unwrap();
+    assert_eq!(generation(&world), before + 5);
+    assert_eq!(keyring.door_records(b"key/").unwrap(), [(b"key/1".to_vec(), b"other".to_vec())]);
+    assert_eq!(world.open().door_records(b"").unwrap().len(), 2);
+}

@@ -133,7 +133,7 @@ async fn a_new_node_says_how_to_send_the_first_event() {
     assert!(
         html.contains("Record the first event")
             && html.contains("curl")
-            && html.contains("/invoices/ingestion")
+            && html.contains("/v1/events")
     );
     for path in ["/operations", "/cash"] {
         assert_eq!(ask(sample(true), get(path)).await.status(), StatusCode::OK, "{path}");
