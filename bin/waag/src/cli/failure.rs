@@ -283,7 +283,6 @@ by_node!(
     crate::node::api_keys::ApiKeyError,
     crate::node::doors::DoorsError,
     crate::node::following::FollowingError,
-
     waag_views::error::ViewsError,
     waag_views::projector::ProjectError,
 );

@@ -132,7 +132,9 @@ fn compare(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
     let Some(checked) = checked else { return Ok(Exit::Refused) };
     for table in &checked.tables {
         let told = TableJson { table: table.table, rows: table.rows, different: table.different };
-        output.answer(&told, || format!("{:>12} rows, {:>6} differ  {}\n", told.rows, told.different, told.table))?;
+        output.answer(&told, || {
+            format!("{:>12} rows, {:>6} differ  {}\n", told.rows, told.different, told.table)
+        })?;
         for difference in &table.first {
             tell(&format!("{}: {:?}", table.table, difference.key));
         }

@@ -25,8 +25,7 @@ pub const INVOICE_DICTIONARY: &[u8] = include_bytes!("../../../../schemas/invoic
 pub fn register(store: &OpenedStore, actor: &Actor) -> Result<bool, RegisterError> {
     let schemas = store.schemas();
     let newest = schemas.newest();
-    let missing: Vec<&str> =
-        INVOICE_TYPES.into_iter().filter(|kind| !newest.contains_key(kind)).collect();
+    let missing: Vec<&str> = INVOICE_TYPES.into_iter().filter(|kind| !newest.contains_key(kind)).collect();
     for kind in &missing {
         store.register_schema(actor, kind, INVOICE_SCHEMA, Some(INVOICE_DICTIONARY))?;
     }

@@ -88,7 +88,6 @@ impl PostgresViews {
         let idle = self.idle().pop().filter(|session| !session.client.is_closed());
         idle.map_or_else(|| Session::connect(&self.config, &self.schema), Ok)
     }
-
 }
 
 /// Keeps a reading connection for the next reader, once its transaction has ended.

@@ -130,11 +130,7 @@ async fn what_a_reader_types_is_escaped() {
 #[tokio::test]
 async fn a_new_node_says_how_to_send_the_first_event() {
     let html = text(ask(sample(true), get("/")).await).await;
-    assert!(
-        html.contains("Record the first event")
-            && html.contains("curl")
-            && html.contains("/v1/events")
-    );
+    assert!(html.contains("Record the first event") && html.contains("curl") && html.contains("/v1/events"));
     for path in ["/operations", "/cash"] {
         assert_eq!(ask(sample(true), get(path)).await.status(), StatusCode::OK, "{path}");
     }
