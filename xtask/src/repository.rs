@@ -89,6 +89,37 @@ pub(crate) struct Packages {
     pub(crate) graph: BTreeMap<String, Resolved>,
 }
 
+impl Packages {
+    /// Without what is listed and never built, such as a dependency that only an unused feature would bring.
+    pub(crate) fn only_built(mut self, built: &BTreeSet<(String, String)>) -> Self {
+        self.graph.retain(|_, package| built.contains(&(package.name.clone(), package.version.clone())));
+        self
+    }
+}
+
+/// Names and versions of the packages that any build of any member compiles, with every feature and on every platform,
+/// as Cargo's own resolver of features has them.
+pub(crate) fn read_built(root: &Path) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let mut command = crate::process::cargo(root);
+    command.env("CARGO_TERM_COLOR", "never");
+    command.args(["tree", "--workspace", "--all-features", "--target", "all", "--edges", "normal,build,dev"]);
+    let ended =
+        command.args(["--prefix", "none", "--format", "{p}"]).output().context("cargo does not start")?;
+    anyhow::ensure!(
+        ended.status.success(),
+        "`cargo tree` failed: {}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    let told = String::from_utf8(ended.stdout).context("`cargo tree` told no text")?;
+    let of_line = |line: &str| {
+        let mut words = line.split_whitespace();
+        Some((words.next()?.to_owned(), words.next()?.strip_prefix('v')?.to_owned()))
+    };
+    let built: BTreeSet<_> = told.lines().filter_map(of_line).collect();
+    anyhow::ensure!(!built.is_empty(), "`cargo tree` told no package");
+    Ok(built)
+}
+
 /// The root of the checkout that holds the current folder.
 pub(crate) fn find_root() -> anyhow::Result<PathBuf> {
     let start = std::env::current_dir().context("the current folder cannot be read")?;
