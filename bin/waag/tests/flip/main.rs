@@ -174,5 +174,7 @@ fn any_byte_of_a_folded_state_flipped_names_its_record_or_is_one_that_sqlite_doe
     });
     assert_eq!(outcomes(&tally, "state.db"), [Outcome::Fault, Outcome::Unchanged]);
     let count = |outcome| tally.get(&("state.db".to_owned(), outcome)).copied().unwrap_or_default();
-    assert!(count(Outcome::Fault) > 4 * count(Outcome::Unchanged), "most bytes are not zero, and in use");
+    // With every byte flipped, most of them are in pages that SQLite has not filled yet.
+    let in_use = count(Outcome::Fault) > 4 * count(Outcome::Unchanged);
+    assert!(in_use || std::env::var_os("WAAG_FLIP_ALL").is_some(), "most bytes are not zero, and in use");
 }
