@@ -20,6 +20,8 @@ use crate::{latency, opening, verify};
 
 const BATCH: usize = 500;
 const OUTSTANDING: usize = 8;
+/// What a frame of the throughput run usually has, in bytes.
+const USUAL_FRAME_BYTES: usize = 288 * 1024;
 const SEALERS: usize = 2;
 
 struct Options {
@@ -127,11 +129,25 @@ fn parse_cost(events: &Events) -> anyhow::Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e6 / events.len() as f64)
 }
 
+/// Prints what a write and sync of so many bytes takes on this disk by itself, just now.
+fn tell_syncs(when: &str, folder: &Path, bytes: usize) -> anyhow::Result<()> {
+    let probe = sync_times(folder, bytes)?;
+    println!(
+        "  disk {when}: write and sync of {} KiB p50 {:.2} ms p99 {:.2} ms",
+        probe.bytes / 1024,
+        probe.p50_ms,
+        probe.p99_ms
+    );
+    Ok(())
+}
+
 fn one_run(
     folder: &Path,
     events: &Events,
     dictionary: &waag_entry::codec::Dictionary,
 ) -> anyhow::Result<Run> {
+    // How large its frames will be is known behind the run; before it, the usual size stands for them.
+    tell_syncs("before", folder, USUAL_FRAME_BYTES)?;
     let store = folder.join("run");
     drop(std::fs::remove_dir_all(&store));
     let folders = Folders::below(&store);
@@ -158,13 +174,7 @@ fn one_run(
     })?;
     let total_events = events.len() as f64;
     let plain = plain_append(folder, &frames)?;
-    let probe = sync_times(folder, frames.iter().map(Vec::len).sum::<usize>() / frames.len().max(1))?;
-    println!(
-        "  disk: write and sync of {} KiB p50 {:.2} ms p99 {:.2} ms",
-        probe.bytes / 1024,
-        probe.p50_ms,
-        probe.p99_ms
-    );
+    tell_syncs("after", folder, frames.iter().map(Vec::len).sum::<usize>() / frames.len().max(1))?;
     let cpu: Duration = by_thread.values().sum();
     Ok(Run {
         events_per_s: recorded as f64 / seconds,
