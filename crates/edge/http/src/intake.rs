@@ -151,13 +151,13 @@ impl Intake {
         let queue = Arc::new(Queue::new(limits));
         let means = Arc::new(means);
         let mut threads = Vec::new();
-        let (sealed, settling) = std::sync::mpsc::sync_channel(queue::UNDER_WAY_MAX);
+        let (ended, settling) = std::sync::mpsc::sync_channel(queue::UNDER_WAY_MAX);
         for _ in 0..limits.sealing_threads.max(1) {
-            let (means, queue, sealed) = (Arc::clone(&means), Arc::clone(&queue), sealed.clone());
-            let worker = seal::Worker { means, queue, sealed, wait_ms_max: limits.writer_wait_ms_max };
+            let (means, queue, ended) = (Arc::clone(&means), Arc::clone(&queue), ended.clone());
+            let worker = seal::Worker { means, queue, ended, wait_ms_max: limits.writer_wait_ms_max };
             threads.push(spawn("waag-seal", move || worker.run())?);
         }
-        drop(sealed);
+        drop(ended);
         let again = Arc::clone(&queue);
         threads.push(spawn("waag-settle", move || settle::run(&settling, &again))?);
         Ok(Self { queue, threads })

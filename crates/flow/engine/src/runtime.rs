@@ -1,17 +1,18 @@
-//! The engine on threads: one that steps, one for each kind of effect, and whoever seals on threads of their own.
+//! The engine on threads: one for each kind of effect, and whoever seals on threads of their own; each steps in turn.
 //!
 //! Place: between the sealing threads and the drivers. It decides nothing; every rule is in `engine`.
 //! Not here: opening a store (`recover`), drivers (`bin/`).
 //!
-//! Channels are bounded. The writer's own channel has room for every answer that can be under way, so that no effect's
-//! thread ever waits for the writer while the writer waits for it.
+//! Channels are bounded. What comes to the engine is put down without waiting (`Desk`), so that no effect's thread ever
+//! waits for who steps while that one waits for it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use waag_keys::keyring::Keyring;
 use waag_ledger::checkpoint::SignedCheckpoint;
@@ -28,10 +29,10 @@ use crate::engine::{BATCHES_QUEUED_MAX, Engine, QUEUED_BYTES_MAX};
 use crate::identity::{IdentityStats, Job};
 use crate::reader::Reader;
 
-/// Room for every answer that can be under way at once: each batch's comparison, and one of each other kind.
-const ANSWERS_MAX: usize = BATCHES_QUEUED_MAX + 16;
 /// Committed frames that wait for the follower; it only writes derived files, and the writer waits when it lags.
 const FOLLOW_QUEUE_MAX: usize = 16;
+/// How often who ends the writer looks whether all is done.
+const END_LOOK: Duration = Duration::from_millis(5);
 
 /// What the engine's effects are carried out on.
 pub struct World {
@@ -54,14 +55,44 @@ pub struct World {
 /// A destruction of keys, to be run when nothing is under way.
 pub type Destruction = Box<dyn FnOnce() + Send>;
 
-/// Where an answer goes.
-type Answer = SyncSender<Result<BatchReceipt, Rejection>>;
+/// Who hears what became of a batch.
+pub trait Hears: Send + 'static {
+    /// Hears it, once, on any thread that steps the writer: it must be short and must not wait.
+    fn hear(self, outcome: Result<BatchReceipt, Rejection>);
+}
+
+impl Hears for SyncSender<Result<BatchReceipt, Rejection>> {
+    fn hear(self, outcome: Result<BatchReceipt, Rejection>) {
+        // Whoever has let go of the receiver has no use for it.
+        drop(self.try_send(outcome));
+    }
+}
+
+type Tell = Box<dyn FnOnce(Result<BatchReceipt, Rejection>) + Send>;
+
+/// Where an answer goes; one that is never given says so when it is dropped.
+struct Answer(Option<Tell>);
+
+impl Answer {
+    fn give(mut self, outcome: Result<BatchReceipt, Rejection>) {
+        if let Some(tell) = self.0.take() {
+            tell(outcome);
+        }
+    }
+}
+
+impl Drop for Answer {
+    fn drop(&mut self) {
+        if let Some(tell) = self.0.take() {
+            tell(Err(Rejection::Halted(gone())));
+        }
+    }
+}
 
 enum Message {
     Submit(SealedBatch, Answer),
     Destroy(Destruction, Answer),
-    Input(Box<Input>),
-    Stop,
+    Input(Input),
 }
 
 enum Follow {
@@ -97,7 +128,7 @@ impl UnderWay {
 
 /// A running writer. Dropping it stops it, after everything under way is done.
 pub struct Writer {
-    messages: SyncSender<Message>,
+    desk: Arc<Desk>,
     under_way: Arc<UnderWay>,
     status: Arc<Mutex<Status>>,
     threads: Vec<JoinHandle<()>>,
@@ -146,15 +177,15 @@ impl Writer {
     /// # Errors
     /// The operating system's, where a thread cannot be had.
     pub fn start(engine: Engine, world: World) -> std::io::Result<Self> {
-        let (messages, inbox) = sync_channel(2 * ANSWERS_MAX);
         let status = Arc::new(Mutex::new(Status {
             checkpoint: Arc::clone(engine.checkpoint()),
             identity: engine.identity().stats(),
             halted: None,
         }));
         let under_way = Arc::new(UnderWay::default());
+        let desk = Arc::new(Desk::default());
         let mut threads = Vec::new();
-        let doers = Doers::start(&world, &messages, &mut threads)?;
+        let doers = Doers::start(&world, &desk, &mut threads)?;
         let stepper = Stepper {
             engine,
             clock: world.clock,
@@ -166,8 +197,8 @@ impl Writer {
             destructions: HashMap::new(),
             next_ticket: 0,
         };
-        threads.push(spawn("waag-writer", move || stepper.run(&inbox))?);
-        Ok(Self { messages, under_way, status, threads })
+        *desk.stepper.lock().unwrap_or_else(PoisonError::into_inner) = Some(stepper);
+        Ok(Self { desk, under_way, status, threads })
     }
 
     /// Hands a sealed batch to the writer.
@@ -175,13 +206,25 @@ impl Writer {
     /// # Errors
     /// [`NotTaken::Busy`] with the batch, where as many batches or bytes as may are under way; [`NotTaken::Halted`].
     pub fn submit(&self, batch: SealedBatch) -> Result<Pending, NotTaken> {
-        if !self.under_way.take(batch.body_bytes()) {
-            return Err(NotTaken::Busy(batch));
-        }
         let (answer, pending) = sync_channel(1);
-        let sent = self.messages.send(Message::Submit(batch, answer));
-        sent.map_err(|_| NotTaken::Halted(gone()))?;
+        self.submit_for(batch, answer).map_err(|(not_taken, _)| not_taken)?;
         Ok(Pending { answer: pending })
+    }
+
+    /// Hands a sealed batch to the writer for somebody who hears its outcome, and who comes back where it is not taken.
+    ///
+    /// # Errors
+    /// As [`Writer::submit`], with who was to hear.
+    pub fn submit_for<H: Hears>(&self, batch: SealedBatch, hearer: H) -> Result<(), (NotTaken, H)> {
+        if self.desk.has_ended.load(Ordering::Acquire) {
+            return Err((NotTaken::Halted(gone()), hearer));
+        }
+        if !self.under_way.take(batch.body_bytes()) {
+            return Err((NotTaken::Busy(batch), hearer));
+        }
+        let tell: Tell = Box::new(move |outcome| hearer.hear(outcome));
+        self.desk.put(Message::Submit(batch, Answer(Some(tell))));
+        Ok(())
     }
 
     /// Runs a destruction of keys when nothing is under way (`ENGINE-4`), and waits for it.
@@ -195,8 +238,8 @@ impl Writer {
         let (answer, refused) = sync_channel(1);
         let (done, outcome) = sync_channel(1);
         let run: Destruction = Box::new(move || drop(done.send(destroy())));
-        let sent = self.messages.send(Message::Destroy(run, answer));
-        sent.map_err(|_| Rejection::Halted(gone()))?;
+        let tell: Tell = Box::new(move |outcome| answer.hear(outcome));
+        self.desk.put(Message::Destroy(run, Answer(Some(tell))));
         match outcome.recv() {
             Ok(outcome) => Ok(outcome),
             // The closure was dropped unrun: the engine has said why.
@@ -216,14 +259,82 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        if self.messages.send(Message::Stop).is_ok() {
-            self.threads.drain(..).for_each(|thread| drop(thread.join()));
-        }
+        self.desk.end();
+        self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
+}
+
+/// Where everything that comes to the engine is put down, and where it steps.
+///
+/// There is no thread that only steps: whoever puts something down steps the engine itself, for others too, unless
+/// somebody else is at it, who then finds what was put down. A wake-up of a thread costs more than most steps do, and each
+/// commit has many. Whoever steps may have to wait for the follower, so the follower itself never puts anything down.
+#[derive(Default)]
+struct Desk {
+    /// Bounded: batches by [`UnderWay`], answers by the effects that can be under way, destructions by their callers,
+    /// each of whom waits.
+    inbox: Mutex<VecDeque<Message>>,
+    /// Gone when the writer has ended.
+    stepper: Mutex<Option<Stepper>>,
+    /// Rung at each step, for who waits for the end.
+    stepped: Condvar,
+    has_ended: AtomicBool,
+}
+
+impl Desk {
+    fn inbox(&self) -> MutexGuard<'_, VecDeque<Message>> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts something down and steps, unless somebody is stepping. Nobody waits here for anybody.
+    fn put(&self, message: Message) {
+        self.inbox().push_back(message);
+        // Who steps looks again after having let go: what was put down meanwhile is found by one of the two.
+        while !self.inbox().is_empty() {
+            let mut stepper = match self.stepper.try_lock() {
+                Ok(stepper) => stepper,
+                Err(TryLockError::WouldBlock) => return,
+                // A step panicked: what the engine is in the middle of, nobody knows. Whoever waits is told.
+                Err(TryLockError::Poisoned(poisoned)) => {
+                    let mut stepper = poisoned.into_inner();
+                    self.has_ended.store(true, Ordering::Release);
+                    *stepper = None;
+                    stepper
+                }
+            };
+            match stepper.as_mut() {
+                Some(stepper) => stepper.run(|| self.inbox().pop_front()),
+                None => {
+                    drop(stepper);
+                    // Messages that are dropped answer for themselves; outside of all locks.
+                    let unanswered = std::mem::take(&mut *self.inbox());
+                    return drop(unanswered);
+                }
+            }
+            drop(stepper);
+            self.stepped.notify_all();
+        }
+    }
+
+    /// Waits until nothing is under way, or the writer has halted, and lets the threads of effects end.
+    fn end(&self) {
+        let mut stepper = self.stepper.lock().unwrap_or_else(PoisonError::into_inner);
+        while let Some(running) = stepper.as_mut() {
+            running.run(|| self.inbox().pop_front());
+            if running.is_done() {
+                break;
+            }
+            // A message that came while this thread held the lock rang before it waits: hence the bound.
+            let waited = self.stepped.wait_timeout(stepper, END_LOOK);
+            stepper = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        self.has_ended.store(true, Ordering::Release);
+        *stepper = None;
+    }
 }
 
 /// One thread for each kind of effect; an effect of a kind follows the one before it.
@@ -236,12 +347,8 @@ struct Doers {
 }
 
 impl Doers {
-    fn start(
-        world: &World,
-        messages: &SyncSender<Message>,
-        threads: &mut Vec<JoinHandle<()>>,
-    ) -> std::io::Result<Self> {
-        let answer_with = |name: &str| (name.to_owned(), messages.clone());
+    fn start(world: &World, desk: &Arc<Desk>, threads: &mut Vec<JoinHandle<()>>) -> std::io::Result<Self> {
+        let answer_with = |name: &str| (name.to_owned(), Arc::clone(desk));
         let keyring = Arc::clone(&world.keyring);
         let keys = doer(answer_with("waag-keys"), 1, threads, move |up_to| {
             let durable = keyring.commit_pending(up_to);
@@ -260,7 +367,7 @@ impl Doers {
         let reader = world.reader.clone();
         let compare = doer(
             answer_with("waag-compare"),
-            ANSWERS_MAX,
+            BATCHES_QUEUED_MAX,
             threads,
             move |(ticket, retries): (_, Vec<_>)| {
                 Some(match reader.compare(&retries) {
@@ -269,27 +376,30 @@ impl Doers {
                 })
             },
         )?;
+        let index =
+            doer(answer_with("waag-index"), 1, threads, |job: Job| Some(Input::Maintained(job.run())))?;
         let hashes = Arc::clone(&world.hashes);
-        let follow =
-            doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| match follow {
+        let follow = doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| {
+            match follow {
+                // Derived: a failure shows when a proof is asked for, and is mended at the next opening.
                 Follow::Frame(committed) => {
-                    // Derived: a failure shows when a proof is asked for, and is mended at the next opening.
                     drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
-                    None
                 }
                 Follow::Job(job) => {
                     // What the index covers need not be replayed, so the stored hashes must be durable that far.
                     drop(hashes.sync());
-                    Some(Input::Maintained(job.run()))
+                    drop(index.send(job));
                 }
-            })?;
+            }
+            None
+        })?;
         Ok(Self { keys, log, guard, compare, follow })
     }
 }
 
-/// A thread that carries out one kind of effect and sends what comes of it back to the writer.
+/// A thread that carries out one kind of effect and puts down what comes of it.
 fn doer<T: Send + 'static>(
-    (name, messages): (String, SyncSender<Message>),
+    (name, desk): (String, Arc<Desk>),
     room: usize,
     threads: &mut Vec<JoinHandle<()>>,
     mut carry_out: impl FnMut(T) -> Option<Input> + Send + 'static,
@@ -297,17 +407,15 @@ fn doer<T: Send + 'static>(
     let (sender, work) = sync_channel(room);
     threads.push(spawn(&name, move || {
         for one in work {
-            if let Some(input) = carry_out(one)
-                && messages.send(Message::Input(Box::new(input))).is_err()
-            {
-                break;
+            if let Some(input) = carry_out(one) {
+                desk.put(Message::Input(input));
             }
         }
     })?);
     Ok(sender)
 }
 
-/// The writer's thread.
+/// The engine and all that its effects go to.
 struct Stepper {
     engine: Engine,
     clock: Arc<dyn Clock>,
@@ -322,10 +430,10 @@ struct Stepper {
 }
 
 impl Stepper {
-    fn run(mut self, inbox: &Receiver<Message>) {
+    /// Takes one message after the other until there is none.
+    fn run(&mut self, mut next: impl FnMut() -> Option<Message>) {
         let mut effects = Vec::new();
-        let mut stopping = false;
-        while let Ok(message) = inbox.recv() {
+        while let Some(message) = next() {
             let input = match message {
                 Message::Submit(batch, answer) => {
                     Input::Submit(self.ticket(answer, Some(batch.body_bytes())), batch)
@@ -335,14 +443,7 @@ impl Stepper {
                     self.destructions.insert(ticket, destroy);
                     Input::Destroy(ticket)
                 }
-                Message::Input(input) => *input,
-                Message::Stop => {
-                    stopping = true;
-                    if self.is_done() {
-                        break;
-                    }
-                    continue;
-                }
+                Message::Input(input) => input,
             };
             self.engine.handle(self.clock.now(), input, &mut effects);
             // Before anybody is answered: who has a receipt finds its checkpoint here.
@@ -353,9 +454,6 @@ impl Stepper {
                 }
             }
             self.publish();
-            if stopping && self.is_done() {
-                break;
-            }
         }
     }
 
@@ -385,7 +483,7 @@ impl Stepper {
                     if let Some(bytes) = bytes {
                         self.under_way.give_back(bytes);
                     }
-                    drop(answer.send(outcome));
+                    answer.give(outcome);
                 }
             }
             Effect::Destroy(ticket) => {

@@ -1,7 +1,8 @@
 //! Two threads that follow the ledger: one reads and opens ahead, the caller's own projects and writes.
 //!
 //! Place: `project`, as a node runs it. A batch is closed when it is full, when its first event has waited long enough,
-//! or as soon as the writing side has nothing to do: alone, an event is shown at once; under load, batches grow.
+//! or, where the batch before it is that long ago, as soon as the writing side has nothing to do: alone, an event is shown
+//! at once; events that keep coming share the price of a batch.
 //! Memory is bounded by [`AHEAD_BATCHES_MAX`] batches and those in both hands.
 //! Not here: what a batch does (`projector`), what it is made of (`source`).
 
@@ -159,10 +160,12 @@ impl Opener<'_> {
 
     fn run(&self, start: Cursor, batches: &SyncSender<Result<Batch, SourceFault>>) {
         let mut cursor = start;
+        let mut sent = None;
         while !self.is_over() && cursor.position < self.to {
-            let (batch, fault) = self.next(cursor);
+            let (batch, fault) = self.next(cursor, sent);
             cursor = batch.end();
             if !batch.is_empty() {
+                sent = Some(self.following.clock.monotonic());
                 self.waiting.fetch_add(1, Ordering::AcqRel);
                 if batches.send(Ok(batch)).is_err() {
                     return;
@@ -176,7 +179,7 @@ impl Opener<'_> {
     }
 
     /// The next batch, as far as it came; empty only at the end, at a fault, or where nothing came for a while.
-    fn next(&self, cursor: Cursor) -> (Batch, Option<SourceFault>) {
+    fn next(&self, cursor: Cursor, sent: Option<Duration>) -> (Batch, Option<SourceFault>) {
         let Following { source, limits, linger, poll, wake, clock } = self.following;
         let mut batch = Batch::after(cursor);
         let mut begun = None;
@@ -185,14 +188,14 @@ impl Opener<'_> {
             if let Err(fault) = source.fill(&mut batch, self.to, limits, &mut go_on) {
                 return (batch, Some(fault));
             }
-            if self.is_over()
-                || batch.is_full(limits)
-                || batch.end().position >= self.to
-                || !batch.is_empty() && self.waiting.load(Ordering::Acquire) == 0
-            {
+            if self.is_over() || batch.is_full(limits) || batch.end().position >= self.to {
                 return (batch, None);
             }
             let now = clock.monotonic();
+            let is_quiet = sent.is_none_or(|sent| now.saturating_sub(sent) >= *linger);
+            if is_quiet && !batch.is_empty() && self.waiting.load(Ordering::Acquire) == 0 {
+                return (batch, None);
+            }
             if !batch.is_empty() && now.saturating_sub(*begun.get_or_insert(now)) >= *linger {
                 return (batch, None);
             }

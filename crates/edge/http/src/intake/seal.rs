@@ -8,9 +8,9 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use waag_domain::passthrough::Passthrough;
-use waag_engine::batch::SealedBatch;
+use waag_engine::batch::{BatchReceipt, SealedBatch};
 use waag_engine::effect::{NotTaken, Rejection};
-use waag_engine::runtime::Pending;
+use waag_engine::runtime::Hears;
 use waag_engine::sealer::{BatchBuilder, SealError};
 use waag_keys::error::KeysError;
 use waag_model::event::{Accepted, Event};
@@ -39,10 +39,32 @@ pub(super) struct SealedJob {
     pub(super) slots: Vec<Slot>,
 }
 
-/// A batch on its way and whose it is.
-pub(super) struct UnderWay {
-    pub(super) pending: Option<Pending>,
+/// What became of a batch, and whose it was; no receipt where nothing of it was to be recorded.
+pub(super) struct Ended {
+    pub(super) outcome: Result<Option<BatchReceipt>, Rejection>,
     pub(super) jobs: Vec<SealedJob>,
+}
+
+/// Hears what became of a batch and hands it to the settling thread.
+struct Settling {
+    jobs: Vec<SealedJob>,
+    ended: SyncSender<Ended>,
+}
+
+impl Hears for Settling {
+    fn hear(self, outcome: Result<BatchReceipt, Rejection>) {
+        self.settle(outcome.map(Some));
+    }
+}
+
+impl Settling {
+    fn settle(self, outcome: Result<Option<BatchReceipt>, Rejection>) {
+        // There is room for as many as can be under way. The settling thread ends after all sealing threads, and those
+        // when nothing is under way.
+        if let Err(unsent) = self.ended.send(Ended { outcome, jobs: self.jobs }) {
+            refuse(unsent.0.jobs, &Fault::of(Kind::Stopped));
+        }
+    }
 }
 
 /// How the sealing of one job ended.
@@ -58,7 +80,7 @@ enum Push {
 pub(super) struct Worker {
     pub(super) means: Arc<Means>,
     pub(super) queue: Arc<Queue>,
-    pub(super) sealed: SyncSender<UnderWay>,
+    pub(super) ended: SyncSender<Ended>,
     pub(super) wait_ms_max: u64,
 }
 
@@ -115,18 +137,13 @@ impl Worker {
             return self.queue.settled();
         }
         let batch = builder.finish();
-        let pending = if batch.is_empty() { Ok(None) } else { self.submit(batch).map(Some) };
-        match pending {
-            Ok(pending) => {
-                if let Err(unsent) = self.sealed.send(UnderWay { pending, jobs: sealed }) {
-                    refuse(unsent.0.jobs, &Fault::of(Kind::Stopped));
-                    self.queue.settled();
-                }
-            }
-            Err(fault) => {
-                refuse(sealed, &fault);
-                self.queue.settled();
-            }
+        let settling = Settling { jobs: sealed, ended: self.ended.clone() };
+        if batch.is_empty() {
+            settling.settle(Ok(None));
+        } else if let Err(not_taken) = self.submit(batch, settling) {
+            let (settling, fault) = *not_taken;
+            refuse(settling.jobs, &fault);
+            self.queue.settled();
         }
     }
 
@@ -199,16 +216,16 @@ impl Worker {
     }
 
     /// Hands a batch over; a full writer is asked again until the wait is over.
-    fn submit(&self, mut batch: SealedBatch) -> Result<Pending, Fault> {
+    fn submit(&self, mut batch: SealedBatch, mut settling: Settling) -> Result<(), Box<(Settling, Fault)>> {
         let until = self.means.clock.monotonic() + Duration::from_millis(self.wait_ms_max);
         loop {
-            match self.means.writer.submit(batch) {
-                Ok(pending) => return Ok(pending),
-                Err(NotTaken::Halted(_)) => return Err(Fault::of(Kind::Stopped)),
-                Err(NotTaken::Busy(again)) => batch = again,
+            match self.means.writer.submit_for(batch, settling) {
+                Ok(()) => return Ok(()),
+                Err((NotTaken::Halted(_), back)) => return Err(Box::new((back, Fault::of(Kind::Stopped)))),
+                Err((NotTaken::Busy(again), back)) => (batch, settling) = (again, back),
             }
             if self.means.clock.monotonic() >= until {
-                return Err(Fault::of(Kind::Busy(Rejection::Busy.code())));
+                return Err(Box::new((settling, Fault::of(Kind::Busy(Rejection::Busy.code())))));
             }
             std::thread::sleep(Duration::from_millis(WRITER_RETRY_MS));
         }

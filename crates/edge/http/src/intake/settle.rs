@@ -1,4 +1,4 @@
-//! The settling thread: waits for the writer's answers and hands each request its own slice of the receipt.
+//! The settling thread: takes the writer's answers and hands each request its own slice of the receipt.
 //!
 //! Not here: the form of an answer on any wire (`receipt`).
 
@@ -13,7 +13,7 @@ use waag_ledger::range::{RangeProof, RangeTree};
 use waag_model::ids::Position;
 
 use super::queue::{Queue, Queued};
-use super::seal::{SealedJob, Slot, UnderWay, refuse};
+use super::seal::{Ended, SealedJob, Slot, refuse};
 use crate::fault::{Fault, Kind};
 
 /// How often a request is sealed again because keys were destroyed or the writer was full meanwhile.
@@ -52,9 +52,8 @@ pub enum ItemOutcome {
     Refused(Box<Fault>),
 }
 
-pub(super) fn run(under_way: &Receiver<UnderWay>, queue: &Queue) {
-    for UnderWay { pending, jobs } in under_way {
-        let outcome = pending.map(waag_engine::runtime::Pending::wait).transpose();
+pub(super) fn run(ended: &Receiver<Ended>, queue: &Queue) {
+    for Ended { outcome, jobs } in ended {
         match outcome {
             Ok(receipt) => {
                 // Before the answers: the next batch is sealed while these are written.
