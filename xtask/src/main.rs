@@ -24,9 +24,10 @@ mod toml_file;
 use std::process::ExitCode;
 
 /// The subcommands with their one-line descriptions, in the order in which help shows them.
-const COMMANDS: [(&str, &str); 7] = [
+const COMMANDS: [(&str, &str); 8] = [
     ("tidy", "check the house rules: layers, map, heads, sizes, tests, links, error pages, words"),
     ("test [--fast]", "run every check there is and close with a summary; --fast leaves out the slow ones"),
+    ("needs", "bring the programs and Python packages that tests need; `test` does it too"),
     ("bench [NAME ARGS…]", "run a benchmark in a release build; without a name, list them"),
     ("sim [ARGS…]", "run the simulator in a release build, arguments passed on"),
     (
@@ -56,6 +57,11 @@ fn dispatch(words: &[&str]) -> anyhow::Result<bool> {
         ["tidy"] => Ok(tidy::command(&repository::find_root()?)?.is_empty()),
         ["test"] => test_command::command(&repository::find_root()?, test_command::Extent::Full),
         ["test", "--fast"] => test_command::command(&repository::find_root()?, test_command::Extent::Fast),
+        ["needs"] => {
+            let missing = needs::bring(&repository::find_root()?)?;
+            missing.iter().for_each(|missing| println!("{}", missing.line));
+            Ok(missing.is_empty())
+        }
         ["bench", rest @ ..] => passthrough::bench(&repository::find_root()?, rest),
         ["sim", rest @ ..] => passthrough::simulator(&repository::find_root()?, rest),
         ["crash"] => passthrough::crash(&repository::find_root()?, "500"),

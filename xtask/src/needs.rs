@@ -15,31 +15,25 @@ use crate::process;
 pub(crate) enum Source {
     /// A package of the system, brought with `apt-get` by root.
     Debian(&'static str),
-    /// A package from PyPI with its version, brought into a virtual environment under target/.
-    #[cfg_attr(
-        not(test),
-        expect(
-            dead_code,
-            reason = "no test needs a Python tool so far; the way to bring one is ready and tested"
-        )
-    )]
+    /// A package from PyPI, `NAME==VERSION`, brought into a virtual environment under the target folder; there it must
+    /// be, in this version, so that a run means the same everywhere.
     PyPi(&'static str),
 }
 
 /// A program and its origin.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Need {
-    /// The program's name on the path, and in the names of the tests that need it.
+    /// Its name in the names of the tests that need it; of a Debian package, the program's name on the path too.
     pub(crate) tool: &'static str,
     source: Source,
-    /// Arguments with which it succeeds wherever it may work.
+    /// Arguments with which it succeeds wherever it may work; of a Python package, those of its interpreter.
     probe: &'static [&'static str],
     /// What cannot be checked without it.
     used_for: &'static str,
 }
 
 /// Every program that some test needs.
-const NEEDS: [Need; 3] = [
+const NEEDS: [Need; 7] = [
     Need {
         tool: "chromium",
         source: Source::Debian("chromium"),
@@ -58,6 +52,30 @@ const NEEDS: [Need; 3] = [
         source: Source::Debian("postgresql"),
         probe: &["--no-header"],
         used_for: "views on a PostgreSQL server",
+    },
+    Need {
+        tool: "schemathesis",
+        source: Source::PyPi("schemathesis==4.32.5"),
+        probe: &["-c", "import schemathesis"],
+        used_for: "the HTTP door against its OpenAPI document",
+    },
+    Need {
+        tool: "cloudevents",
+        source: Source::PyPi("cloudevents==2.2.0"),
+        probe: &["-c", "import cloudevents.core.bindings.http"],
+        used_for: "CloudEvents' own library as a client",
+    },
+    Need {
+        tool: "opentelemetry_proto",
+        source: Source::PyPi("opentelemetry-proto==1.45.2"),
+        probe: &["-c", "import opentelemetry.proto.collector.trace.v1.trace_service_pb2"],
+        used_for: "telemetry against the OpenTelemetry project's message definitions",
+    },
+    Need {
+        tool: "prometheus_client",
+        source: Source::PyPi("prometheus-client==0.26.0"),
+        probe: &["-c", "import prometheus_client.openmetrics.parser"],
+        used_for: "the metrics page against the OpenMetrics parser of Prometheus' own client",
     },
 ];
 
@@ -90,7 +108,7 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<Missing>> {
     let mut missing = Vec::new();
     let mut lists_updated = false;
     for need in NEEDS {
-        if process::is_present(need.tool, root) {
+        if is_present(need, root) {
             println!("{}: present", need.tool);
             missing.extend(forbidden(need, root));
             continue;
@@ -103,7 +121,7 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<Missing>> {
                 process::run(command, &mut |_| {})?;
             }
         }
-        if !process::is_present(need.tool, root) {
+        if !is_present(need, root) {
             let line = format!("`{}` is missing ({}; {})", need.tool, need.used_for, advice(need.source));
             missing.push(Missing { tool: need.tool, line, forbidden: false });
         } else {
@@ -113,9 +131,29 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<Missing>> {
     Ok(missing)
 }
 
+/// Whether it is there, in its version where it has one.
+fn is_present(need: Need, root: &Path) -> bool {
+    match need.source {
+        Source::Debian(_) => process::is_present(need.tool, root),
+        Source::PyPi(package) => is_installed(package, &process::tools_folder(root)),
+    }
+}
+
+/// Whether a virtual environment has a package in a version, by the folder that every installer leaves (PEP 376).
+fn is_installed(package: &str, tools: &Path) -> bool {
+    let Some((name, version)) = package.split_once("==") else { return false };
+    let installed = format!("{}-{version}.dist-info", name.replace('-', "_"));
+    let Ok(versions) = std::fs::read_dir(tools.join("lib")) else { return false };
+    versions.flatten().any(|python| python.path().join("site-packages").join(&installed).is_dir())
+}
+
 /// Tells of a program that is there and may not work.
 fn forbidden(need: Need, root: &Path) -> Option<Missing> {
-    let output = process::program(need.tool, root).args(need.probe).output();
+    let program = match need.source {
+        Source::Debian(_) => need.tool.into(),
+        Source::PyPi(_) => process::tools_folder(root).join("bin/python"),
+    };
+    let output = process::program(&program.to_string_lossy(), root).args(need.probe).output();
     let works = output.is_ok_and(|output| output.status.success());
     let line = format!("this machine does not let `{}` work ({})", need.tool, need.used_for);
     (!works).then_some(Missing { tool: need.tool, line, forbidden: true })
@@ -159,7 +197,7 @@ fn is_root(root: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{Means, NEEDS, Need, Source, advice, commands, forbidden};
+    use super::{Means, NEEDS, Need, Source, advice, commands, forbidden, is_installed};
 
     const ALL: Means = Means { system_packages: true, python: true };
     const NONE: Means = Means { system_packages: false, python: false };
@@ -182,6 +220,17 @@ mod tests {
         assert_eq!(lines, ["python3 -m venv tools", "tools/bin/pip install -q cloudevents==2.2.0"]);
         assert!(shown(Source::PyPi("cloudevents==2.2.0"), NONE, false).is_empty());
         assert!(advice(Source::PyPi("cloudevents==2.2.0")).contains("pip install"));
+    }
+
+    #[test]
+    fn a_python_package_counts_in_its_very_version() {
+        let tools = tempfile::tempdir().unwrap();
+        let package = "opentelemetry-proto==1.2.0";
+        assert!(!is_installed(package, tools.path()));
+        let folder = tools.path().join("lib/python3.11/site-packages/opentelemetry_proto-1.2.0.dist-info");
+        std::fs::create_dir_all(folder).unwrap();
+        assert!(is_installed(package, tools.path()));
+        assert!(!is_installed("opentelemetry-proto==1.2.1", tools.path()));
     }
 
     #[test]

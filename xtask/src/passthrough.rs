@@ -5,10 +5,19 @@ use std::path::Path;
 use crate::process;
 
 /// The benchmarks by name.
-const BENCHES: [(&str, &str); 1] = [(
-    "core",
-    "append, acknowledge, verify and open: throughput, latency, processor time and memory of the evidence core",
-)];
+const BENCHES: [(&str, &str); 5] = [
+    (
+        "core",
+        "append, acknowledge, verify and open: throughput, latency, processor time and memory of the evidence core",
+    ),
+    (
+        "ingest",
+        "a whole node over HTTP: events acknowledged and projected, latency, processor time by stage, memory",
+    ),
+    ("views", "projecting to SQLite: rate, processor time, memory"),
+    ("pages", "every page, named filter and further page over a large read model: how long each takes"),
+    ("visible", "from an acknowledgement to the open page that shows it, on a running node"),
+];
 
 /// `cargo xtask bench [NAME ARGS…]`.
 pub(crate) fn bench(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
@@ -22,7 +31,10 @@ pub(crate) fn bench(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
         BENCHES.iter().any(|(known, _)| known == name),
         "`{name}` is not a benchmark; `cargo xtask bench` lists them"
     );
-    run(root, &["--package", "waag-bench"], words)
+    // A benchmark of a whole node starts the program beside itself.
+    let mut program = process::cargo(root);
+    program.args(["build", "--quiet", "--release", "--package", "waag"]);
+    Ok(process::hand_over(program)? && run(root, &["--package", "waag-bench"], words)?)
 }
 
 /// `cargo xtask sim [ARGS…]`.

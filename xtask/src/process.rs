@@ -41,9 +41,10 @@ impl Stopwatch {
     }
 }
 
-/// The folder into which `needs` puts programs that it brings.
+/// The folder into which `needs` puts programs that it brings: beside what is compiled, so that it is kept where that is.
 pub(crate) fn tools_folder(root: &Path) -> PathBuf {
-    root.join("target/needs")
+    let target = std::env::var_os("CARGO_TARGET_DIR").filter(|folder| !folder.is_empty());
+    root.join(target.unwrap_or_else(|| "target".into())).join("needs")
 }
 
 /// A program to be run in the root of the checkout, with the brought tools on its path.

@@ -27,7 +27,13 @@ pub use batch::{Item, Items};
 pub use lines::{Line, Lines};
 pub use read::{read_event, read_value};
 pub use refusal::{Reason, Refusal};
-pub use write::write_event;
+pub use write::{write_event, write_value};
+
+/// Whether a text may be an attribute's: no control characters, no Unicode noncharacters (CloudEvents 1.0.2 §3.1).
+#[must_use]
+pub fn is_attribute_text(text: &str) -> bool {
+    attribute::string(text).is_ok()
+}
 
 /// Whether a text is a point in time as the attribute `time` has it (RFC 3339).
 #[must_use]

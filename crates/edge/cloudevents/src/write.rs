@@ -54,6 +54,11 @@ pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
     out.push(b'}');
 }
 
+/// Appends one JSON value as an event's data has it, without white space.
+pub fn write_value(this: &Value<'_>, out: &mut Vec<u8>) {
+    value(this, out);
+}
+
 fn value(this: &Value<'_>, out: &mut Vec<u8>) {
     match this {
         Value::Null | Value::Withheld(_) => out.extend_from_slice(b"null"),

@@ -7,6 +7,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -18,29 +19,33 @@ use hyper::header::{
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
-use tokio::sync::oneshot;
+use tokio::sync::{Semaphore, oneshot};
+use waag_invoices::event::Stage;
 use waag_model::event::Data;
 use waag_stdx::clock::Clock;
 use waag_stdx::entropy::{Entropy, SystemEntropy};
+use waag_stdx::figures::{Family, Figures};
 
-use crate::access::{Access, AccessSink};
+use crate::access::{AccessSink, Learned, Span, Watched};
 use crate::events;
 use crate::fault::{Fault, Kind};
 use crate::idempotency::{self, Answers};
 use crate::intake::{Job, Source, Take};
-use crate::invoices::{self, Form, Invoices, Stage};
+use crate::invoices::{self, Form, IdsMade, Invoices};
 use crate::json;
 use crate::keys::{KeyRecord, Keys, Role};
-use crate::limit::{Left, Limiter, Method as Does};
+pub(crate) use crate::limit::Method as Does;
+use crate::limit::{self, Left, Limiter};
 use crate::mailbox::Mailbox;
 use crate::mapping::{Mapping, Mappings};
-use crate::metrics::Metrics;
+use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::ports::{Ledger, Node};
 use crate::problem::{self, Answer};
 use crate::receipt::{self, Shape};
 use crate::routes::Route;
-use crate::trace::Trace;
+use crate::stored;
+use crate::trace::{self, Trace};
 use crate::validate::Validator;
 
 /// The bounds of a request.
@@ -72,8 +77,10 @@ pub struct DoorParts {
     pub clock: Arc<dyn Clock>,
     /// Spans' ids are drawn from here.
     pub entropy: Arc<dyn Entropy>,
-    /// Takes the access log; nobody does where there is none.
-    pub access: Option<Arc<dyn AccessSink>>,
+    /// Who hears of each request when it is over: the access log, traces.
+    pub access: Vec<Arc<dyn AccessSink>>,
+    /// Whose figures stand beside the door's own.
+    pub figures: Vec<Arc<dyn Figures>>,
     /// Bounds of a request.
     pub limits: DoorLimits,
 }
@@ -91,10 +98,11 @@ impl DoorParts {
             node,
             keys,
             mappings,
-            limiter: Arc::new(Limiter::new(None, HashMap::new())),
+            limiter: Arc::default(),
             clock,
             entropy: Arc::new(SystemEntropy::new()),
-            access: None,
+            access: Vec::new(),
+            figures: Vec::new(),
             limits: DoorLimits::default(),
         }
     }
@@ -110,6 +118,8 @@ pub struct Door {
     answers: Answers,
     pub(crate) metrics: Metrics,
     pub(crate) mailbox: Arc<Mailbox>,
+    /// Turns to read events back (`stored`).
+    pub(crate) reads: Arc<Semaphore>,
 }
 
 impl fmt::Debug for Door {
@@ -119,16 +129,9 @@ impl fmt::Debug for Door {
 }
 
 /// Who asks, as far as it is checked.
-struct Pass {
-    key: Arc<KeyRecord>,
-    ledger: Arc<dyn Ledger>,
-}
-
-/// What is learned of a request on its way, for headers and log.
-#[derive(Default)]
-struct Learned {
-    key: Option<Arc<KeyRecord>>,
-    left: Option<Left>,
+pub(crate) struct Pass {
+    pub(crate) key: Arc<KeyRecord>,
+    pub(crate) ledger: Arc<dyn Ledger>,
 }
 
 impl Door {
@@ -141,6 +144,7 @@ impl Door {
             answers: Answers::default(),
             metrics: Metrics::default(),
             mailbox: Arc::default(),
+            reads: Arc::new(Semaphore::new(stored::READS_MAX)),
         }
     }
 
@@ -150,33 +154,23 @@ impl Door {
     }
 
     /// Answers one request.
-    pub(crate) async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let start = self.parts.clock.monotonic();
+    pub(crate) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        client: Option<SocketAddr>,
+    ) -> Response<Full<Bytes>> {
         let route = Route::find(request.uri().path());
-        let method = request.method().clone();
         let has_trace = request.headers().contains_key("traceparent");
         let trace = if has_trace { Trace::of(request.headers(), &*self.parts.entropy) } else { None };
-        let mut learned = Learned::default();
-        let answered = self.route(route, request, &mut learned).await;
+        let (sinks, clock, span) = (&self.parts.access, &*self.parts.clock, trace.as_ref().map(Span::from));
+        let mut watched = Watched::new(sinks, clock, (request.method(), route), client, span);
+        // A broken `tracestate` does not end the trace, and means nothing without one (Trace Context §3.3).
+        let state = trace.and_then(|_| trace::state(request.headers()));
+        let answered = self.route(route, request, &mut watched.learned).await;
         let answer = answered.unwrap_or_else(|fault| problem::answer(&fault));
-        let took = self.parts.clock.monotonic().saturating_sub(start);
+        let took = watched.answered(&answer);
         self.metrics.count(route, &answer, took);
-        if let Some(sink) = &self.parts.access {
-            let access = Access {
-                at: self.parts.clock.now(),
-                method: method.as_str(),
-                route: route.and_then(|route| Route::LABELS.get(route.label())).copied().unwrap_or("other"),
-                status: answer.status.as_u16(),
-                code: answer.code,
-                key: learned.key.as_ref().map(|key| key.id.as_str()),
-                tenant: learned.key.as_ref().map(|key| key.tenant.as_str()),
-                duration_us: u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-                counts: answer.counts,
-                trace,
-            };
-            sink.line(access.line());
-        }
-        response(answer, route, learned.left, trace)
+        response(answer, route, &watched.learned.left, (trace, state))
     }
 
     async fn route(
@@ -191,11 +185,12 @@ impl Door {
         }
         match route {
             Route::Events => self.events(request, learned).await,
+            Route::Event(position) => self.stored(position, &request, learned).await,
             Route::Invoices(stage) => self.invoices(stage, request, learned).await,
             Route::Mapping(stage) => self.mapping(stage, request, learned).await,
             Route::MappingTrial(stage) => {
                 let pass = self.pass(request.headers(), Role::Producer, Does::Read, learned)?;
-                let body = self.body(request.into_body()).await?;
+                let body = self.body(request.into_body(), learned).await?;
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
             Route::Ledger => self.ledger(request.headers(), learned),
@@ -205,8 +200,8 @@ impl Door {
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
             }
             Route::Metrics => {
-                let media = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-                Ok(Answer::of(media, StatusCode::OK, self.metrics.text(None).into_bytes()))
+                let text = metrics::text(&self.families());
+                Ok(Answer::of(metrics::MEDIA, StatusCode::OK, text.into_bytes()))
             }
             Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::document().to_string().into_bytes())),
             Route::Docs => {
@@ -216,7 +211,7 @@ impl Door {
     }
 
     /// Who asks, by the key in `x-api-key` or in `authorization: Bearer`, and whether its rate lasts.
-    fn pass(
+    pub(crate) fn pass(
         &self,
         headers: &HeaderMap,
         role: Role,
@@ -237,25 +232,24 @@ impl Door {
         if key.role < role {
             return Err(Fault::of(Kind::Forbidden));
         }
-        let who = (key.id.as_str(), key.plan.as_str());
-        learned.left = self.parts.limiter.request(who, does, self.parts.clock.monotonic())?;
-        if does == Does::Write {
-            self.parts.limiter.quota(who, self.parts.clock.now())?;
-        }
+        let (who, now) = ((key.id.as_str(), key.plan.as_str()), &self.parts.clock);
+        let taken = self.parts.limiter.request(who, does, (now.monotonic(), now.now()));
+        learned.left = taken.left;
+        taken.outcome?;
         let ledger = self.parts.node.ledger(&key.tenant).ok_or_else(|| Fault::of(Kind::NoTenant))?;
         Ok(Pass { key, ledger })
     }
 
     async fn events(&self, request: Request<Incoming>, learned: &mut Learned) -> Result<Answer, Fault> {
-        let pass = self.pass(request.headers(), Role::Producer, Does::Write, learned)?;
+        let pass = self.pass(request.headers(), Role::Producer, Does::Record, learned)?;
         let (head, body) = request.into_parts();
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body).await?;
+        let body = self.body(body, learned).await?;
         let repeated =
             idempotency_key.map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body)));
         let (source, shape) = events::source(&head.headers, body)?;
         let source = self.validated(source);
-        self.once(&pass, repeated, source, shape, false).await
+        self.once(&pass, repeated, source, shape, None).await
     }
 
     async fn invoices(
@@ -264,7 +258,7 @@ impl Door {
         request: Request<Incoming>,
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
-        let pass = self.pass(request.headers(), Role::Producer, Does::Write, learned)?;
+        let pass = self.pass(request.headers(), Role::Producer, Does::Record, learned)?;
         let (head, body) = request.into_parts();
         let media = head.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let essence = media.split(';').next().unwrap_or_default().trim_ascii();
@@ -272,7 +266,7 @@ impl Door {
             return Err(Fault::of(Kind::MediaType));
         }
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body).await?;
+        let body = self.body(body, learned).await?;
         let form = Form {
             stage,
             mapping: self.parts.mappings.find(&pass.key.id, stage),
@@ -282,7 +276,9 @@ impl Door {
         let path = head.uri.path();
         let repeated = idempotency_key.map(|key| (key, idempotency::fingerprint(path, &head.headers, &body)));
         let shape = if invoices::is_array(&body) { Shape::Many } else { Shape::One };
-        self.once(&pass, repeated, Box::new(Invoices { form, body }), shape, true).await
+        let ids_made = IdsMade::default();
+        let source = Box::new(Invoices { form, body, ids_made: ids_made.clone() });
+        self.once(&pass, repeated, source, shape, Some(ids_made)).await
     }
 
     /// Records a request's events, or gives the answer of the same request before.
@@ -292,10 +288,10 @@ impl Door {
         repeated: Option<(String, [u8; 32])>,
         source: Box<dyn Source>,
         shape: Shape,
-        ids_by_key: bool,
+        ids_made: Option<IdsMade>,
     ) -> Result<Answer, Fault> {
         let Some((key, fingerprint)) = repeated else {
-            return self.record(pass, source, shape, false).await;
+            return self.record(pass, source, shape, None).await;
         };
         let name = format!("{}/{}/{key}", pass.key.tenant, pass.key.actor);
         if let Some(answer) = self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
@@ -303,7 +299,7 @@ impl Door {
         }
         // Forgets the key also where the client goes away and this is dropped half done.
         let mut ending = Ending { answers: &self.answers, name: &name, answer: None };
-        let answer = self.record(pass, source, shape, ids_by_key).await?;
+        let answer = self.record(pass, source, shape, ids_made).await?;
         ending.answer = Some(Answer { counts: [0; 3], ..answer.clone() });
         Ok(answer)
     }
@@ -314,25 +310,29 @@ impl Door {
         pass: &Pass,
         source: Box<dyn Source>,
         shape: Shape,
-        ids_by_key: bool,
+        ids_made: Option<IdsMade>,
     ) -> Result<Answer, Fault> {
         let (sender, answer) = oneshot::channel();
-        let mailbox = Arc::clone(&self.mailbox);
+        let (mailbox, limiter) = (Arc::clone(&self.mailbox), Arc::clone(&self.parts.limiter));
+        let (key, accepted) = (Arc::clone(&pass.key), self.parts.clock.now());
         let job = Job {
             source,
             actor: pass.key.actor.clone(),
-            accepted: self.parts.clock.now(),
+            accepted,
             answer: Box::new(move |settled| {
-                let settled = if ids_by_key { receipt::by_idempotency_key(settled) } else { settled };
-                mailbox.post(sender, receipt::answer(settled, shape));
+                let settled = match &ids_made {
+                    Some(made) => receipt::by_idempotency_key(settled, made),
+                    None => settled,
+                };
+                let answer = receipt::answer(settled, shape);
+                let [recorded, _, _] = answer.counts;
+                // Here and not after the wait: a client that goes away has used its quota all the same.
+                limiter.recorded(&key.id, recorded, accepted);
+                mailbox.post(sender, answer);
             }),
         };
         pass.ledger.intake().offer(job).map_err(|_| Fault::of(Kind::QueueFull))?;
-        let answer = answer.await.map_err(|_| Fault::of(Kind::Stopped))?;
-        let [recorded, _, _] = answer.counts;
-        let who = (pass.key.id.as_str(), pass.key.plan.as_str());
-        self.parts.limiter.recorded(who, recorded, self.parts.clock.now());
-        Ok(answer)
+        answer.await.map_err(|_| Fault::of(Kind::Stopped))
     }
 
     /// A source whose events are held to their types' schemas, where there are any.
@@ -356,7 +356,7 @@ impl Door {
         }
         let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);
         if request.method() == Method::PUT {
-            let body = self.body(request.into_body()).await?;
+            let body = self.body(request.into_body(), learned).await?;
             let (answer, mapping) = trial(&pass, stage, &body)?;
             saved = (answer, Some(mapping));
         }
@@ -393,23 +393,24 @@ impl Door {
     }
 
     /// A whole body within its bounds; one that came in one piece is not copied.
-    pub(crate) async fn body(&self, body: Incoming) -> Result<Bytes, Fault> {
+    async fn body(&self, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
         let limit = self.parts.limits.body_bytes_max;
         if body.size_hint().lower() > limit as u64 {
             return Err(Fault::of(Kind::BodyTooLarge(limit)));
         }
-        let read = read_body(body, limit);
+        let read = read_body(body, limit, &mut learned.bytes_in);
         let within = Duration::from_millis(self.parts.limits.body_ms_max);
         tokio::time::timeout(within, read).await.unwrap_or_else(|_| Err(Fault::of(Kind::BodyTime)))
     }
 }
 
-async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
+async fn read_body(mut body: Incoming, limit: usize, bytes_in: &mut u64) -> Result<Bytes, Fault> {
     let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
     let mut first = Bytes::new();
     let mut whole = BytesMut::new();
     while let Some(frame) = body.frame().await {
         let Ok(piece) = frame.map_err(|_| Fault::of(Kind::BodyBroken))?.into_data() else { continue };
+        *bytes_in += piece.len() as u64;
         if first.is_empty() && whole.is_empty() {
             first = piece;
             continue;
@@ -427,6 +428,13 @@ async fn read_body(mut body: Incoming, limit: usize) -> Result<Bytes, Fault> {
         return Err(Fault::of(Kind::BodyTooLarge(limit)));
     }
     Ok(if whole.is_empty() { first } else { whole.freeze() })
+}
+
+impl Figures for Door {
+    fn families(&self) -> Vec<Family> {
+        let others = self.parts.figures.iter().flat_map(|figures| figures.families());
+        self.metrics.families().into_iter().chain(others).collect()
+    }
 }
 
 /// Keeps or forgets an idempotent request's answer when the request ends, however it ends.
@@ -509,13 +517,17 @@ fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fa
 fn response(
     answer: Answer,
     route: Option<Route>,
-    left: Option<Left>,
-    trace: Option<Trace>,
+    left: &[Left],
+    (trace, state): (Option<Trace>, Option<String>),
 ) -> Response<Full<Bytes>> {
+    let [recorded, _, _] = answer.counts;
     let mut response = Response::new(Full::new(answer.body));
     *response.status_mut() = answer.status;
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
+    if !answer.media.is_empty() {
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
+    }
+    headers.extend(answer.headers);
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let mut text = |name: &'static str, value: String| {
@@ -523,13 +535,15 @@ fn response(
             headers.insert(name, value);
         }
     };
-    if let Some(Left { policy, rate, remaining, full_in_s }) = left {
-        let window = rate.burst.max(1).div_ceil(rate.per_s.max(1));
-        text("ratelimit-policy", format!("\"{policy}\";q={};w={window}", rate.burst.max(1)));
-        text("ratelimit", format!("\"{policy}\";r={remaining};t={full_in_s}"));
+    if let Some((policy, level)) = limit::headers(left, recorded) {
+        text("ratelimit-policy", policy);
+        text("ratelimit", level);
     }
     if let Some(trace) = trace {
         text("traceparent", trace.text());
+    }
+    if let Some(state) = state {
+        text("tracestate", state);
     }
     if let Some(seconds) = answer.retry_after_s {
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));

@@ -58,10 +58,12 @@ impl Source for Batch {
     fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
         let mut items = Items::new(&self.0)?;
         // The array is looked at to its end first: a broken one is refused whole.
-        let mut whole = items.clone();
-        while whole.next_item()?.is_some() {}
+        let mut whole = Vec::with_capacity(self.events_hint());
         while let Some(item) = items.next_item()? {
-            if take(read_event(item.bytes).map_err(Fault::from)).is_break() {
+            whole.push(item.bytes);
+        }
+        for item in whole {
+            if take(read_event(item).map_err(Fault::from)).is_break() {
                 break;
             }
         }
@@ -73,7 +75,7 @@ impl Source for Batch {
     }
 
     fn events_hint(&self) -> usize {
-        self.0.len() / EVENT_BYTES_GUESS + 1
+        (self.0.len() / EVENT_BYTES_GUESS).max(1)
     }
 }
 
@@ -116,7 +118,7 @@ impl Source for Lines {
     }
 
     fn events_hint(&self) -> usize {
-        self.0.len() / EVENT_BYTES_GUESS + 1
+        (self.0.len() / EVENT_BYTES_GUESS).max(1)
     }
 }
 
@@ -159,13 +161,13 @@ fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Faul
 }
 
 /// Whether a media type is JSON (JSON format §3.1: `json` as subtype or structured suffix).
-fn is_json(media: &str) -> bool {
+pub(crate) fn is_json(media: &str) -> bool {
     let essence = media.split(';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     essence.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
 }
 
 /// A header's value as an attribute's (HTTP binding §3.1.3.2): quotes and percent-encoding taken off.
-fn decoded(value: &str) -> Option<String> {
+pub(crate) fn decoded(value: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value.as_bytes();
     let quoted = rest.len() >= 2 && rest.first() == Some(&b'"') && rest.last() == Some(&b'"');

@@ -60,6 +60,10 @@ pub enum Kind {
     NoTenant,
     /// The node is not ready, or is ending.
     NotReady,
+    /// The recorded event's keys were destroyed, so that it is no event any more.
+    Gone,
+    /// A query parameter has a value that it may not have.
+    Query(&'static str),
     /// Types that begin with `waag.` are Waag's own.
     OwnType,
     /// The attribute `waagtenant` names another tenant.
@@ -161,6 +165,8 @@ impl Kind {
             Self::NoTenant => "E0915",
             Self::NotReady => "E0916",
             Self::Items => "E0917",
+            Self::Gone => "E0918",
+            Self::Query(_) => "E0919",
             Self::OwnType => "E0920",
             Self::OtherTenant => "E0921",
             Self::Conflict => "E0922",
@@ -189,6 +195,7 @@ impl Kind {
     pub fn status(&self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden => StatusCode::FORBIDDEN,
@@ -197,6 +204,7 @@ impl Kind {
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
+            | Self::Query(_)
             | Self::NoEvent
             | Self::Event(..)
             | Self::NotAnInvoice
@@ -259,7 +267,9 @@ impl Kind {
             | Self::IdempotencyReused
             | Self::PlainListener
             | Self::Certificate(_)
-            | Self::Listen(_) => None,
+            | Self::Listen(_)
+            | Self::Gone
+            | Self::Query(_) => None,
         }
     }
 }
@@ -283,9 +293,11 @@ impl fmt::Display for Kind {
             Self::Busy(_) => write!(f, "too much is waiting to be written"),
             Self::QueueFull => write!(f, "too many requests are waiting"),
             Self::Stopped => write!(f, "the writer has stopped"),
-            Self::NotSealed(code) => write!(f, "the events could not be sealed or proven ({code})"),
+            Self::NotSealed(code) => write!(f, "the events could not be sealed, proven or read ({code})"),
             Self::NoTenant => write!(f, "the tenant of this API key has no ledger here"),
             Self::NotReady => write!(f, "the node is not ready"),
+            Self::Gone => write!(f, "what was recorded there has been erased"),
+            Self::Query(which) => write!(f, "the query parameter `{which}` has a value that it may not have"),
             Self::OwnType => write!(f, "types that begin with `waag.` are Waag's own"),
             Self::OtherTenant => write!(f, "the attribute `waagtenant` names another tenant"),
             Self::Conflict => write!(f, "another event was recorded under the same `source` and `id`"),

@@ -6,11 +6,12 @@
 //! Not here: the client's own names (`mapping`), checks of values (`validate`).
 
 use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use bytes::Bytes;
 use serde_json::json;
-use waag_cloudevents::{Items, is_timestamp, read_value};
+use waag_cloudevents::{Items, is_attribute_text, is_timestamp, read_value};
+use waag_invoices::event::Stage;
 use waag_model::event::{Data, Event};
 use waag_model::value::{Object, Value};
 
@@ -33,52 +34,6 @@ pub const FIELDS: [&str; 11] = [
     "region",
     "account",
 ];
-
-/// What happened to an invoice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Stage {
-    /// It came in.
-    Ingestion,
-    /// It was matched.
-    Reconciliation,
-    /// It was approved.
-    Authorization,
-    /// It was posted.
-    Posting,
-}
-
-impl Stage {
-    /// Every stage, in order.
-    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Reconciliation, Self::Authorization, Self::Posting];
-
-    /// The name in paths.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ingestion => "ingestion",
-            Self::Reconciliation => "reconciliation",
-            Self::Authorization => "authorization",
-            Self::Posting => "posting",
-        }
-    }
-
-    /// The event's type.
-    #[must_use]
-    pub fn kind(self) -> &'static str {
-        match self {
-            Self::Ingestion => "invoice.ingestion",
-            Self::Reconciliation => "invoice.reconciliation",
-            Self::Authorization => "invoice.authorization",
-            Self::Posting => "invoice.posting",
-        }
-    }
-
-    /// The stage of a name.
-    #[must_use]
-    pub fn of_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.name() == name)
-    }
-}
 
 /// The schema of the standard form, JSON Schema 2020-12.
 #[must_use]
@@ -120,10 +75,38 @@ pub(crate) struct Form {
     pub(crate) source: String,
 }
 
+/// Which invoices of a request got their `id` from its `Idempotency-Key`, in their order.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct IdsMade(Arc<Mutex<Vec<bool>>>);
+
+impl IdsMade {
+    fn begin(&self) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clear();
+    }
+
+    fn next(&self, is_made: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(is_made);
+    }
+
+    pub(crate) fn of(&self, index: usize) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(index).is_some_and(|is_made| *is_made)
+    }
+}
+
 /// Invoices of one request: one object, or an array of them.
 pub(crate) struct Invoices {
     pub(crate) form: Form,
     pub(crate) body: Bytes,
+    pub(crate) ids_made: IdsMade,
+}
+
+impl Invoices {
+    fn event<'b>(&self, bytes: &'b [u8], index: Option<usize>) -> Result<Event<'b>, Fault> {
+        let event = self.form.event(bytes, index);
+        let made = self.form.id_made(index);
+        self.ids_made.next(event.as_ref().is_ok_and(|event| made.as_deref() == Some(event.id.as_ref())));
+        event
+    }
 }
 
 /// Whether a body is an array.
@@ -146,8 +129,9 @@ pub(crate) fn source_of(actor: &str) -> String {
 
 impl Source for Invoices {
     fn each(&self, take: &mut Take<'_>) -> Result<(), Fault> {
+        self.ids_made.begin();
         if !is_array(&self.body) {
-            let _one = take(self.form.event(&self.body, None));
+            let _one = take(self.event(&self.body, None));
             return Ok(());
         }
         let mut items = Items::new(&self.body)?;
@@ -155,7 +139,7 @@ impl Source for Invoices {
         while whole.next_item()?.is_some() {}
         let mut index = 0_usize;
         while let Some(item) = items.next_item()? {
-            if take(self.form.event(item.bytes, Some(index))).is_break() {
+            if take(self.event(item.bytes, Some(index))).is_break() {
                 break;
             }
             index += 1;
@@ -192,12 +176,8 @@ impl Form {
             return Err(fault);
         }
         let text = |name: &str| value.child(name).and_then(Value::as_text).map(str::to_owned);
-        let id = match (text("id"), &self.idempotency_key, index) {
-            (Some(id), _, _) => id,
-            (None, Some(key), None) => key.clone(),
-            (None, Some(key), Some(index)) => format!("{key}/{index}"),
-            (None, None, _) => return Err(Fault::of(Kind::IdempotencyMissing)),
-        };
+        let id = text("id").or_else(|| self.id_made(index));
+        let id = id.ok_or_else(|| Fault::of(Kind::IdempotencyMissing))?;
         let (subject, time) = (text("invoice_id"), text("time").unwrap_or_default());
         let attributes = vec![
             (Cow::Borrowed("time"), Value::Text(Cow::Owned(time))),
@@ -216,6 +196,12 @@ impl Form {
         })
     }
 
+    /// The `id` of an invoice that has none of its own.
+    fn id_made(&self, index: Option<usize>) -> Option<String> {
+        let key = self.idempotency_key.as_ref()?;
+        Some(index.map_or_else(|| key.clone(), |index| format!("{key}/{index}")))
+    }
+
     fn faults(&self, value: &Value<'_>) -> Vec<Fault> {
         let mut faults = match validator() {
             Some(validator) => validator.faults(value, ""),
@@ -223,6 +209,13 @@ impl Form {
         };
         if value.child("time").and_then(Value::as_text).is_some_and(|time| !is_timestamp(time)) {
             faults.push(Fault::of(Kind::Time("RFC 3339 date-time")).at("/time"));
+        }
+        // They become the event's `id` and `subject`, which have no control characters (CloudEvents §3.1).
+        for (name, path) in [("id", "/id"), ("invoice_id", "/invoice_id")] {
+            if value.child(name).and_then(Value::as_text).is_some_and(|text| !is_attribute_text(text)) {
+                let why = "has a control character, or one that is none".to_owned();
+                faults.push(Fault::of(Kind::Schema(why)).at(path));
+            }
         }
         let is_date = |date: &str| is_timestamp(&format!("{date}T00:00:00Z"));
         if value.child("due_date").and_then(Value::as_text).is_some_and(|date| !is_date(date)) {

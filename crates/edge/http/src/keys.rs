@@ -197,6 +197,20 @@ impl Keys {
         Ok(known.remove(id).is_some())
     }
 
+    /// Puts a key under another plan, at once; its record as it is then, none where there is none of that id.
+    ///
+    /// # Errors
+    /// [`KeyError`]; the plan is then the one before.
+    pub fn assign(&self, id: &str, plan: &str) -> Result<Option<Arc<KeyRecord>>, KeyError> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        let Some(record) = known.get(id) else { return Ok(None) };
+        let record = KeyRecord { plan: plan.to_owned(), ..KeyRecord::clone(record) };
+        self.desk.save(Shelf::Keys, id, Some(&record.encode())).map_err(KeyError::Desk)?;
+        let record = Arc::new(record);
+        known.insert(id.to_owned(), Arc::clone(&record));
+        Ok(Some(record))
+    }
+
     /// All keys, by id.
     #[must_use]
     pub fn list(&self) -> Vec<Arc<KeyRecord>> {
@@ -311,6 +325,10 @@ mod tests {
         let kept = desk.load(Shelf::Keys).unwrap();
         let secret = text.rsplit('_').next().unwrap().as_bytes();
         assert!(!kept[0].1.windows(secret.len()).any(|piece| piece == secret), "KEY-1");
+        assert_eq!(again.assign(&record.id, "gold").unwrap().unwrap().plan, "gold");
+        assert_eq!(again.check(&text, UtcNanos(0)).unwrap().plan, "gold");
+        assert_eq!(Keys::load(desk.clone()).unwrap().check(&text, UtcNanos(0)).unwrap().plan, "gold");
+        assert!(again.assign("0123456789abcdef", "gold").unwrap().is_none());
         assert!(again.withdraw(&record.id).unwrap());
         assert!(again.check(&text, UtcNanos(0)).is_err());
         assert!(Keys::load(desk).unwrap().check(&text, UtcNanos(0)).is_err());

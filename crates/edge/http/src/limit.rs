@@ -1,13 +1,19 @@
-//! Usage plans: rate and burst per key and method, for the node, and events per day; over time that is passed in.
+//! Usage plans: rate and burst per key, for all its requests, for those that read and those that write, for the node, and
+//! events per day; over time that is passed in.
 //!
-//! A bucket fills at its rate up to its burst; a request takes one token. What is one too many is told with 429 and the
-//! seconds until a token is there. `RateLimit-Policy` and `RateLimit` as draft-ietf-httpapi-ratelimit-headers-11 has them.
-//! Not here: who a key belongs to (`keys`), where plans lie (`ports::Desk`).
+//! A bucket fills at its rate up to its burst; a request takes one token of each bucket that it meets, or of none. What is
+//! one too many is told with 429 and the seconds until a token is there. A day is one of UTC; a request that goes over the
+//! day's events is recorded whole, as are those under way with it, and the next is refused.
+//! `RateLimit-Policy` and `RateLimit` have the form of draft-ietf-httpapi-ratelimit-headers-11.
+//! Not here: who a key belongs to (`keys`), where plans lie (`plans`), where a day's counts outlive the process (the node).
 //!
 //! - `LIMIT-1`: counters are bounded by the number of keys, and a key that does not exist gets none.
+//! - `LIMIT-2`: a request that one limit turns away takes nothing from another: a key that is out of its rate does not use
+//!   up the node's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -16,14 +22,22 @@ use waag_model::time::{UtcDay, UtcNanos};
 use crate::fault::{Fault, Kind};
 
 const SECOND_NS: u128 = 1_000_000_000;
+const DAY_S: u64 = 86_400;
+/// Names of limits, as the headers have them.
+const ALL: &str = "all";
+const READ: &str = "read";
+const WRITE: &str = "write";
+const DAY: &str = "day";
+/// The unit of a day's quota; the draft's registry has none for what a request contains.
+const EVENTS: &str = "waag-events";
 
 /// A rate with its burst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rate {
-    /// Requests a second, in the long run.
+    /// Requests a second, in the long run; at least one.
     pub per_s: u32,
-    /// Requests at once, after a rest.
+    /// Requests at once, after a rest; at least one.
     pub burst: u32,
 }
 
@@ -31,11 +45,17 @@ pub struct Rate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Plan {
+    /// Requests of any kind.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub all: Option<Rate>,
     /// Requests that read.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub read: Option<Rate>,
     /// Requests that write.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub write: Option<Rate>,
     /// Events a day, UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub events_per_day: Option<u64>,
 }
 
@@ -44,19 +64,48 @@ pub struct Plan {
 pub enum Method {
     /// It reads.
     Read,
-    /// It writes.
+    /// It changes settings.
     Write,
+    /// It writes events, which the day's quota is for.
+    Record,
 }
 
-/// What the `RateLimit` headers say.
+/// What the `RateLimit` headers say of one limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Left {
-    pub(crate) policy: &'static str,
-    pub(crate) rate: Rate,
-    /// Requests left at once.
-    pub(crate) remaining: u64,
-    /// Seconds until the bucket is full.
-    pub(crate) full_in_s: u64,
+    policy: &'static str,
+    /// What there is at most, and in how many seconds it is there again.
+    quota: u64,
+    window_s: u64,
+    /// The draft's own unit, a request, where there is none.
+    unit: Option<&'static str>,
+    remaining: u64,
+    /// Seconds until all of it is there again.
+    reset_s: u64,
+}
+
+/// `RateLimit-Policy` and `RateLimit`, after a request that recorded so many events; none where no limit was met.
+pub(crate) fn headers(left: &[Left], recorded: u64) -> Option<(String, String)> {
+    let (mut policies, mut levels) = (String::new(), String::new());
+    for Left { policy, quota, window_s, unit, remaining, reset_s } in left {
+        let comma = if policies.is_empty() { "" } else { ", " };
+        // Writing to memory cannot fail.
+        let _ = write!(policies, "{comma}\"{policy}\";q={quota};w={window_s}");
+        if let Some(unit) = unit {
+            let _ = write!(policies, ";qu=\"{unit}\"");
+        }
+        let used = if unit.is_some() { recorded } else { 0 };
+        let remaining = remaining.saturating_sub(used);
+        let _ = write!(levels, "{comma}\"{policy}\";r={remaining};t={reset_s}");
+    }
+    (!policies.is_empty()).then_some((policies, levels))
+}
+
+/// What a request was given: where its limits stand, and whether it may go on.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    pub(crate) left: Vec<Left>,
+    pub(crate) outcome: Result<(), Fault>,
 }
 
 /// A token bucket; its level counts billionths of a token.
@@ -71,19 +120,17 @@ impl Bucket {
         Self { level: u128::from(rate.burst.max(1)) * SECOND_NS, at: now }
     }
 
-    /// Takes one token; otherwise the seconds until there is one.
-    fn take(&mut self, rate: Rate, now: Duration) -> Result<(), u64> {
+    /// Fills it up to now; otherwise than full, the seconds until there is a token where there is none.
+    fn fill(&mut self, rate: Rate, now: Duration) -> Result<(), u64> {
         let most = u128::from(rate.burst.max(1)) * SECOND_NS;
-        let gained = now.saturating_sub(self.at).as_nanos().saturating_mul(u128::from(rate.per_s));
+        let gained = now.saturating_sub(self.at).as_nanos().saturating_mul(u128::from(rate.per_s.max(1)));
         self.level = self.level.saturating_add(gained).min(most);
         self.at = self.at.max(now);
-        match self.level.checked_sub(SECOND_NS) {
-            Some(rest) => {
-                self.level = rest;
-                Ok(())
-            }
-            None => Err(self.seconds_to(SECOND_NS, rate)),
-        }
+        if self.level >= SECOND_NS { Ok(()) } else { Err(self.seconds_to(SECOND_NS, rate)) }
+    }
+
+    fn take(&mut self) {
+        self.level = self.level.saturating_sub(SECOND_NS);
     }
 
     fn seconds_to(&self, level: u128, rate: Rate) -> u64 {
@@ -93,25 +140,63 @@ impl Bucket {
     }
 
     fn left(&self, policy: &'static str, rate: Rate) -> Left {
-        let remaining = u64::try_from(self.level / SECOND_NS).unwrap_or(u64::MAX);
-        let full_in_s = self.seconds_to(u128::from(rate.burst.max(1)) * SECOND_NS, rate);
-        Left { policy, rate, remaining, full_in_s }
+        let burst = rate.burst.max(1);
+        Left {
+            policy,
+            quota: u64::from(burst),
+            window_s: u64::from(burst.div_ceil(rate.per_s.max(1))),
+            unit: None,
+            remaining: u64::try_from(self.level / SECOND_NS).unwrap_or(u64::MAX),
+            reset_s: self.seconds_to(u128::from(burst) * SECOND_NS, rate),
+        }
     }
 }
 
 #[derive(Default)]
 struct Used {
+    all: Option<Bucket>,
     read: Option<Bucket>,
     write: Option<Bucket>,
     day: Option<UtcDay>,
     events: u64,
 }
 
+/// A limit of a plan that a request meets.
+type Met = (&'static str, Rate);
+
+impl Used {
+    fn bucket(&mut self, (policy, rate): Met, now: Duration) -> &mut Bucket {
+        let slot = match policy {
+            READ => &mut self.read,
+            WRITE => &mut self.write,
+            _ => &mut self.all,
+        };
+        slot.get_or_insert_with(|| Bucket::full(rate, now))
+    }
+
+    /// Begins a day; one that is over does not come back, or what was counted since would be forgotten.
+    fn turn(&mut self, day: UtcDay) {
+        if self.day.is_none_or(|known| known < day) {
+            (self.day, self.events) = (Some(day), 0);
+        }
+    }
+}
+
+/// Events of each key on one day.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DayCounts {
+    /// Which day.
+    pub day: UtcDay,
+    /// Events by key id, in order; keys without any are left out.
+    pub events: Vec<(String, u64)>,
+}
+
 /// The counters of a node.
+#[derive(Default)]
 pub struct Limiter {
-    node: Option<Rate>,
+    node: RwLock<Option<Rate>>,
     whole: Mutex<Option<Bucket>>,
-    plans: Mutex<HashMap<String, Plan>>,
+    plans: RwLock<HashMap<String, Plan>>,
     keys: Mutex<HashMap<String, Arc<Mutex<Used>>>>,
 }
 
@@ -121,82 +206,129 @@ impl std::fmt::Debug for Limiter {
     }
 }
 
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl Limiter {
     /// Counters with the node's own rate and plans by name; a key whose plan has no entry is unlimited.
     #[must_use]
     pub fn new(node: Option<Rate>, plans: HashMap<String, Plan>) -> Self {
-        Self { node, whole: Mutex::default(), plans: Mutex::new(plans), keys: Mutex::default() }
+        Self { node: RwLock::new(node), plans: RwLock::new(plans), ..Self::default() }
     }
 
-    /// Puts a plan in place.
-    pub fn set_plan(&self, name: &str, plan: Plan) {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner).insert(name.to_owned(), plan);
+    /// Puts a plan in place, or takes it away; what keys have used stays.
+    pub fn set_plan(&self, name: &str, plan: Option<Plan>) {
+        let mut plans = self.plans.write().unwrap_or_else(PoisonError::into_inner);
+        match plan {
+            Some(plan) => drop(plans.insert(name.to_owned(), plan)),
+            None => drop(plans.remove(name)),
+        }
     }
 
-    /// Takes a request of a key that was checked.
-    ///
-    /// # Errors
-    /// [`Kind::NodeRate`], [`Kind::KeyRate`] with the seconds to wait.
+    /// Puts the node's own rate in place.
+    pub fn set_node(&self, rate: Option<Rate>) {
+        *self.node.write().unwrap_or_else(PoisonError::into_inner) = rate;
+    }
+
+    /// Takes a request of a key that was checked (`LIMIT-2`).
     pub(crate) fn request(
         &self,
         (key, plan): (&str, &str),
         method: Method,
-        now: Duration,
-    ) -> Result<Option<Left>, Fault> {
-        if let Some(rate) = self.node {
-            let mut whole = self.whole.lock().unwrap_or_else(PoisonError::into_inner);
-            let bucket = whole.get_or_insert_with(|| Bucket::full(rate, now));
-            bucket.take(rate, now).map_err(|seconds| Fault::of(Kind::NodeRate(seconds)))?;
-        }
+        (now, utc): (Duration, UtcNanos),
+    ) -> Taken {
         let plan = self.plan(plan);
-        let (policy, rate) = match method {
-            Method::Read => ("read", plan.read),
-            Method::Write => ("write", plan.write),
+        let (name, of_method) = match method {
+            Method::Read => (READ, plan.read),
+            Method::Write | Method::Record => (WRITE, plan.write),
         };
-        let Some(rate) = rate else { return Ok(None) };
-        let used = self.used(key);
-        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
-        let slot = match method {
-            Method::Read => &mut used.read,
-            Method::Write => &mut used.write,
-        };
-        let bucket = slot.get_or_insert_with(|| Bucket::full(rate, now));
-        bucket.take(rate, now).map_err(|seconds| Fault::of(Kind::KeyRate(seconds)))?;
-        Ok(Some(bucket.left(policy, rate)))
-    }
-
-    /// Whether a key has events left today; counted by [`Limiter::recorded`].
-    ///
-    /// # Errors
-    /// [`Kind::Quota`] with the seconds until the day ends.
-    pub(crate) fn quota(&self, (key, plan): (&str, &str), now: UtcNanos) -> Result<(), Fault> {
-        let Some(most) = self.plan(plan).events_per_day else { return Ok(()) };
-        let used = self.used(key);
-        let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
-        used.turn(now.day());
-        if used.events < most {
-            return Ok(());
+        let met: Vec<Met> = [(ALL, plan.all), (name, of_method)]
+            .into_iter()
+            .filter_map(|(at, rate)| Some((at, rate?)))
+            .collect();
+        let quota = plan.events_per_day.filter(|_| method == Method::Record);
+        if met.is_empty() && quota.is_none() {
+            return Taken { left: Vec::new(), outcome: self.of_node(now).map_err(Fault::of) };
         }
-        let of_day = now.0.rem_euclid(86_400_000_000_000) / 1_000_000_000;
-        Err(Fault::of(Kind::Quota(u64::try_from(86_400 - of_day).unwrap_or(1).max(1))))
+        let used = self.used(key);
+        let mut used = locked(&used);
+        used.turn(utc.day());
+        let waits = met.iter().filter_map(|met| used.bucket(*met, now).fill(met.1, now).err());
+        let longest = waits.max();
+        let outcome = match (longest, quota) {
+            (Some(seconds), _) => Err(Kind::KeyRate(seconds)),
+            (None, Some(most)) if used.events >= most => Err(Kind::Quota(seconds_left(utc))),
+            // The node's last, so that what a key may not does not count for others.
+            (None, _) => self.of_node(now),
+        };
+        let mut left = Vec::with_capacity(met.len() + 1);
+        for met in met {
+            let bucket = used.bucket(met, now);
+            if outcome.is_ok() {
+                bucket.take();
+            }
+            left.push(bucket.left(met.0, met.1));
+        }
+        left.extend(quota.map(|most| Left {
+            policy: DAY,
+            quota: most,
+            window_s: DAY_S,
+            unit: Some(EVENTS),
+            remaining: most.saturating_sub(used.events),
+            reset_s: seconds_left(utc),
+        }));
+        Taken { left, outcome: outcome.map_err(Fault::of) }
     }
 
-    /// Counts events that were recorded; a request that goes over the quota is recorded whole, the next is refused.
-    pub(crate) fn recorded(&self, (key, plan): (&str, &str), events: u64, now: UtcNanos) {
-        if self.plan(plan).events_per_day.is_some() {
+    fn of_node(&self, now: Duration) -> Result<(), Kind> {
+        let Some(rate) = *self.node.read().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
+        let mut whole = locked(&self.whole);
+        let bucket = whole.get_or_insert_with(|| Bucket::full(rate, now));
+        bucket.fill(rate, now).map_err(Kind::NodeRate)?;
+        bucket.take();
+        Ok(())
+    }
+
+    /// Counts events that were recorded, also for keys without a quota: they may get one within the day.
+    pub(crate) fn recorded(&self, key: &str, events: u64, utc: UtcNanos) {
+        if events > 0 {
             let used = self.used(key);
-            let mut used = used.lock().unwrap_or_else(PoisonError::into_inner);
-            used.turn(now.day());
+            let mut used = locked(&used);
+            used.turn(utc.day());
             used.events = used.events.saturating_add(events);
         }
     }
 
+    /// What each key recorded on a day.
+    #[must_use]
+    pub fn counts(&self, day: UtcDay) -> DayCounts {
+        let keys: Vec<_> =
+            locked(&self.keys).iter().map(|(key, used)| (key.clone(), Arc::clone(used))).collect();
+        let of_day = keys.into_iter().filter_map(|(key, used)| {
+            let used = locked(&used);
+            (used.day == Some(day) && used.events > 0).then_some((key, used.events))
+        });
+        let mut events: Vec<_> = of_day.collect();
+        events.sort();
+        DayCounts { day, events }
+    }
+
+    /// Goes on with what was counted before; to be called before the first request.
+    pub fn resume(&self, counts: &DayCounts) {
+        for (key, events) in &counts.events {
+            let used = self.used(key);
+            let mut used = locked(&used);
+            (used.day, used.events) = (Some(counts.day), *events);
+        }
+    }
+
     fn plan(&self, name: &str) -> Plan {
-        self.plans.lock().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or_default()
+        self.plans.read().unwrap_or_else(PoisonError::into_inner).get(name).copied().unwrap_or_default()
     }
 
     fn used(&self, key: &str) -> Arc<Mutex<Used>> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = locked(&self.keys);
         match keys.get(key) {
             Some(used) => Arc::clone(used),
             None => Arc::clone(keys.entry(key.to_owned()).or_default()),
@@ -204,57 +336,94 @@ impl Limiter {
     }
 }
 
-impl Used {
-    fn turn(&mut self, day: UtcDay) {
-        if self.day != Some(day) {
-            (self.day, self.events) = (Some(day), 0);
-        }
-    }
+/// Seconds until the day ends, at least one.
+fn seconds_left(utc: UtcNanos) -> u64 {
+    let of_day = u64::try_from(utc.0.div_euclid(1_000_000_000).rem_euclid(86_400)).unwrap_or(0);
+    DAY_S.saturating_sub(of_day).max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const MIDNIGHT: UtcNanos = UtcNanos(0);
+
     fn limiter(node: Option<Rate>, plan: Plan) -> Limiter {
         Limiter::new(node, HashMap::from([("p".to_owned(), plan)]))
     }
 
-    fn code(taken: Result<Option<Left>, Fault>) -> &'static str {
-        taken.map_or_else(|fault| fault.kind.code(), |_| "")
+    fn take(limiter: &Limiter, key: &str, method: Method, ms: u64) -> Result<Vec<Left>, Kind> {
+        let taken = limiter.request((key, "p"), method, (Duration::from_millis(ms), MIDNIGHT));
+        taken.outcome.map(|()| taken.left).map_err(|fault| fault.kind)
     }
 
     #[test]
     fn a_bucket_gives_its_burst_and_then_its_rate() {
         let rate = Rate { per_s: 2, burst: 3 };
         let limiter = limiter(None, Plan { write: Some(rate), ..Plan::default() });
-        let take = |ms: u64| limiter.request(("k", "p"), Method::Write, Duration::from_millis(ms));
-        let left = take(0).unwrap().unwrap();
-        assert_eq!((left.remaining, left.policy), (2, "write"));
-        assert!(take(0).is_ok() && take(0).is_ok());
-        assert_eq!(take(0).unwrap_err().kind, Kind::KeyRate(1));
-        assert_eq!(code(take(499)), Kind::KeyRate(1).code());
-        assert!(take(500).is_ok());
-        assert!(take(500).is_err());
+        let write = |ms| take(&limiter, "k", Method::Record, ms);
+        let left = write(0).unwrap();
+        assert_eq!(
+            headers(&left, 0).unwrap(),
+            ("\"write\";q=3;w=2".to_owned(), "\"write\";r=2;t=1".to_owned())
+        );
+        assert!(write(0).is_ok() && write(0).is_ok());
+        assert_eq!(write(0).unwrap_err(), Kind::KeyRate(1));
+        assert_eq!(write(499).unwrap_err(), Kind::KeyRate(1));
+        assert!(write(500).is_ok());
+        assert!(write(500).is_err());
         // A long rest fills no more than the burst.
-        assert!((0..3).all(|_| take(60_000).is_ok()) && take(60_000).is_err());
-        assert_eq!(limiter.request(("k", "p"), Method::Read, Duration::ZERO).unwrap(), None);
-        assert!(limiter.request(("other", "p"), Method::Write, Duration::ZERO).is_ok());
+        assert!((0..3).all(|_| write(60_000).is_ok()) && write(60_000).is_err());
+        assert_eq!(take(&limiter, "k", Method::Read, 0).unwrap(), []);
+        assert!(take(&limiter, "other", Method::Write, 0).is_ok());
     }
 
     #[test]
-    fn the_node_has_a_rate_of_its_own_and_a_day_its_events() {
-        let limiter =
-            limiter(Some(Rate { per_s: 1, burst: 2 }), Plan { events_per_day: Some(5), ..Plan::default() });
-        let take = |key| limiter.request((key, "p"), Method::Read, Duration::ZERO);
-        assert!(take("a").is_ok() && take("b").is_ok());
-        assert_eq!(take("c").unwrap_err().kind, Kind::NodeRate(1));
+    fn all_limits_are_met_or_nothing_is_taken() {
+        let rate = |per_s, burst| Some(Rate { per_s, burst });
+        let plan = Plan { all: rate(1, 3), write: rate(1, 1), ..Plan::default() };
+        let limiter = limiter(rate(1, 4), plan);
+        assert!(take(&limiter, "a", Method::Write, 0).is_ok());
+        for _ in 0..20 {
+            assert_eq!(take(&limiter, "a", Method::Write, 0).unwrap_err(), Kind::KeyRate(1));
+        }
+        // What was refused took nothing of the key's other limit, and nothing of the node's.
+        assert!(take(&limiter, "a", Method::Read, 0).is_ok() && take(&limiter, "a", Method::Read, 0).is_ok());
+        assert_eq!(take(&limiter, "a", Method::Read, 0).unwrap_err(), Kind::KeyRate(1));
+        assert!(take(&limiter, "b", Method::Read, 0).is_ok());
+        assert_eq!(take(&limiter, "b", Method::Read, 0).unwrap_err(), Kind::NodeRate(1));
+        limiter.set_node(None);
+        let left = take(&limiter, "b", Method::Read, 0).unwrap();
+        assert_eq!(
+            headers(&left, 0).unwrap().1,
+            "\"all\";r=1;t=2",
+            "the node's refusal took nothing of the key's"
+        );
+    }
+
+    #[test]
+    fn a_day_has_its_events_and_they_outlive_the_counters() {
+        let plan = Plan { events_per_day: Some(5), ..Plan::default() };
+        let at = |limiter: &Limiter, key: &str, utc| {
+            limiter
+                .request((key, "p"), Method::Record, (Duration::ZERO, utc))
+                .outcome
+                .map_err(|fault| fault.kind)
+        };
+        let before = limiter(None, plan);
         let noon = UtcNanos(43_200 * 1_000_000_000);
-        limiter.recorded(("a", "p"), 4, noon);
-        assert!(limiter.quota(("a", "p"), noon).is_ok());
-        limiter.recorded(("a", "p"), 1, noon);
-        assert_eq!(limiter.quota(("a", "p"), noon).unwrap_err().kind, Kind::Quota(43_200));
-        assert!(limiter.quota(("b", "p"), noon).is_ok());
-        assert!(limiter.quota(("a", "p"), UtcNanos(86_400 * 1_000_000_000)).is_ok());
+        before.recorded("a", 4, noon);
+        assert_eq!(at(&before, "a", noon), Ok(()));
+        before.recorded("a", 3, noon);
+        let counts = before.counts(noon.day());
+        assert_eq!(counts.events, [("a".to_owned(), 7)]);
+        let after = limiter(None, plan);
+        after.resume(&counts);
+        for limiter in [before, after] {
+            assert_eq!(at(&limiter, "a", noon), Err(Kind::Quota(43_200)));
+            assert_eq!(at(&limiter, "b", noon), Ok(()));
+            assert_eq!(at(&limiter, "a", UtcNanos(86_400 * 1_000_000_000)), Ok(()), "another day");
+            assert!(take(&limiter, "a", Method::Write, 0).is_ok(), "settings are no events");
+        }
     }
 }

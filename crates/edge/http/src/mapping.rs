@@ -9,15 +9,16 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
+use waag_invoices::event::Stage;
 use waag_model::value::{Object, Value};
 
 use crate::fault::{Fault, Kind};
-use crate::invoices::{FIELDS, Stage};
+use crate::invoices::FIELDS;
 use crate::keys::KeyError;
 use crate::ports::{Desk, Shelf};
 
-/// Longest pointer and constant, in bytes.
-const TEXT_BYTES_MAX: usize = 1_024;
+/// Longest pointer and constant, in characters.
+pub(crate) const TEXT_CHARS_MAX: usize = 1_024;
 
 /// Where standard fields come from.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,8 +44,8 @@ impl Mapping {
             if !FIELDS.contains(&field.as_str()) {
                 return Err(bad("it names a field that is not in the standard form".to_owned()).at("/fields"));
             }
-            if text.len() > TEXT_BYTES_MAX {
-                return Err(bad(format!("`{field}` has more than {TEXT_BYTES_MAX} bytes")));
+            if text.chars().count() > TEXT_CHARS_MAX {
+                return Err(bad(format!("`{field}` has more than {TEXT_CHARS_MAX} characters")));
             }
         }
         for (field, pointer) in &mapping.fields {

@@ -1,120 +1,229 @@
-//! Counters and one histogram as OpenMetrics text; labels are routes and status classes only, so their number is fixed.
+//! The door's own figures, and any figures as OpenMetrics text; a label's values are routes, status classes and codes of
+//! errors, so their number is fixed by the program.
 //!
-//! Not here: metrics of the engine and the views (the node adds its own text).
+//! Not here: figures of the engine, the views and the access log (the node adds them as `Figures`).
 //! Source: OpenMetrics 1.0, Prometheus naming.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use waag_stdx::figures::{Family, Figures, Meaning, Sample, Value, counter, gauge};
+
+use crate::fault::Kind;
 use crate::problem::Answer;
 use crate::routes::Route;
 
+/// The media type of [`text`].
+pub const MEDIA: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 /// Upper bounds of the duration buckets, in microseconds.
 const BUCKETS_US: [u64; 12] =
     [250, 500, 1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 64_000, 250_000, 1_000_000, 4_000_000];
-const CLASSES: usize = 5;
+/// The same in seconds.
+const BUCKETS_S: [f64; 12] =
+    [0.000_25, 0.000_5, 0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.25, 1.0, 4.0];
+const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
+
+/// What is counted for each route.
+#[derive(Debug, Default)]
+struct OfRoute {
+    classes: [AtomicU64; CLASSES.len()],
+    buckets: [AtomicU64; BUCKETS_US.len() + 1],
+    duration_us: AtomicU64,
+}
 
 /// The door's own figures.
 #[derive(Debug, Default)]
 pub struct Metrics {
-    requests: [[AtomicU64; CLASSES]; Route::LABELS.len()],
-    buckets: [AtomicU64; BUCKETS_US.len() + 1],
-    duration_us: AtomicU64,
+    routes: [OfRoute; Route::LABELS.len()],
+    /// Bounded by the codes that the program has.
+    refused: Mutex<BTreeMap<&'static str, u64>>,
     recorded: AtomicU64,
     before: AtomicU64,
-    refused: AtomicU64,
-    limited: AtomicU64,
+    refused_events: AtomicU64,
     overloaded: AtomicU64,
     pub(crate) connections: AtomicU64,
+}
+
+fn read(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+fn add(counter: &AtomicU64, by: u64) {
+    if by > 0 {
+        counter.fetch_add(by, Ordering::Relaxed);
+    }
+}
+
+fn sample(labels: Vec<(&'static str, &'static str)>, value: u64) -> Sample {
+    Sample { labels, value: Value::Whole(value) }
 }
 
 impl Metrics {
     /// Counts an answered request.
     pub(crate) fn count(&self, route: Option<Route>, answer: &Answer, took: Duration) {
-        let add = |counter: &AtomicU64, by: u64| {
-            if by > 0 {
-                counter.fetch_add(by, Ordering::Relaxed);
-            }
-        };
         let status = answer.status.as_u16();
-        let class = usize::from(status / 100).clamp(1, CLASSES) - 1;
+        let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
         let label = route.map_or(Route::LABELS.len() - 1, Route::label);
-        if let Some(counter) = self.requests.get(label).and_then(|classes| classes.get(class)) {
-            add(counter, 1);
-        }
         let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-        let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
-        if let Some(bucket) = self.buckets.get(bucket) {
-            add(bucket, 1);
+        if let Some(of_route) = self.routes.get(label) {
+            of_route.classes.get(class).iter().for_each(|counter| add(counter, 1));
+            let bucket = BUCKETS_US.iter().position(|bound| us <= *bound).unwrap_or(BUCKETS_US.len());
+            of_route.buckets.get(bucket).iter().for_each(|counter| add(counter, 1));
+            add(&of_route.duration_us, us);
         }
-        add(&self.duration_us, us);
         let [recorded, before, refused] = answer.counts;
         add(&self.recorded, recorded);
         add(&self.before, before);
-        add(&self.refused, refused);
-        add(&self.limited, u64::from(status == 429));
+        add(&self.refused_events, refused);
         add(&self.overloaded, u64::from(status == 503));
+        if let Some(code) = answer.code {
+            let mut refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner);
+            let count = refused.entry(code).or_default();
+            *count = count.saturating_add(1);
+        }
     }
 
-    /// The figures as OpenMetrics text, up to its end mark.
-    pub(crate) fn text(&self, entries: Option<u64>) -> String {
-        let mut out = String::with_capacity(4_096);
-        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    fn of_routes(&self) -> [Family; 2] {
+        let (mut requests, mut durations) = (Vec::new(), Vec::new());
+        for (route, counted) in Route::LABELS.into_iter().zip(&self.routes) {
+            for (class, counter) in CLASSES.into_iter().zip(&counted.classes) {
+                if read(counter) > 0 {
+                    requests.push(sample(vec![("route", route), ("status", class)], read(counter)));
+                }
+            }
+            let counts: Vec<u64> = counted.buckets.iter().map(read).collect();
+            if counts.iter().any(|count| *count > 0) {
+                let sum = read(&counted.duration_us) as f64 / 1e6;
+                let value = Value::Buckets { bounds: &BUCKETS_S, counts, sum };
+                durations.push(Sample { labels: vec![("route", route)], value });
+            }
+        }
+        [
+            Family::of("waag_http_requests", Meaning::Counter, "Requests answered.", requests),
+            Family::of(
+                "waag_http_request_duration_seconds",
+                Meaning::Histogram,
+                "Time from a request's head to its answer.",
+                durations,
+            ),
+        ]
+    }
+}
+
+impl Figures for Metrics {
+    fn families(&self) -> Vec<Family> {
+        let refused = self.refused.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let limit =
+            |name, kind: Kind| sample(vec![("limit", name)], refused.get(kind.code()).copied().unwrap_or(0));
+        let limited = vec![
+            limit("key_rate", Kind::KeyRate(0)),
+            limit("node_rate", Kind::NodeRate(0)),
+            limit("key_day", Kind::Quota(0)),
+        ];
+        let outcomes =
+            [("recorded", &self.recorded), ("before", &self.before), ("refused", &self.refused_events)];
+        let outcomes = outcomes.map(|(name, counter)| sample(vec![("outcome", name)], read(counter)));
+        let codes = refused.iter().map(|(code, count)| sample(vec![("code", code)], *count)).collect();
+        let [requests, durations] = self.of_routes();
+        vec![
+            requests,
+            durations,
+            Family::of("waag_events", Meaning::Counter, "Events by what became of them.", outcomes.into()),
+            Family::of(
+                "waag_http_refused",
+                Meaning::Counter,
+                "Requests that ended with a fault, by its code.",
+                codes,
+            ),
+            Family::of(
+                "waag_http_limited",
+                Meaning::Counter,
+                "Requests turned away by a plan, by its limit.",
+                limited,
+            ),
+            counter("waag_http_overloaded", "Requests answered with 503.", read(&self.overloaded)),
+            gauge("waag_http_connections", "Open connections.", read(&self.connections)),
+        ]
+    }
+}
+
+/// Figures as OpenMetrics text, up to its end mark.
+#[must_use]
+pub fn text(families: &[Family]) -> String {
+    let mut out = String::with_capacity(8_192);
+    for Family { name, meaning, unit, help, samples } in families {
+        let kind = match meaning {
+            Meaning::Counter => "counter",
+            Meaning::Gauge => "gauge",
+            Meaning::Histogram => "histogram",
+        };
         // Writing to memory cannot fail.
-        out.push_str("# TYPE waag_http_requests counter\n# HELP waag_http_requests Requests answered.\n");
-        for (label, classes) in Route::LABELS.iter().zip(&self.requests) {
-            for (class, counter) in (1..).zip(classes) {
-                let value = read(counter);
-                if value > 0 {
-                    let _ = writeln!(
-                        out,
-                        "waag_http_requests_total{{route=\"{label}\",status=\"{class}xx\"}} {value}"
-                    );
+        let _ = writeln!(out, "# TYPE {name} {kind}");
+        if let Some(unit) = unit {
+            let _ = writeln!(out, "# UNIT {name} {unit}");
+        }
+        let _ = writeln!(out, "# HELP {name} {help}");
+        let total = if *meaning == Meaning::Counter { "_total" } else { "" };
+        for Sample { labels, value } in samples {
+            let name = format!("{name}{total}");
+            match value {
+                Value::Whole(value) => line(&mut out, &name, labels, None, *value as f64),
+                Value::Real(value) => line(&mut out, &name, labels, None, *value),
+                Value::Buckets { bounds, counts, sum } => {
+                    let bounds = bounds.iter().copied().chain([f64::INFINITY]);
+                    let mut below = 0_u64;
+                    for (bound, count) in bounds.zip(counts) {
+                        below = below.saturating_add(*count);
+                        line(&mut out, &format!("{name}_bucket"), labels, Some(bound), below as f64);
+                    }
+                    line(&mut out, &format!("{name}_sum"), labels, None, *sum);
+                    line(&mut out, &format!("{name}_count"), labels, None, below as f64);
                 }
             }
         }
-        out.push_str("# TYPE waag_http_request_duration_seconds histogram\n# UNIT waag_http_request_duration_seconds seconds\n");
-        out.push_str("# HELP waag_http_request_duration_seconds Time from a request's head to its answer.\n");
-        let mut sum = 0;
-        for (bound, counter) in BUCKETS_US.iter().zip(&self.buckets) {
-            sum += read(counter);
-            let _ = writeln!(
-                out,
-                "waag_http_request_duration_seconds_bucket{{le=\"{}\"}} {sum}",
-                *bound as f64 / 1e6
-            );
+    }
+    out.push_str("# EOF\n");
+    out
+}
+
+fn line(out: &mut String, name: &str, labels: &[(&str, &str)], bound: Option<f64>, value: f64) {
+    let bound =
+        bound.map(|bound| ("le", if bound.is_finite() { format!("{bound:?}") } else { "+Inf".to_owned() }));
+    let labels = labels.iter().map(|(name, value)| (*name, (*value).to_owned())).chain(bound);
+    let labels: Vec<String> = labels.map(|(name, value)| format!("{name}=\"{value}\"")).collect();
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{}}}", labels.join(",")) };
+    let _ = writeln!(out, "{name}{labels} {value}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_has_each_form_of_figure() {
+        let buckets = Value::Buckets { bounds: &[0.5, 1.0], counts: vec![1, 0, 2], sum: 7.25 };
+        let families = [
+            counter("a", "Things.", 1 << 40),
+            gauge("b_bytes", "Size.", 3),
+            Family::of(
+                "c_seconds",
+                Meaning::Histogram,
+                "Times.",
+                vec![Sample { labels: vec![("route", "/x")], value: buckets }],
+            ),
+        ];
+        let expected = "# TYPE a counter\n# HELP a Things.\na_total 1099511627776\n\
+            # TYPE b_bytes gauge\n# UNIT b_bytes bytes\n# HELP b_bytes Size.\nb_bytes 3\n\
+            # TYPE c_seconds histogram\n# UNIT c_seconds seconds\n# HELP c_seconds Times.\n\
+            c_seconds_bucket{route=\"/x\",le=\"0.5\"} 1\nc_seconds_bucket{route=\"/x\",le=\"1.0\"} 1\n\
+            c_seconds_bucket{route=\"/x\",le=\"+Inf\"} 3\nc_seconds_sum{route=\"/x\"} 7.25\n\
+            c_seconds_count{route=\"/x\"} 3\n# EOF\n";
+        assert_eq!(text(&families), expected);
+        for (us, s) in BUCKETS_US.into_iter().zip(BUCKETS_S) {
+            assert!((us as f64 / 1e6 - s).abs() < 1e-12);
         }
-        sum += self.buckets.last().map_or(0, read);
-        let _ = writeln!(out, "waag_http_request_duration_seconds_bucket{{le=\"+Inf\"}} {sum}");
-        let _ =
-            writeln!(out, "waag_http_request_duration_seconds_sum {}", read(&self.duration_us) as f64 / 1e6);
-        let _ = writeln!(out, "waag_http_request_duration_seconds_count {sum}");
-        out.push_str("# TYPE waag_events counter\n# HELP waag_events Events by what became of them.\n");
-        for (outcome, counter) in
-            [("recorded", &self.recorded), ("before", &self.before), ("refused", &self.refused)]
-        {
-            let _ = writeln!(out, "waag_events_total{{outcome=\"{outcome}\"}} {}", read(counter));
-        }
-        for (name, help, counter) in [
-            ("waag_http_limited", "Requests answered with 429.", &self.limited),
-            ("waag_http_overloaded", "Requests answered with 503.", &self.overloaded),
-        ] {
-            let _ =
-                writeln!(out, "# TYPE {name} counter\n# HELP {name} {help}\n{name}_total {}", read(counter));
-        }
-        let _ = writeln!(
-            out,
-            "# TYPE waag_http_connections gauge\n# HELP waag_http_connections Open connections.\nwaag_http_connections {}",
-            read(&self.connections)
-        );
-        if let Some(entries) = entries {
-            let _ = writeln!(
-                out,
-                "# TYPE waag_ledger_entries gauge\n# HELP waag_ledger_entries Entries under the newest checkpoint.\nwaag_ledger_entries {entries}"
-            );
-        }
-        out.push_str("# EOF\n");
-        out
     }
 }

@@ -1,12 +1,21 @@
 //! The OpenAPI 3.1 document, made from the route table, the invoice schema and the fault list; and a page to read it.
 //!
-//! Not here: what routes do (`door`). The page has no script and loads nothing.
+//! What its schemas allow is taken and what they do not allow is refused, as far as JSON Schema can say it: an outside
+//! tester holds the running node to that (`testing/outside`).
+//! Not here: what routes do (`door`), the schemas (`schemas`). The page has no script and loads nothing.
+
+mod schemas;
 
 use serde_json::{Map, Value, json};
 
-use crate::invoices::{self, Stage};
+use waag_invoices::event::{STAGES, Stage};
 
 const EVENT: &str = "application/cloudevents+json";
+const BATCH: &str = "application/cloudevents-batch+json";
+const LINES: &str = "application/jsonl";
+const JSON: &str = "application/json";
+/// What RFC 8941 calls a String, with 1 to 200 characters in it.
+const QUOTED: &str = r#"^"(?:[ !#-\[\]-~]|\\["\\]){1,200}"$"#;
 
 fn problem(description: &str) -> Value {
     json!({
@@ -15,19 +24,41 @@ fn problem(description: &str) -> Value {
     })
 }
 
+/// A problem whose answer always has a header.
+fn problem_with(description: &str, header: &str) -> Value {
+    let mut problem = problem(description);
+    if let Some(problem) = problem.as_object_mut() {
+        let told = json!({header: {"$ref": format!("#/components/headers/{header}")}});
+        problem.insert("headers".to_owned(), told);
+    }
+    problem
+}
+
+fn wrong_method() -> Value {
+    problem_with("The path does not know the method.", "Allow")
+}
+
+fn answered(description: &str, media: &str, schema: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {media: {"schema": {"$ref": format!("#/components/schemas/{schema}")}}}
+    })
+}
+
 fn answers(ok: Value, more: &[(&str, Value)]) -> Value {
     let mut all = Map::new();
     all.insert("200".to_owned(), ok);
-    for (status, description) in [
-        ("400", "The request has a wrong form."),
-        ("401", "No API key, or none that is valid."),
-        ("403", "The key's role does not allow it."),
-        ("405", "The path does not know the method."),
-        ("408", "The body did not come within its time."),
-        ("429", "A rate or quota is used up; `Retry-After` says for how long."),
-        ("503", "Too much is waiting, or the node cannot record; `Retry-After` says when to try again."),
+    let too_much = "Too much is waiting, or the node cannot record; `Retry-After` says when to try again.";
+    for (status, answer) in [
+        ("400", problem("The request has a wrong form.")),
+        ("401", problem_with("No API key, or none that is valid.", "WWW-Authenticate")),
+        ("403", problem("The key's role does not allow it.")),
+        ("405", wrong_method()),
+        ("408", problem("The body did not come within its time.")),
+        ("429", problem_with("A rate or quota is used up; `Retry-After` says for how long.", "Retry-After")),
+        ("503", problem_with(too_much, "Retry-After")),
     ] {
-        all.insert(status.to_owned(), problem(description));
+        all.insert(status.to_owned(), answer);
     }
     for (status, answer) in more {
         all.insert((*status).to_owned(), answer.clone());
@@ -35,103 +66,196 @@ fn answers(ok: Value, more: &[(&str, Value)]) -> Value {
     Value::Object(all)
 }
 
-fn receipts() -> Value {
-    json!({
+fn no_stage() -> (&'static str, Value) {
+    ("404", problem("There is no such stage."))
+}
+
+fn recording(more: &[(&str, Value)]) -> Value {
+    let ok = json!({
         "description": "The receipt: everything told here is durable, in the tree, and under the checkpoint.",
-        "content": {"application/json": {"schema": {"anyOf": [
+        "content": {JSON: {"schema": {"anyOf": [
             {"$ref": "#/components/schemas/Receipt"}, {"$ref": "#/components/schemas/Receipts"}
-        ]}}}
+        ]}}},
+        "links": {"recorded": {"operationId": "readEvent", "parameters": {"position": "$response.body#/position"}}}
+    });
+    let some = "Some events were refused; each item says what became of it.";
+    let conflict = "Another event stands under the same identity, or the same request is under way.";
+    let mut all = vec![
+        ("207", answered(some, JSON, "Receipts")),
+        ("409", problem(conflict)),
+        ("413", problem("The body or the number of events is above its limit.")),
+        ("415", problem("The content type is none that this path reads.")),
+        ("422", problem("No event of the request could be recorded.")),
+    ];
+    all.extend_from_slice(more);
+    answers(ok, &all)
+}
+
+fn idempotency() -> Value {
+    json!({
+        "name": "Idempotency-Key", "in": "header", "required": false,
+        "schema": {"type": "string", "pattern": QUOTED},
+        "description": "A quoted string; a repeated request gets the first answer. Another request under it is refused."
     })
 }
 
-fn recording() -> Value {
-    answers(
-        receipts(),
-        &[
-            (
-                "207",
-                json!({
-                    "description": "Some events were refused; each item says what became of it.",
-                    "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Receipts"}}}
-                }),
-            ),
-            (
-                "409",
-                problem("Another event stands under the same identity, or the same request is under way."),
-            ),
-            ("413", problem("The body or the number of events is above its limit.")),
-            ("415", problem("The content type is none that this path reads.")),
-            ("422", problem("No event of the request could be recorded.")),
-        ],
-    )
-}
-
-fn mapping_body() -> Value {
+fn stage() -> Value {
     json!({
-        "required": true,
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/MappingWithSample"}}}
+        "name": "stage", "in": "path", "required": true,
+        "schema": {"type": "string", "enum": STAGES.map(Stage::name)}
     })
 }
 
-fn mapping_answers() -> Value {
-    let tried = json!({
-        "description": "The event that the sample becomes.",
-        "content": {"application/json": {"schema": {
-            "type": "object", "properties": {"event": {"$ref": "#/components/schemas/Event"}}
-        }}}
+fn events() -> Value {
+    let one = json!({
+        "specversion": "1.0", "id": "1", "source": "/erp", "type": "order.placed",
+        "time": "2026-11-21T08:00:00Z", "data": {"amount": 12.50}
     });
-    let bad = problem("The mapping or its sample is not valid; nothing was saved.");
-    answers(tried, &[("413", problem("The body is above its limit.")), ("422", bad)])
-}
-
-fn mapping_operations(stage: &Value) -> Value {
-    let known = json!({
-        "description": "The mapping.",
-        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Mapping"}}}
-    });
+    let other = json!({"specversion": "1.0", "id": "2", "source": "/erp", "type": "order.placed"});
+    let list = |description: &str| {
+        json!({
+            "schema": {
+                "type": "array", "minItems": 1, "description": format!("{description}; at most 8,192"),
+                "items": {"$ref": "#/components/schemas/Event"}
+            },
+            "example": [one, other]
+        })
+    };
     json!({
-        "parameters": [stage],
-        "get": {
-            "operationId": "readMapping", "summary": "This key's mapping",
-            "responses": answers(known, &[("404", problem("This key has no mapping for this stage."))])
-        },
-        "put": {
-            "operationId": "saveMapping", "summary": "Save a mapping, after its sample was tried",
-            "requestBody": mapping_body(), "responses": mapping_answers()
-        },
-        "delete": {
-            "operationId": "removeMapping", "summary": "Remove this key's mapping",
-            "responses": answers(json!({"description": "Removed."}), &[])
+        "post": {
+            "operationId": "recordEvents",
+            "summary": "Record events: CloudEvents in batch, structured or binary mode, or JSON Lines",
+            "description": "Binary mode: any other content type, the event's attributes in `ce-` headers, its data as the body.",
+            "parameters": [idempotency()],
+            "requestBody": {"required": true, "content": {
+                EVENT: {"schema": {"$ref": "#/components/schemas/Event"}, "example": one},
+                BATCH: list("one event an item"),
+                LINES: list("one event a line, here as the array of the lines")
+            }},
+            "responses": recording(&[])
         }
     })
 }
 
-fn mapping_trial(stage: &Value) -> Value {
+fn event() -> Value {
+    let mut ok = answered("The event as its sender made it, personal fields masked.", EVENT, "RecordedEvent");
+    if let Some(ok) = ok.as_object_mut() {
+        let header = |name: &str| json!({"$ref": format!("#/components/headers/{name}")});
+        let told = json!({
+            "Waag-Position": header("Waag-Position"), "Waag-Leaf-Hash": header("Waag-Leaf-Hash"),
+            "Waag-Accepted": header("Waag-Accepted"), "Waag-Masked": header("Waag-Masked"),
+            "Waag-Withheld": header("Waag-Withheld")
+        });
+        ok.insert("headers".to_owned(), told);
+    }
+    json!({"get": {
+        "operationId": "readEvent", "summary": "Read a recorded event",
+        "description": "In CloudEvents' structured mode, or with `mode=binary` in binary mode: attributes in `ce-` headers, the data as the body, in its own content type.",
+        "parameters": [
+            {"name": "position", "in": "path", "required": true, "example": 0,
+                "schema": {"type": "integer", "format": "int64", "minimum": 0}},
+            {"name": "mode", "in": "query", "required": false, "schema": {"enum": ["structured", "binary"]}},
+            {"name": "Waag-Reveal-Reason", "in": "header", "required": false,
+                "schema": {"type": "string", "pattern": "^[!#$&-~](?:[ !#$&-~]{0,198}[!#$&-~])?$"},
+                "description": "Why an administrator's key wants personal fields as they are; percent-encoded beyond ASCII; recorded."}
+        ],
+        "responses": answers(ok, &[
+            ("404", problem("The ledger is not that long.")),
+            ("410", problem("The event was erased."))
+        ])
+    }})
+}
+
+fn invoices() -> Value {
+    let invoice = json!({
+        "id": "n-1", "invoice_id": "INV-1", "amount": 12.50, "currency": "EUR", "status": "received",
+        "time": "2026-11-21T08:00:00Z", "vendor": "Vendor 1", "due_date": "2026-12-21"
+    });
+    json!({"post": {
+        "operationId": "recordInvoices",
+        "summary": "Record invoices in plain JSON: one object, or an array",
+        "description": "An invoice without an `id` needs an `Idempotency-Key`. A key with a mapping for the stage sends its own form.",
+        "parameters": [stage(), idempotency()],
+        "requestBody": {"required": true, "content": {JSON: {
+            "schema": {"oneOf": [
+                {"$ref": "#/components/schemas/Invoice"},
+                {"type": "array", "minItems": 1, "description": "at most 8,192", "items": {"$ref": "#/components/schemas/Invoice"}}
+            ]},
+            "example": invoice
+        }}},
+        "responses": recording(&[no_stage()])
+    }})
+}
+
+fn mapping_body() -> Value {
+    json!({"required": true, "content": {JSON: {
+        "schema": {"$ref": "#/components/schemas/MappingWithSample"},
+        "example": {
+            "mapping": {
+                "fields": {"id": "/uid", "invoice_id": "/no", "amount": "/sum/total", "time": "/at"},
+                "constants": {"currency": "EUR", "status": "posted"}
+            },
+            "sample": {"uid": "u1", "no": "R-7", "sum": {"total": 9}, "at": "2026-11-21T08:00:00Z"}
+        }
+    }}})
+}
+
+fn mapping_answers() -> Value {
+    let tried = answered("The event that the sample becomes.", JSON, "Tried");
+    let bad = problem("The mapping cannot be used, or its sample is not valid under it; nothing was saved.");
+    answers(tried, &[no_stage(), ("413", problem("The body is above its limit.")), ("422", bad)])
+}
+
+fn mapping_operations() -> Value {
+    let missing = ("404", problem("There is no such stage, or this key has no mapping for it."));
+    let mut saved = mapping_answers();
+    if let Some(saved) = saved.pointer_mut("/200").and_then(Value::as_object_mut) {
+        let to = |operation: &str| json!({"operationId": operation, "parameters": {"stage": "$request.path.stage"}});
+        saved.insert("links".to_owned(), json!({"read": to("readMapping"), "remove": to("removeMapping")}));
+    }
+    json!({
+        "parameters": [stage()],
+        "get": {
+            "operationId": "readMapping", "summary": "This key's mapping",
+            "responses": answers(answered("The mapping.", JSON, "Mapping"), &[missing])
+        },
+        "put": {
+            "operationId": "saveMapping", "summary": "Save a mapping, after its sample was tried",
+            "requestBody": mapping_body(), "responses": saved
+        },
+        "delete": {
+            "operationId": "removeMapping", "summary": "Remove this key's mapping",
+            "responses": answers(answered("It is not there any more.", JSON, "Status"), &[no_stage()])
+        }
+    })
+}
+
+fn mapping_trial() -> Value {
     json!({"post": {
         "operationId": "tryMapping", "summary": "Try a mapping on a sample; nothing is saved",
-        "parameters": [stage], "requestBody": mapping_body(), "responses": mapping_answers()
+        "parameters": [stage()], "requestBody": mapping_body(), "responses": mapping_answers()
     }})
+}
+
+/// A path that anybody may ask.
+fn open(id: &str, summary: &str, ok: Value, more: &[(&str, Value)]) -> Value {
+    let mut all = Map::new();
+    all.insert("200".to_owned(), ok);
+    all.insert("405".to_owned(), wrong_method());
+    for (status, answer) in more {
+        all.insert((*status).to_owned(), answer.clone());
+    }
+    json!({"get": {"operationId": id, "summary": summary, "security": [], "responses": all}})
 }
 
 /// The document.
 #[must_use]
 pub fn document() -> Value {
-    let idempotency = json!({
-        "name": "Idempotency-Key", "in": "header", "required": false, "schema": {"type": "string"},
-        "description": "A quoted string; a repeated request gets the first answer."
-    });
-    let stage = json!({
-        "name": "stage", "in": "path", "required": true,
-        "schema": {"type": "string", "enum": Stage::ALL.map(Stage::name)}
-    });
-    let event = json!({"schema": {"$ref": "#/components/schemas/Event"}});
-    let events = json!({"schema": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}});
-    let plain = |id: &str, summary: &str, media: &str| {
-        json!({"get": {"operationId": id, "summary": summary, "security": [], "responses": {
-            "200": {"description": "As asked.", "content": {media: {"schema": {}}}},
-            "405": problem("The path does not know the method.")
-        }}})
-    };
+    let text =
+        |media: &str| json!({"description": "As asked.", "content": {media: {"schema": {"type": "string"}}}});
+    let whole = json!({"description": "As asked.", "content": {JSON: {"schema": {"type": "object"}}}});
+    let not_ready = ("503", problem_with("It does not.", "Retry-After"));
+    let status = |description: &str| answered(description, JSON, "Status");
     json!({
         "openapi": "3.1.0",
         "info": {
@@ -140,111 +264,28 @@ pub fn document() -> Value {
         },
         "security": [{"apiKey": []}, {"bearer": []}],
         "paths": {
-            "/v1/events": {"post": {
-                "operationId": "recordEvents",
-                "summary": "Record events: CloudEvents in batch, structured or binary mode, or JSON Lines",
-                "parameters": [idempotency],
-                "requestBody": {"required": true, "content": {
-                    EVENT: event, "application/cloudevents-batch+json": events,
-                    "application/jsonl": {"schema": {"type": "string"}}
-                }},
-                "responses": recording()
-            }},
-            "/invoices/{stage}": {"post": {
-                "operationId": "recordInvoices",
-                "summary": "Record invoices in plain JSON: one object, or an array",
-                "parameters": [stage, idempotency],
-                "requestBody": {"required": true, "content": {"application/json": {"schema": {"oneOf": [
-                    {"$ref": "#/components/schemas/Invoice"},
-                    {"type": "array", "items": {"$ref": "#/components/schemas/Invoice"}}
-                ]}}}},
-                "responses": recording()
-            }},
-            "/v1/mappings/{stage}": mapping_operations(&stage),
-            "/v1/mappings/{stage}/try": mapping_trial(&stage),
+            "/v1/events": events(),
+            "/v1/events/{position}": event(),
+            "/invoices/{stage}": invoices(),
+            "/v1/mappings/{stage}": mapping_operations(),
+            "/v1/mappings/{stage}/try": mapping_trial(),
             "/v1/ledger": {"get": {
                 "operationId": "readLedger", "summary": "How far the ledger is",
-                "responses": answers(json!({"description": "The ledger.", "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Ledger"}}}}), &[])
+                "responses": answers(answered("The ledger.", JSON, "Ledger"), &[])
             }},
-            "/healthz": plain("health", "Whether the process answers", "application/json"),
-            "/readyz": {"get": {"operationId": "ready", "summary": "Whether the node takes events", "security": [], "responses": {
-                "200": {"description": "It does.", "content": {"application/json": {"schema": {}}}},
-                "405": problem("The path does not know the method."), "503": problem("It does not.")
-            }}},
-            "/metrics": plain("metrics", "Figures as OpenMetrics text", "application/openmetrics-text"),
-            "/openapi.json": plain("openapi", "This document", "application/json"),
-            "/docs": plain("docs", "This document as a page", "text/html")
+            "/healthz": open("health", "Whether the process answers", status("It does."), &[]),
+            "/readyz": open("ready", "Whether the node takes events", status("It does."), &[not_ready]),
+            "/metrics": open("metrics", "Figures as OpenMetrics text", text("application/openmetrics-text"), &[]),
+            "/openapi.json": open("openapi", "This document", whole, &[]),
+            "/docs": open("docs", "This document as a page", text("text/html"), &[])
         },
         "components": {
             "securitySchemes": {
                 "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
                 "bearer": {"type": "http", "scheme": "bearer"}
             },
-            "schemas": schemas()
-        }
-    })
-}
-
-fn schemas() -> Value {
-    let position = json!({"type": "integer", "minimum": 0});
-    let hash = json!({"type": "string", "pattern": "^[0-9a-f]{64}$"});
-    json!({
-        "Event": {
-            "type": "object", "required": ["specversion", "id", "source", "type"],
-            "properties": {
-                "specversion": {"const": "1.0"}, "id": {"type": "string", "minLength": 1},
-                "source": {"type": "string", "minLength": 1}, "type": {"type": "string", "minLength": 1},
-                "subject": {"type": "string", "minLength": 1}, "time": {"type": "string", "format": "date-time"}, "data": {}
-            }
-        },
-        "Invoice": invoices::schema(),
-        "Mapping": {
-            "type": "object", "required": ["fields"], "additionalProperties": false,
-            "properties": {
-                "fields": {"type": "object", "additionalProperties": {"type": "string"}, "description": "standard field to JSON Pointer"},
-                "constants": {"type": "object", "additionalProperties": {"type": "string"}}
-            }
-        },
-        "MappingWithSample": {
-            "type": "object", "required": ["mapping", "sample"], "additionalProperties": false,
-            "properties": {"mapping": {"$ref": "#/components/schemas/Mapping"}, "sample": {"type": "object"}}
-        },
-        "Receipt": {
-            "type": "object", "required": ["status", "position", "leaf_hash"],
-            "properties": {
-                "status": {"enum": ["recorded", "before"]}, "position": position, "leaf_hash": hash,
-                "tree_size": position, "root": hash,
-                "proof": {"type": "string", "description": "a C2SP tlog-proof"}, "checkpoint": {"type": "string"}
-            }
-        },
-        "Receipts": {
-            "type": "object", "required": ["recorded", "before", "refused", "items"],
-            "properties": {
-                "recorded": position, "before": position, "refused": position, "tree_size": position, "root": hash,
-                "checkpoint": {"type": "string"}, "proof": {"type": "string"}, "range_proof": {"type": "object"},
-                "items": {"type": "array", "items": {"type": "object", "properties": {
-                    "status": {"enum": ["recorded", "before", "refused"]}, "position": position, "leaf_hash": hash,
-                    "error": {"$ref": "#/components/schemas/Fault"}
-                }}}
-            }
-        },
-        "Ledger": {
-            "type": "object", "required": ["entries", "projected", "checkpoint"],
-            "properties": {"entries": position, "projected": position, "origin": {"type": "string"}, "root": hash,
-                "checkpoint": {"type": "string"}, "halted": {"type": ["string", "null"]}}
-        },
-        "Fault": {
-            "type": "object", "required": ["path", "reason", "code"],
-            "properties": {"path": {"type": "string"}, "reason": {"type": "string"}, "code": {"type": "string", "pattern": "^E[0-9]{4}$"}}
-        },
-        "Problem": {
-            "type": "object", "required": ["type", "title", "status", "detail", "code", "errors"],
-            "properties": {
-                "type": {"type": "string"}, "title": {"type": "string"}, "status": {"type": "integer"},
-                "detail": {"type": "string"}, "code": {"type": "string"},
-                "errors": {"type": "array", "items": {"$ref": "#/components/schemas/Fault"}},
-                "errors_more": {"type": "integer"}
-            }
+            "headers": schemas::headers(),
+            "schemas": schemas::schemas()
         }
     })
 }

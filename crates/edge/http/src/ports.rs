@@ -7,8 +7,12 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use waag_ledger::checkpoint::SignedCheckpoint;
-use waag_model::ids::TenantName;
+use waag_ledger::hash::Hash;
+use waag_model::event::Event;
+use waag_model::ids::{Actor, TenantName};
+use waag_model::time::UtcNanos;
 
+use crate::fault::Fault;
 use crate::intake::Intake;
 
 /// The node behind the door.
@@ -30,6 +34,42 @@ pub trait Ledger: Send + Sync {
 
     /// How far it is; cheap, asked often.
     fn status(&self) -> LedgerStatus;
+
+    /// The event at a position, personal fields masked unless they are to be revealed; `None` beyond the guarded
+    /// checkpoint. Reads the disk. A reveal is recorded, and durable, before anything is returned.
+    ///
+    /// # Errors
+    /// [`Kind::Gone`] where so much of it is erased that it is no event, [`Kind::NotSealed`] with the store's code.
+    ///
+    /// [`Kind::Gone`]: crate::fault::Kind::Gone
+    /// [`Kind::NotSealed`]: crate::fault::Kind::NotSealed
+    fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault>;
+}
+
+/// Who wants to see personal fields, and why.
+#[derive(Clone, Debug)]
+pub struct Reveal {
+    /// Who.
+    pub by: Actor,
+    /// Why, in that person's words.
+    pub reason: String,
+}
+
+/// A recorded event, read back.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// As far as its keys are there.
+    pub event: Event<'static>,
+    /// Its leaf in the tree.
+    pub leaf: Hash,
+    /// When it was accepted.
+    pub accepted: UtcNanos,
+    /// Who gave it to Waag; none where that is erased.
+    pub actor: Option<String>,
+    /// Places (JSON Pointers into the event) of which at most the last four characters are told; `""` is the whole event.
+    pub masked: Vec<String>,
+    /// Places that are left out because their keys were destroyed.
+    pub withheld: Vec<String>,
 }
 
 /// How far a ledger is.

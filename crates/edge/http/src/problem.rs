@@ -4,6 +4,7 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
+use hyper::header::{HeaderName, HeaderValue};
 
 use crate::fault::{Fault, Kind};
 use crate::json;
@@ -15,6 +16,7 @@ const ERRORS_MAX: usize = 100;
 #[derive(Clone, Debug)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
+    /// Its media type; empty where it has none, or `headers` has it.
     pub(crate) media: &'static str,
     pub(crate) body: Bytes,
     /// The code of the fault that ended the request, for the log.
@@ -22,6 +24,8 @@ pub(crate) struct Answer {
     pub(crate) retry_after_s: Option<u64>,
     /// Events recorded, recorded before, refused.
     pub(crate) counts: [u64; 3],
+    /// What this answer tells in headers of its own; one named here stands in place of the door's.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 impl Answer {
@@ -30,7 +34,15 @@ impl Answer {
     }
 
     pub(crate) fn of(media: &'static str, status: StatusCode, body: Vec<u8>) -> Self {
-        Self { status, media, body: body.into(), code: None, retry_after_s: None, counts: [0; 3] }
+        Self {
+            status,
+            media,
+            body: body.into(),
+            code: None,
+            retry_after_s: None,
+            counts: [0; 3],
+            headers: Vec::new(),
+        }
     }
 }
 
@@ -93,6 +105,7 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         code: Some(code),
         retry_after_s: kind.retry_after_s(),
         counts: [0; 3],
+        headers: Vec::new(),
     }
 }
 

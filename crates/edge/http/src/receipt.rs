@@ -15,6 +15,7 @@ use waag_ledger::range::RangeProof;
 
 use crate::fault::{Fault, Kind};
 use crate::intake::{ItemOutcome, Settled};
+use crate::invoices::IdsMade;
 use crate::json;
 use crate::problem::{self, Answer};
 
@@ -31,11 +32,11 @@ pub(crate) enum Shape {
 const ITEM_BYTES: usize = 128;
 
 /// Other content under an id that was made from an `Idempotency-Key` is that key's fault (422, not 409).
-pub(crate) fn by_idempotency_key(settled: Settled) -> Settled {
+pub(crate) fn by_idempotency_key(settled: Settled, made: &IdsMade) -> Settled {
     match settled {
         Settled::Items { checkpoint, mut items, range, inclusion } => {
-            for item in &mut items {
-                if let ItemOutcome::Conflict(_) = item {
+            for (index, item) in items.iter_mut().enumerate() {
+                if matches!(item, ItemOutcome::Conflict(_)) && made.of(index) {
                     *item = ItemOutcome::Refused(Box::new(Fault::of(Kind::IdempotencyReused)));
                 }
             }

@@ -4,12 +4,13 @@
 
 use hyper::Method;
 
-use crate::invoices::Stage;
+use waag_invoices::event::Stage;
 
 /// What a path serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Events,
+    Event(u64),
     Invoices(Stage),
     Mapping(Stage),
     MappingTrial(Stage),
@@ -23,7 +24,7 @@ pub(crate) enum Route {
 
 impl Route {
     /// Labels of metrics; the last is for everything else.
-    pub(crate) const LABELS: [&str; 11] = [
+    pub(crate) const LABELS: [&str; 12] = [
         "/v1/events",
         "/invoices/{stage}",
         "/v1/mappings/{stage}",
@@ -34,6 +35,7 @@ impl Route {
         "/metrics",
         "/openapi.json",
         "/docs",
+        "/v1/events/{position}",
         "other",
     ];
 
@@ -47,6 +49,9 @@ impl Route {
             "/openapi.json" => Self::OpenApi,
             "/docs" => Self::Docs,
             other => {
+                if let Some(position) = other.strip_prefix("/v1/events/") {
+                    return position_of(position).map(Self::Event);
+                }
                 if let Some(stage) = other.strip_prefix("/invoices/") {
                     return Stage::of_name(stage).map(Self::Invoices);
                 }
@@ -71,6 +76,7 @@ impl Route {
             Self::Metrics => 7,
             Self::OpenApi => 8,
             Self::Docs => 9,
+            Self::Event(_) => 10,
         }
     }
 
@@ -79,11 +85,23 @@ impl Route {
         match self {
             Self::Events | Self::Invoices(_) | Self::MappingTrial(_) => "POST",
             Self::Mapping(_) => "GET, PUT, DELETE",
-            Self::Ledger | Self::Health | Self::Ready | Self::Metrics | Self::OpenApi | Self::Docs => "GET",
+            Self::Event(_)
+            | Self::Ledger
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::OpenApi
+            | Self::Docs => "GET",
         }
     }
 
     pub(crate) fn knows(self, method: &Method) -> bool {
         self.allow().split(", ").any(|known| known == method.as_str())
     }
+}
+
+/// A position in decimal digits, in the one form that a number has.
+fn position_of(text: &str) -> Option<u64> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+    is_plain.then(|| text.parse().ok())?
 }

@@ -167,23 +167,25 @@ async fn open(
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    let client = stream.peer_addr().ok();
     let stream = Stalling::new(stream, Duration::from_millis(limits.write_stall_ms_max));
-    let Some(tls) = tls else { return connection(stream, door, ending, limits).await };
+    let Some(tls) = tls else { return connection(stream, client, door, ending, limits).await };
     let within = Duration::from_millis(limits.handshake_ms_max);
     if let Ok(Ok(stream)) = tokio::time::timeout(within, tls.accept(stream)).await {
-        connection(stream, door, ending, limits).await;
+        connection(stream, client, door, ending, limits).await;
     }
 }
 
 async fn connection(
     stream: impl tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
+    client: Option<SocketAddr>,
     door: Arc<Door>,
     mut ending: watch::Receiver<bool>,
     limits: ServerLimits,
 ) {
     let service = service_fn(move |request| {
         let door = Arc::clone(&door);
-        async move { Ok::<_, Infallible>(door.answer(request).await) }
+        async move { Ok::<_, Infallible>(door.answer(request, client).await) }
     });
     let served = http1::Builder::new()
         .timer(TokioTimer::new())

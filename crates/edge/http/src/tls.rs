@@ -1,14 +1,18 @@
 //! TLS 1.2 and 1.3 by rustls over aws-lc-rs, with a certificate that is replaced while the server runs.
 //!
 //! Not here: when to look for another certificate (`server` asks at an interval; the node may ask on a signal).
-//! A file that cannot be used leaves the certificate in place that is in use.
+//! A file that cannot be used leaves the certificate in place that is in use; that is counted, and told once until it
+//! changes.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use waag_stdx::figures::{Family, Figures, counter, gauge};
 
 use crate::fault::{Fault, Kind};
 
@@ -29,6 +33,10 @@ pub struct Tls {
     files: TlsFiles,
     read: Mutex<(Vec<u8>, Vec<u8>)>,
     config: RwLock<Arc<rustls::ServerConfig>>,
+    failures: AtomicU64,
+    /// The failure that was told last, none since the files could be used.
+    told: Mutex<Option<String>>,
+    tell: Box<dyn Fn(&Fault) + Send + Sync>,
 }
 
 impl std::fmt::Debug for Tls {
@@ -45,7 +53,20 @@ impl Tls {
     pub fn open(files: TlsFiles) -> Result<Self, Fault> {
         let read = (read(&files.chain)?, read(&files.key)?);
         let config = RwLock::new(Arc::new(config(&read.0, &read.1)?));
-        Ok(Self { files, read: Mutex::new(read), config })
+        Ok(Self {
+            files,
+            read: Mutex::new(read),
+            config,
+            failures: AtomicU64::new(0),
+            told: Mutex::default(),
+            tell: Box::new(|_| {}),
+        })
+    }
+
+    /// The same, with somebody who hears why other files cannot be used.
+    #[must_use]
+    pub fn telling(self, tell: impl Fn(&Fault) + Send + Sync + 'static) -> Self {
+        Self { tell: Box::new(tell), ..self }
     }
 
     /// Reads the files again; true where another certificate or key is in use afterwards.
@@ -53,6 +74,24 @@ impl Tls {
     /// # Errors
     /// [`Kind::Certificate`]; what was in use stays.
     pub fn reload(&self) -> Result<bool, Fault> {
+        let done = self.read_again();
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        match &done {
+            Ok(_) => *told = None,
+            Err(fault) => {
+                self.failures.fetch_add(1, Ordering::Relaxed);
+                // Looked at every minute, so not told every minute.
+                let why = fault.to_string();
+                if told.as_ref() != Some(&why) {
+                    (self.tell)(fault);
+                    *told = Some(why);
+                }
+            }
+        }
+        done
+    }
+
+    fn read_again(&self) -> Result<bool, Fault> {
         let again = (read(&self.files.chain)?, read(&self.files.key)?);
         let mut known = self.read.lock().unwrap_or_else(PoisonError::into_inner);
         if *known == again {
@@ -66,6 +105,24 @@ impl Tls {
 
     pub(crate) fn acceptor(&self) -> tokio_rustls::TlsAcceptor {
         Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner)).into()
+    }
+}
+
+impl Figures for Tls {
+    fn families(&self) -> Vec<Family> {
+        let is_bad = self.told.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        vec![
+            counter(
+                "waag_tls_certificate_failures",
+                "Times that the certificate's files could not be used.",
+                self.failures.load(Ordering::Relaxed),
+            ),
+            gauge(
+                "waag_tls_certificate_stale",
+                "1 where the files cannot be used and the certificate read before is in use.",
+                is_bad.into(),
+            ),
+        ]
     }
 }
 

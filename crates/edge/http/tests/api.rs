@@ -56,9 +56,26 @@ fn a_format_without_ids_takes_them_from_the_idempotency_key() {
     let other = body.replace("I-1", "I-2");
     let got = post(&mut client, "/invoices/ingestion", &key, &other);
     assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0943")));
+    // An invoice's own id is no matter of the key: another invoice under it is a conflict.
+    let own = INVOICE.replace("I-1", "I-3");
+    assert_eq!(post(&mut client, "/invoices/posting", &[("idempotency-key", "\"k-2\"")], &own).status, 200);
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-3\"")], &own);
+    assert_eq!((got.status, got.body["code"].as_str()), (409, Some("E0922")), "{got:?}");
+    for bad in [r"n\u0001", r"n\u0085"] {
+        let got = post(&mut client, "/invoices/ingestion", &[], &INVOICE.replace("n-1", bad));
+        assert_eq!((got.status, got.body["errors"][0]["path"].as_str()), (422, Some("/id")), "{got:?}");
+    }
+    // One that was made from a key is: here the first of a list under `k-4`, whose id is taken by another request's.
+    assert_eq!(
+        post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-4/0\"")], &body).status,
+        200
+    );
+    let got =
+        post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-4\"")], &format!("[{other}]"));
+    assert_eq!((got.status, got.body["errors"][0]["code"].as_str()), (422, Some("E0943")), "{got:?}");
     let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "k-1")], &body);
     assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0940")));
-    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(3));
 }
 
 #[test]
@@ -94,19 +111,22 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
 #[test]
 fn a_plan_is_held_to_and_told() {
     let rate = Some(Rate { per_s: 1, burst: 2 });
-    let plan = Plan { write: rate, read: None, events_per_day: Some(3) };
+    let plan = Plan { write: rate, events_per_day: Some(3), ..Plan::default() };
     let door = TestDoor::open(Settings { plan: Some(plan), ..Settings::default() });
     let mut client = door.connect();
     let batch = format!("[{},{}]", event("1", 1), event("2", 2));
     let got = client.post("/v1/events", BATCH, batch);
-    assert_eq!((got.status, got.header("ratelimit-policy")), (200, Some("\"write\";q=2;w=2")));
-    assert_eq!(got.header("ratelimit"), Some("\"write\";r=1;t=1"));
+    let policy = "\"write\";q=2;w=2, \"day\";q=3;w=86400;qu=\"waag-events\"";
+    assert_eq!((got.status, got.header("ratelimit-policy")), (200, Some(policy)));
+    let level = got.header("ratelimit").unwrap();
+    assert!(level.starts_with("\"write\";r=1;t=1, \"day\";r=1;t="), "{level}");
     assert_eq!(client.post("/v1/events", ONE, event("3", 3)).status, 200);
     let got = client.post("/v1/events", ONE, event("4", 4));
     assert_eq!(
         (got.status, got.body["code"].as_str(), got.header("retry-after")),
         (429, Some("E0950"), Some("1"))
     );
+    assert_eq!(got.header("ratelimit-policy"), Some(policy), "who is turned away is told why");
     std::thread::sleep(std::time::Duration::from_millis(1_100));
     let got = client.post("/v1/events", ONE, event("5", 5));
     assert_eq!((got.status, got.body["code"].as_str()), (429, Some("E0952")));
@@ -181,7 +201,7 @@ fn the_document_names_exactly_what_is_served() {
     let mut client = door.connect();
     let document = openapi::document();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{stage}", "posting");
+        let path = path.replace("{stage}", "posting").replace("{position}", "0");
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             let got = client.call(method, &path, &[], b"");
             let is_told = item.get(method.to_lowercase()).is_some();
