@@ -20,8 +20,9 @@ mod keys;
 pub(crate) mod mask;
 mod output;
 mod pipeline;
+mod plan;
 mod prove;
-mod read;
+pub(crate) mod read;
 mod receipt;
 mod report;
 mod schema;
@@ -37,9 +38,9 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
-pub(crate) use failure::CONFLICT_CODE;
 use failure::{Exit, Failure};
 use output::Output;
+pub(crate) use output::tell;
 use setting::Setting;
 
 const EXIT_CODES: &str = "\
@@ -92,6 +93,8 @@ enum Command {
     Views(views::Args),
     /// Make, list and withdraw API keys
     Key(key::Args),
+    /// Set, list and assign usage plans of API keys
+    Plan(plan::Args),
     /// Register and list schemas
     Schema(schema::Args),
     /// Run a node with thirty days of made-up invoice traffic, and more of it coming in
@@ -145,6 +148,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Report(args) => report::run(setting, &args, output),
         Command::Views(args) => views::run(setting, &args, output),
         Command::Key(args) => key::run(setting, &args, output),
+        Command::Plan(args) => plan::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Tour(args) => tour::run(&args, output),

@@ -3,3 +3,4 @@
 //! Not here: the command `waag demo` and its steps (`cli`).
 
 pub mod traffic;
+pub mod unfinished;

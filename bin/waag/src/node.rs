@@ -7,22 +7,29 @@
 //! Not here: what the doors answer (`edge/http`, `edge/web`), the commands (`cli`).
 //! Order of ending: doors drained → intake answered → projector stopped → store closed.
 
+pub mod access_log;
 pub mod api_keys;
 pub mod desk;
 pub mod doors;
 pub mod exchange;
 pub mod feed;
+pub mod figures;
 pub mod following;
 pub mod house;
+mod operating;
+pub mod plans;
 pub mod read_models;
+mod recorded;
 pub mod shipped;
+pub mod traces;
 
 use std::fmt;
 use std::sync::Arc;
 
 use waag_engine::runtime::Status;
+use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
-use waag_http::ports::{Ledger, LedgerStatus, Node};
+use waag_http::ports::{Ledger, LedgerStatus, Node, Reveal, Stored};
 use waag_model::ids::{Actor, TenantName};
 use waag_views::progress::Reached;
 
@@ -188,6 +195,10 @@ impl Ledger for Running {
             projected: self.following.reached().cursor.position.0,
             halted: status.halted.map(|halt| halt.code),
         }
+    }
+
+    fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault> {
+        recorded::stored(&self.store, position, reveal)
     }
 }
 

@@ -46,13 +46,13 @@ fn every_bad_input_has_its_code_and_line_and_leaves_nothing_behind() {
         (
             "one of Waag's own",
             plain(r#"{"specversion":"1.0","id":"b","source":"/t","type":"waag.reveal"}"#),
-            "E0660",
+            "E0920",
             "/type",
         ),
         (
             "another tenant",
             plain(r#"{"specversion":"1.0","id":"b","source":"/t","type":"t","waagtenant":"other"}"#),
-            "E0661",
+            "E0921",
             "/waagtenant",
         ),
     ];
@@ -132,7 +132,7 @@ fn another_event_under_the_same_identity_is_refused_and_the_first_one_named() {
     let other = event(2).replace("\"n\":2", "\"n\":7");
     let ran = folder.feed(&["append", "--json"], format!("{other}\n{}\n", event(3)).as_bytes()).exits(1);
     let lines = ran.lines();
-    assert_eq!(lines[0]["error"]["code"], "E0662");
+    assert_eq!(lines[0]["error"]["code"], "E0922");
     assert_eq!(lines[0]["position"], 2);
     assert_eq!(lines[1]["position"], 3);
     // Two different ones within one batch.
@@ -140,10 +140,10 @@ fn another_event_under_the_same_identity_is_refused_and_the_first_one_named() {
         &["append", "--json"],
         format!("{}\n{}\n", event(9), event(9).replace('7', "8").replace("\"n\":9", "\"n\":1")).as_bytes(),
     );
-    assert_eq!(ran.exits(1).lines()[1]["error"]["code"], "E0662");
+    assert_eq!(ran.exits(1).lines()[1]["error"]["code"], "E0922");
     // A number written otherwise is another value: 1.50 is not 1.5.
     let ran = folder.feed(&["append", "--json"], event(0).replace("1.50", "1.5").as_bytes()).exits(1);
-    assert_eq!(ran.json()["error"]["code"], "E0662");
+    assert_eq!(ran.json()["error"]["code"], "E0922");
 }
 
 #[test]

@@ -151,7 +151,7 @@ fn a_destroyed_person_is_gone_and_everything_still_verifies() {
     // A retry cannot be compared any more, and says so.
     let retry =
         folder.feed(&["append", "--json"], invoice(2, "c-4711", "Annegret Musterfrau").as_bytes()).exits(1);
-    assert_eq!(retry.json()["error"]["code"], "E0663");
+    assert_eq!(retry.json()["error"]["code"], "E0923");
     let disclosed = folder.run(&["prove", "3", "--json", "--disclose", "1"]).exits(1).json();
     assert_eq!((&disclosed["erased"], &disclosed["disclosed"]), (&serde_json::json!([1]), &Value::Null));
     let stones = folder.run(&["keys", "tombstones", "--json"]).exits(0).lines();

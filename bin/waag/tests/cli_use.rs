@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 34] = [
+const COMMANDS: [&[&str]; 41] = [
     &[],
     &["init"],
     &["append"],
@@ -38,6 +38,13 @@ const COMMANDS: [&[&str]; 34] = [
     &["key", "create"],
     &["key", "list"],
     &["key", "withdraw"],
+    &["plan"],
+    &["plan", "set"],
+    &["plan", "list"],
+    &["plan", "show"],
+    &["plan", "assign"],
+    &["plan", "remove"],
+    &["plan", "node"],
     &["demo"],
     &["tour"],
     &["explain"],

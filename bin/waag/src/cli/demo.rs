@@ -15,6 +15,7 @@ use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
 use crate::demo::traffic::{Live, Plan, Traffic};
+use crate::demo::unfinished;
 use crate::node::api_keys::{Asked, carry_out, load};
 use crate::node::doors::{Doors, Where};
 use crate::node::feed::{Feed, Given};
@@ -71,21 +72,20 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = Place::new(&args.folder.join("data"), None, tenant)?;
     let options = NodeOptions::default();
     let actor = Actor::new(ACTOR).map_err(|error| Failure::name("actor", error))?;
-    let is_new = !place.state.exists();
-    if is_new {
-        std::fs::create_dir_all(&args.folder).map_err(CliError::file("make", &args.folder))?;
-        init(&place, "waag-demo", &options.store)?;
-    }
+    let plan = history_to_make(args, &place, &options)?;
     let running = Arc::new(Running::start(&place, &options, &actor, &mut |_, _| {})?);
     tell_aside(&running);
     let store = running.store();
     let now = store.clock.now();
     // A folder that is gone on with gets another firm's continuation, so that no event repeats an earlier one.
-    let seed = if is_new { SEED } else { now.0.unsigned_abs() };
-    let mut traffic = Traffic::new(&Plan { seed, invoices: args.invoices, end: now });
-    record_history(&running, &actor, &mut traffic, args.invoices, is_new)?;
+    let later = Plan { seed: now.0.unsigned_abs(), invoices: args.invoices, end: now };
+    let mut traffic = Traffic::new(&plan.unwrap_or(later));
+    record_history(&running, &actor, &mut traffic, plan.as_ref())?;
+    if plan.is_some() {
+        unfinished::done(&args.folder).map_err(CliError::file("remove", &unfinished::path(&args.folder)))?;
+    }
     let keys = load(store)?;
-    let at = Where { listen: args.listen, tls: None, pages: args.pages };
+    let at = Where::plain(args.listen, args.pages);
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;
     let asked = Asked::Create {
         by: ACTOR.to_owned(),
@@ -113,6 +113,20 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The thirty days that are to be recorded: of a new store, or of one whose first start was broken off; those of a broken
+/// start are the same events again, so that what is there already is told as before and the rest is recorded.
+fn history_to_make(args: &Args, place: &Place, options: &NodeOptions) -> Result<Option<Plan>, Failure> {
+    let file = unfinished::path(&args.folder);
+    if place.state.exists() {
+        return Ok(unfinished::read(&args.folder).map_err(CliError::file("read", &file))?);
+    }
+    let plan = Plan { seed: SEED, invoices: args.invoices, end: options.store.clock.now() };
+    std::fs::create_dir_all(&args.folder).map_err(CliError::file("make", &args.folder))?;
+    unfinished::begin(&args.folder, &plan).map_err(CliError::file("write", &file))?;
+    init(place, "waag-demo", &options.store)?;
+    Ok(Some(plan))
+}
+
 fn welcome(doors: &Doors, key: &str, entries: u64) -> String {
     let (pages, events) = (doors.pages(), doors.listen_url());
     format!(
@@ -129,19 +143,19 @@ fn welcome(doors: &Doors, key: &str, entries: u64) -> String {
     )
 }
 
-/// Records the thirty days where the store is new, and waits until the read models have them.
+/// Records the thirty days where they are not there or not all there, and waits until the read models have them.
 fn record_history(
     running: &Running,
     actor: &Actor,
     traffic: &mut Traffic,
-    invoices: u32,
-    is_new: bool,
+    plan: Option<&Plan>,
 ) -> Result<(), Failure> {
     let store = running.store();
+    let invoices = plan.map_or(0, |plan| plan.invoices);
     let bar = progress(Some(u64::from(invoices) * 5), "events");
     let mut feed = Feed::new(store, actor.clone());
     for (number, sent) in traffic.by_ref().enumerate() {
-        if is_new {
+        if plan.is_some() {
             feed.push(Given { event: sent.event, accepted: sent.accepted, number: number as u64 })?;
             bar.set_position(number as u64);
         }

@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use waag_engine::reader::ReadFault;
 use waag_entry::error::EntryError;
 use waag_files::error::OpenError;
+use waag_http::fault::Kind;
 use waag_keys::error::KeysError;
 use waag_keys::vault::VaultError;
 use waag_model::ids::NameError;
@@ -16,9 +17,6 @@ use waag_model::ids::NameError;
 use crate::store::beside::AskError;
 use crate::store::error::StoreError;
 use crate::store::own::RegisterError;
-
-/// The code of an event whose `source` and `id` belong to another.
-pub(crate) const CONFLICT_CODE: &str = "E0662";
 
 /// How the program ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,27 +150,25 @@ pub(crate) enum EventRefusal {
 }
 
 impl EventRefusal {
+    /// The HTTP door refuses the same, with the same code and words.
+    fn kind(self) -> Kind {
+        match self {
+            Self::OwnType => Kind::OwnType,
+            Self::OtherTenant => Kind::OtherTenant,
+            Self::Conflict => Kind::Conflict,
+            Self::Erased => Kind::Erased,
+        }
+    }
+
     /// The stable code.
     pub(crate) fn code(self) -> &'static str {
-        match self {
-            Self::OwnType => "E0660",
-            Self::OtherTenant => "E0661",
-            Self::Conflict => CONFLICT_CODE,
-            Self::Erased => "E0663",
-        }
+        self.kind().code()
     }
 }
 
 impl fmt::Display for EventRefusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::OwnType => "types that begin with `waag.` are Waag's own",
-            Self::OtherTenant => "the attribute `waagtenant` names another tenant",
-            Self::Conflict => "another event was recorded under the same `source` and `id`",
-            Self::Erased => {
-                "the event recorded under the same `source` and `id` was erased, so they cannot be compared"
-            }
-        })
+        self.kind().fmt(f)
     }
 }
 

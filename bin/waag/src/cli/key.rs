@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use waag_http::keys::Role;
 
 use super::failure::{Exit, Failure};
@@ -11,7 +13,7 @@ use super::setting::Setting;
 use crate::node::api_keys::{ApiKeyError, Asked, LISTED_MAX, Told, carry_out, load};
 use crate::store::beside::{AskError, ask_doors};
 use crate::store::error::StoreError;
-use crate::store::writer::open_writer;
+use crate::store::writer::{OpenedStore, open_writer};
 
 /// How often a store that another process writes is tried again.
 const TRIES_MAX: u32 = 40;
@@ -85,7 +87,7 @@ struct Create {
     #[arg(long, default_value = "producer")]
     role: RoleName,
 
-    /// The usage plan
+    /// The usage plan (`waag plan`)
     #[arg(long, value_name = "NAME", default_value = "standard")]
     plan: String,
 
@@ -138,24 +140,35 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn line(told: &Told) -> String {
-    let Told { id, key, holder, role, tenant, expires, .. } = told;
+    let Told { id, key, holder, role, tenant, plan, expires, .. } = told;
     let role = format!("{role:?}").to_lowercase();
     let until = expires.as_deref().unwrap_or("never");
     match key {
         Some(key) => format!("{key}\n"),
-        None => format!("{id}  {role:<8}  {tenant}  {holder}  expires {until}\n"),
+        None => format!("{id}  {role:<8}  {tenant}  {holder}  plan {plan}  expires {until}\n"),
     }
 }
 
 /// A name that is none and an id that is nobody's are the caller's fault, unlike everything else.
 fn failure_of(error: ApiKeyError) -> Failure {
-    let is_callers = matches!(error, ApiKeyError::Name(_) | ApiKeyError::Unknown(_));
+    let is_callers = matches!(error, ApiKeyError::Name(_) | ApiKeyError::Unknown(_) | ApiKeyError::NoPlan(_));
     let failure = Failure::from(error);
     if is_callers { Failure { exit: Exit::Usage, ..failure } } else { failure }
 }
 
-/// Asks the process that has the doors open, or does it here.
 fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
+    ask_or_do(setting, asked, |store| {
+        let keys = load(store)?;
+        carry_out(store, &keys, asked).map_err(failure_of)
+    })
+}
+
+/// Asks the process that has the doors open, or opens the store and does it here.
+pub(super) fn ask_or_do<T: DeserializeOwned>(
+    setting: &Setting,
+    asked: &impl Serialize,
+    carry_out: impl Fn(&OpenedStore) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     let (place, options) = (setting.place()?, setting.options()?);
     let question = serde_json::to_string(asked).map_err(|error| Failure::usage(error.to_string()))?;
     let mut tries = 0;
@@ -165,10 +178,7 @@ fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
                 .map_err(|error| AskError::NoAnswer(std::io::Error::other(error)).into());
         }
         match open_writer(&place, &options, &mut |_, _| {}) {
-            Ok(store) => {
-                let keys = load(&store)?;
-                return carry_out(&store, &keys, asked).map_err(failure_of);
-            }
+            Ok(store) => return carry_out(&store),
             // It starts, or ends, or is one of the commands that are done soon.
             Err(StoreError::InUse) if tries < TRIES_MAX => {
                 tries += 1;

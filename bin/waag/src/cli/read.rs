@@ -216,7 +216,7 @@ fn here<T>(plain: Inline<T>) -> Option<T> {
 }
 
 /// The places that no part has filled.
-fn missing(common: &Common<'_>) -> Vec<String> {
+pub(crate) fn missing(common: &Common<'_>) -> Vec<String> {
     let mut found = Vec::new();
     let mut top = vec![("/id", &common.id), ("/source", &common.source), ("/attributes", &common.attributes)];
     top.extend(common.subject.as_ref().map(|subject| ("/subject", subject)));

@@ -11,14 +11,18 @@ use waag_views::progress::Activity;
 use super::failure::{Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::setting::Setting;
+use crate::node::access_log::AccessLogOptions;
 use crate::node::api_keys::load;
 use crate::node::doors::{Doors, Where};
+use crate::node::traces::{SHARE_ALL, TelemetryOptions};
 use crate::node::{NodeOptions, Running};
 use crate::store::init::init;
+use crate::store::place::{ACCESS_FOLDER, Place};
 
 const HELP: &str = "\
 A store is made where there is none. Events come in through the first address, with an API key (`waag key create`);
 the pages are at the second one, which is on loopback always.
+Each request leaves a line in the access log: JSON Lines below the data folder, one file a day or more.
 An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first.
 
 Example:
@@ -47,6 +51,132 @@ pub(crate) struct Args {
     /// The certificate's private key, in PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
     private_key: Option<std::path::PathBuf>,
+
+    /// Days that the access log is kept, in `access` below the tenant's data folder; client addresses are personal data
+    #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(u16).range(0..=3_650))]
+    access_log_days: u16,
+
+    /// Mebibytes that all files of the access log may have together; the oldest give way
+    #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..))]
+    access_log_mib: u32,
+
+    /// Keep no access log
+    #[arg(long, conflicts_with_all = ["access_log_days", "access_log_mib"])]
+    no_access_log: bool,
+
+    #[command(flatten)]
+    telemetry: Telemetry,
+}
+
+/// Where traces and figures go; named as the OpenTelemetry specification names them.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "OpenTelemetry")]
+struct Telemetry {
+    /// The collector that traces and figures are sent to (OTLP over HTTP, protobuf); nothing is sent where it is not given
+    #[arg(long, value_name = "URL", env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    otlp_endpoint: Option<String>,
+
+    /// Headers for the collector, as `name=value,name=value`
+    #[arg(long, value_name = "LIST", env = "OTEL_EXPORTER_OTLP_HEADERS", hide_env_values = true)]
+    otlp_headers: Option<String>,
+
+    /// The certificates (PEM) that an `https://` collector is checked against
+    #[arg(long, value_name = "FILE", env = "OTEL_EXPORTER_OTLP_CERTIFICATE")]
+    otlp_certificate: Option<std::path::PathBuf>,
+
+    /// Milliseconds between two sendings of figures
+    #[arg(long, value_name = "N", env = "OTEL_METRIC_EXPORT_INTERVAL", default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(100..=3_600_000))]
+    otlp_metrics_ms: u64,
+
+    /// Share of requests without a caller's trace that is recorded, from 0 to 1
+    #[arg(long, value_name = "SHARE", env = "OTEL_TRACES_SAMPLER_ARG", default_value_t = 1.0, value_parser = share)]
+    otlp_share: f64,
+
+    /// Attributes of this node, as `name=value,name=value`; `service.name` is `waag` where it is not among them
+    #[arg(long, value_name = "LIST", env = "OTEL_RESOURCE_ATTRIBUTES")]
+    otlp_attributes: Option<String>,
+
+    /// The name that this node has among traces
+    #[arg(long, value_name = "NAME", env = "OTEL_SERVICE_NAME")]
+    otlp_service: Option<String>,
+
+    /// Longest time for one message to the collector, in milliseconds
+    #[arg(long, value_name = "N", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    otlp_timeout_ms: u64,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "is a number from 0 to 1".to_owned())
+}
+
+/// `name=value,name=value`, with white space around names and values left out.
+fn pairs(text: Option<&str>) -> Result<Vec<(String, String)>, Failure> {
+    let pairs = text.unwrap_or_default().split(',').map(str::trim).filter(|pair| !pair.is_empty());
+    let pair = |pair: &str| {
+        let (name, value) = pair.split_once('=')?;
+        Some((name.trim().to_owned(), value.trim().to_owned())).filter(|(name, _)| !name.is_empty())
+    };
+    let wrong = || Failure::usage("a list of `name=value` for OpenTelemetry has another form".to_owned());
+    pairs.map(|one| pair(one).ok_or_else(wrong)).collect()
+}
+
+impl Telemetry {
+    fn options(&self, origin: &str) -> Result<Option<TelemetryOptions>, Failure> {
+        let Some(endpoint) = self.otlp_endpoint.clone().filter(|endpoint| !endpoint.is_empty()) else {
+            return Ok(None);
+        };
+        let mut resource = pairs(self.otlp_attributes.as_deref())?;
+        if let Some(name) = self.otlp_service.clone().filter(|name| !name.is_empty()) {
+            resource.retain(|(known, _)| known != "service.name");
+            resource.push(("service.name".to_owned(), name));
+        }
+        for (name, value) in [
+            ("service.name", "waag"),
+            ("service.version", env!("CARGO_PKG_VERSION")),
+            ("waag.origin", origin),
+        ] {
+            if !resource.iter().any(|(known, _)| known == name) {
+                resource.push((name.to_owned(), value.to_owned()));
+            }
+        }
+        let to = waag_telemetry::Options {
+            endpoint,
+            headers: pairs(self.otlp_headers.as_deref())?,
+            certificate: self.otlp_certificate.clone(),
+            resource,
+            metrics_ms: self.otlp_metrics_ms,
+            timeout_ms: self.otlp_timeout_ms,
+        };
+        let parts = f64::from(SHARE_ALL) * self.otlp_share;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "a share between 0 and 1 of a small whole number"
+        )]
+        let share = parts.round() as u32;
+        Ok(Some(TelemetryOptions { to, share }))
+    }
+}
+
+impl Args {
+    fn doors(&self, place: &Place, origin: &str) -> Result<Where, Failure> {
+        Ok(Where {
+            listen: self.listen,
+            tls: self.certificate.clone().zip(self.private_key.clone()),
+            pages: self.pages,
+            access_log: self.access_log(place),
+            telemetry: self.telemetry.options(origin)?,
+        })
+    }
+
+    fn access_log(&self, place: &Place) -> Option<AccessLogOptions> {
+        (!self.no_access_log).then(|| AccessLogOptions {
+            folder: place.data.join(ACCESS_FOLDER),
+            days: self.access_log_days,
+            bytes_max: u64::from(self.access_log_mib).saturating_mul(1_024 * 1_024),
+        })
+    }
 }
 
 /// What is told when the doors are open.
@@ -105,8 +235,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     bar.finish_and_clear();
     tell_aside(&running);
     let keys = load(running.store())?;
-    let tls = args.certificate.clone().zip(args.private_key.clone());
-    let at = Where { listen: args.listen, tls, pages: args.pages };
+    let at = args.doors(&place, &running.writer().checkpoint.checkpoint().origin)?;
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;
     let checkpoint = running.writer().checkpoint;
     let open = Open {

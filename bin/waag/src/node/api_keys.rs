@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use waag_http::keys::{KeyError, KeyRecord, Keys, NewKey, Role};
+use waag_http::plans::STANDARD;
+use waag_http::ports::{Desk, Shelf};
 use waag_model::ids::Actor;
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
@@ -18,6 +20,7 @@ use crate::store::own::own_event;
 use crate::store::writer::OpenedStore;
 
 use super::desk::StateDesk;
+use super::plans::PlansError;
 
 /// Most keys in one answer; with the longest names these are fewer bytes than the desk's answers may have.
 pub const LISTED_MAX: usize = 8;
@@ -102,6 +105,8 @@ pub enum ApiKeyError {
     Store(StoreError),
     /// No key has this id.
     Unknown(String),
+    /// No plan has this name.
+    NoPlan(String),
 }
 
 impl ApiKeyError {
@@ -113,6 +118,7 @@ impl ApiKeyError {
             Self::Name(error) => error.code(),
             Self::Store(error) => error.code(),
             Self::Unknown(_) => "E0853",
+            Self::NoPlan(name) => PlansError::Unknown(name.clone()).code(),
         }
     }
 }
@@ -124,6 +130,7 @@ impl std::fmt::Display for ApiKeyError {
             Self::Name(error) => error.fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Unknown(id) => write!(f, "no API key has the id `{id}`"),
+            Self::NoPlan(name) => PlansError::Unknown(name.clone()).fmt(f),
         }
     }
 }
@@ -152,6 +159,10 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
         }
         Asked::Create { by, holder, role, plan, expires } => {
             let by = Actor::new(by).map_err(ApiKeyError::Name)?;
+            // A key under a plan that is not there would be unlimited.
+            if plan != STANDARD && !has_plan(store, plan)? {
+                return Err(ApiKeyError::NoPlan(plan.clone()));
+            }
             let new = NewKey {
                 tenant: store.place.tenant.clone(),
                 actor: Actor::new(holder).map_err(ApiKeyError::Name)?,
@@ -174,6 +185,12 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
             Ok(vec![Told::of(&record, None)])
         }
     }
+}
+
+fn has_plan(store: &OpenedStore, name: &str) -> Result<bool, ApiKeyError> {
+    let plans = StateDesk(Arc::clone(&store.keyring)).load(Shelf::Plans);
+    let plans = plans.map_err(|error| ApiKeyError::Keys(KeyError::Desk(error)))?;
+    Ok(plans.iter().any(|(known, _)| known == name))
 }
 
 fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Result<(), ApiKeyError> {

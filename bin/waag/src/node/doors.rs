@@ -7,26 +7,32 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::Deserialize;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use waag_http::door::{Door, DoorParts, Schemas};
+use waag_http::door::Schemas;
 use waag_http::fault::Fault;
 use waag_http::keys::{KeyError, Keys};
-use waag_http::mapping::Mappings;
+use waag_http::plans::PlanError;
 use waag_http::server::{Server, ServerLimits};
 use waag_http::tls::{Tls, TlsFiles};
 use waag_http::validate::Validator;
+use waag_telemetry::TelemetryError;
 use waag_web::{Pages, WebError};
 
-use crate::store::beside::Desk;
+use crate::cli::tell;
+use crate::store::beside::{Closing, Desk};
 
+use super::Running;
+use super::access_log::AccessLogOptions;
 use super::api_keys::{Asked, carry_out};
-use super::desk::StateDesk;
 use super::house::RunningHouse;
+use super::operating::{self, Operating};
+use super::plans;
 use super::shipped::{INVOICE_SCHEMA, INVOICE_TYPES};
-use super::{OneTenant, Running};
+use super::traces::TelemetryOptions;
 
 /// Where a node's doors are.
 #[derive(Clone, Debug)]
@@ -37,6 +43,18 @@ pub struct Where {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Pages; loopback only.
     pub pages: SocketAddr,
+    /// The access log; none is kept where there is none.
+    pub access_log: Option<AccessLogOptions>,
+    /// Where traces and figures are sent, if anywhere.
+    pub telemetry: Option<TelemetryOptions>,
+}
+
+impl Where {
+    /// Doors at two addresses and nothing else.
+    #[must_use]
+    pub fn plain(listen: SocketAddr, pages: SocketAddr) -> Self {
+        Self { listen, tls: None, pages, access_log: None, telemetry: None }
+    }
 }
 
 /// Why the doors cannot be opened or stay open.
@@ -50,6 +68,12 @@ pub enum DoorsError {
     Web(WebError),
     /// The mappings of clients' field names cannot be read.
     Mappings(KeyError),
+    /// The usage plans cannot be read.
+    Plans(PlanError),
+    /// Telemetry cannot begin.
+    Telemetry(TelemetryError),
+    /// The desk cannot be opened: nobody could withdraw a key, or have a reveal recorded, while the node runs.
+    Desk(std::io::Error),
     /// A shipped schema cannot be compiled: the program itself is wrong.
     Schema(String),
     /// The pages' listener.
@@ -66,6 +90,9 @@ impl DoorsError {
             Self::Web(error) => error.code(),
             Self::Pages(..) => "E0855",
             Self::Mappings(error) => error.code(),
+            Self::Plans(error) => error.code(),
+            Self::Telemetry(error) => error.code(),
+            Self::Desk(_) => "E0861",
             Self::Schema(_) => "E0856",
         }
     }
@@ -78,6 +105,9 @@ impl fmt::Display for DoorsError {
             Self::Http(fault) => fault.fmt(f),
             Self::Web(error) => error.fmt(f),
             Self::Mappings(error) => error.fmt(f),
+            Self::Plans(error) => error.fmt(f),
+            Self::Telemetry(error) => error.fmt(f),
+            Self::Desk(_) => write!(f, "the desk where other commands ask this node cannot be opened"),
             Self::Schema(why) => write!(f, "a shipped schema cannot be compiled: {why}"),
             Self::Pages(address, _) => write!(f, "the pages cannot be served at {address}"),
         }
@@ -87,20 +117,34 @@ impl fmt::Display for DoorsError {
 impl std::error::Error for DoorsError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::Runtime(error) | Self::Pages(_, error) => Some(error),
-            Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Schema(_) => None,
+            Self::Runtime(error) | Self::Pages(_, error) | Self::Desk(error) => Some(error),
+            Self::Telemetry(error) => std::error::Error::source(error),
+            Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Plans(_) | Self::Schema(_) => None,
         }
     }
+}
+
+/// What other processes of this user may ask about the doors.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Question {
+    /// About API keys.
+    Keys(Asked),
+    /// About usage plans.
+    Plans(plans::Asked),
 }
 
 /// Open doors. Dropping them closes them at once; [`Doors::wait`] closes them in order.
 pub struct Doors {
     runtime: Runtime,
+    _pages_runtime: Runtime,
     ending: watch::Sender<bool>,
     listen: SocketAddr,
     pages: SocketAddr,
     tls: Option<Arc<Tls>>,
     signals: Signals,
+    operating: Operating,
+    desk: (Desk, Closing),
     http: JoinHandle<Result<(), Fault>>,
     web: JoinHandle<Result<(), WebError>>,
 }
@@ -120,13 +164,12 @@ impl Doors {
     /// # Errors
     /// [`DoorsError`].
     pub fn open(running: Arc<Running>, keys: Arc<Keys>, at: &Where) -> Result<Self, DoorsError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .thread_name("waag-door")
-            .enable_all()
-            .build()
-            .map_err(DoorsError::Runtime)?;
+        let runtime = threads("waag-door", door_threads())?;
+        // Of their own: a page that takes long holds up no event.
+        let pages = threads("waag-pages", 1)?;
         let files = at.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
-        let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?.map(Arc::new);
+        let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?;
+        let tls = tls.map(|tls| Arc::new(tls.telling(tell_certificate)));
         let server =
             Server::bind(at.listen, ServerLimits::default(), tls.clone()).map_err(DoorsError::Http)?;
         let listen = server.address().map_err(DoorsError::Http)?;
@@ -135,16 +178,12 @@ impl Doors {
         listener.set_nonblocking(true).map_err(no_pages)?;
         let pages_at = listener.local_addr().map_err(no_pages)?;
         let (ending, ended) = watch::channel(false);
-        let store = running.store();
-        let (clock, tenant) = (Arc::clone(&store.clock), store.place.tenant.clone());
-        let node = Arc::new(OneTenant { tenant, running: Arc::clone(&running) });
-        let desk = Arc::new(StateDesk(Arc::clone(&store.keyring)));
-        let mappings = Arc::new(Mappings::load(desk).map_err(DoorsError::Mappings)?);
-        let door = Arc::new(Door::new(DoorParts::plain(node, keys, mappings, clock)));
+        let desk = Desk::open(running.store()).map_err(DoorsError::Desk)?;
+        let (door, operating) = operating::open(&running, keys, at, tls.as_ref())?;
         door.set_schemas(shipped_validators()?);
         let http = runtime.spawn(server.serve(door, ended.clone()));
         let listener = {
-            let _inside = runtime.enter();
+            let _inside = pages.enter();
             tokio::net::TcpListener::from_std(listener).map_err(no_pages)?
         };
         let mut stop = ended;
@@ -153,14 +192,26 @@ impl Doors {
             let _gone = stop.wait_for(|ending| *ending).await;
         };
         let house = Arc::new(RunningHouse::new(Arc::clone(&running), url_of(listen, tls.is_some())));
-        let shown = Pages::new(house, Arc::clone(&store.clock));
-        let web = runtime.spawn(waag_web::serve(listener, shown, stopped));
+        let shown = Pages::new(house, Arc::clone(&running.store().clock));
+        let web = pages.spawn(waag_web::serve(listener, shown, stopped));
         // Taken before anybody is told that the doors are open, so that none of them ends the process half-way.
         let signals = {
             let _inside = runtime.enter();
             Signals::take().map_err(DoorsError::Runtime)?
         };
-        Ok(Self { runtime, ending, listen, pages: pages_at, tls, signals, http, web })
+        Ok(Self {
+            runtime,
+            _pages_runtime: pages,
+            ending,
+            listen,
+            pages: pages_at,
+            tls,
+            signals,
+            operating,
+            desk,
+            http,
+            web,
+        })
     }
 
     /// Where events are taken.
@@ -188,23 +239,34 @@ impl Doors {
     /// # Errors
     /// [`DoorsError`] of the door that failed.
     pub fn wait(self, running: &Running, keys: &Keys) -> Result<(), DoorsError> {
-        let Self { runtime, ending, tls, mut signals, mut http, mut web, .. } = self;
+        let Self {
+            runtime,
+            _pages_runtime,
+            ending,
+            tls,
+            mut signals,
+            operating,
+            desk,
+            mut http,
+            mut web,
+            ..
+        } = self;
         let store = running.store();
         let doors = |asked: &str| {
-            let asked: Asked = serde_json::from_str(asked).map_err(|error| error.to_string())?;
-            let told =
-                carry_out(store, keys, &asked).map_err(|error| format!("{}: {error}", error.code()))?;
-            serde_json::to_string(&told).map_err(|error| error.to_string())
+            let asked: Question = serde_json::from_str(asked).map_err(|error| error.to_string())?;
+            let told = match asked {
+                Question::Keys(asked) => carry_out(store, keys, &asked)
+                    .map(|told| serde_json::to_string(&told))
+                    .map_err(|error| format!("{}: {error}", error.code())),
+                Question::Plans(asked) => plans::carry_out(store, keys, &operating.plans, &asked)
+                    .map(|told| serde_json::to_string(&told))
+                    .map_err(|error| format!("{}: {error}", error.code())),
+            };
+            told?.map_err(|error| error.to_string())
         };
         std::thread::scope(|scope| {
-            let desk = Desk::open(store);
-            let closing = match desk {
-                Ok((desk, closing)) => {
-                    scope.spawn(move || desk.serve(store, Some(&doors)));
-                    Some(closing)
-                }
-                Err(_) => None,
-            };
+            let (desk, closing) = desk;
+            scope.spawn(move || desk.serve(store, Some(&doors)));
             let ended = runtime.block_on(async {
                 let first = tokio::select! {
                     () = signals.told_to_end(tls.as_ref()) => Ok(()),
@@ -223,6 +285,21 @@ impl Doors {
             ended
         })
     }
+}
+
+fn tell_certificate(fault: &Fault) {
+    let code = fault.kind.code();
+    tell(&format!("warning: {code}: {fault}; the certificate read before stays in use"));
+}
+
+/// Threads that answer requests for events: a request costs them little beside what sealing and projecting it costs.
+fn door_threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).clamp(1, 8))
+}
+
+fn threads(name: &str, workers: usize) -> Result<Runtime, DoorsError> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.thread_name(name).worker_threads(workers).enable_all().build().map_err(DoorsError::Runtime)
 }
 
 fn url_of(listen: SocketAddr, has_tls: bool) -> String {

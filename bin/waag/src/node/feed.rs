@@ -10,6 +10,7 @@ use waag_engine::batch::Outcome;
 use waag_engine::effect::{NotTaken, Rejection};
 use waag_engine::runtime::Pending;
 use waag_engine::sealer::SealError;
+use waag_http::fault::Kind;
 use waag_keys::error::KeysError;
 use waag_model::event::{Accepted, Event};
 use waag_model::ids::Actor;
@@ -184,7 +185,7 @@ impl<'s> Feed<'s> {
                 Outcome::Conflict(_) | Outcome::Erased(_) => {
                     self.fed.refused += 1;
                     let why = "another event was recorded under the same `source` and `id`".to_owned();
-                    self.refusals.push((given.number, crate::cli::CONFLICT_CODE, why));
+                    self.refusals.push((given.number, Kind::Conflict.code(), why));
                 }
             }
         }

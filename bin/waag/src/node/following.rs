@@ -15,6 +15,7 @@ use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_sqlite::views::{SqliteViews, ViewsConfig};
+use waag_stdx::threads::give_way;
 use waag_views::contract::Views;
 use waag_views::error::ViewsError;
 use waag_views::follow::{self, Wake};
@@ -236,6 +237,8 @@ impl Following {
         let (stop, wake) = (Arc::new(AtomicBool::new(false)), Arc::clone(&following.wake));
         let (ending, all, mark) = (Arc::clone(&stop), Arc::clone(&views), file_of(&store.place, MARK_SUFFIX));
         let run = move || {
+            // Acknowledgements come first: under more load than there is time for, what is shown lags, and catches up.
+            give_way();
             // How it ends is told in the progress too.
             if let Err(ProjectError::Views(error)) = keep(&mut projector, &following, &*all, &kept, &ending)
                 && is_damage(&error)

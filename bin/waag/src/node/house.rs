@@ -4,17 +4,14 @@
 //! at most, and what was erased is told as erased.
 //! Not here: how pages look (`edge/web`), which figures there are (`domains/invoices`).
 
-use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use waag_domain::project::Reads;
 use waag_engine::reader::ReadFault;
 use waag_engine::recover::verifier_keys;
-use waag_entry::form::{Entry, Role};
-use waag_entry::merge::merge;
-use waag_entry::plain::{Body, Common, Inline, read_common, read_fields};
+use waag_entry::plain::{Body, Common};
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
@@ -26,19 +23,22 @@ use waag_web::ports::{
     Field, Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Shown, Writer,
 };
 
-use crate::cli::mask::mask_fields;
 use crate::store::error::StoreError;
 
 use super::Running;
+use super::recorded::{Opened, open};
 
 /// The view that the pages read.
 const INVOICES: &str = "invoices";
+/// How long the size of the store is told before it is looked at again.
+const STORED_FOR: Duration = Duration::from_secs(10);
 
 /// A running node as the pages see it.
 pub struct RunningHouse {
     running: Arc<Running>,
     intake: String,
     started: Duration,
+    stored: Mutex<Option<(Duration, u64)>>,
 }
 
 impl std::fmt::Debug for RunningHouse {
@@ -48,67 +48,48 @@ impl std::fmt::Debug for RunningHouse {
 }
 
 impl RunningHouse {
+    /// Bytes of everything stored, as of some seconds ago at most: going through the folders takes longer than a page.
+    fn stored_bytes(&self) -> u64 {
+        let now = self.running.store().clock.monotonic();
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        match *stored {
+            Some((at, bytes)) if now.saturating_sub(at) < STORED_FOR => bytes,
+            Some(_) | None => {
+                let bytes = bytes_below(&self.running.store().place.data, 3);
+                *stored = Some((now, bytes));
+                bytes
+            }
+        }
+    }
+
     /// The house of a running node whose intake is at this URL.
     #[must_use]
     pub fn new(running: Arc<Running>, intake: String) -> Self {
         let started = running.store().clock.monotonic();
-        Self { running, intake, started }
+        Self { running, intake, started, stored: Mutex::new(None) }
     }
 
     fn recorded(&self, position: Position) -> Result<Option<Recorded>, ReadFault> {
-        let reader = &self.running.store().reader;
-        let mut found = None;
-        reader
-            .log
-            .read(position, &mut |frame| {
-                let committed = frame.header().fields.commit_time;
-                let entry = frame.entries().find(|(at, _)| *at == position);
-                found = entry.map(|(_, bytes)| (committed, bytes.to_vec()));
-                ControlFlow::Break(())
-            })
-            .map_err(ReadFault::Log)?;
-        let Some((committed, bytes)) = found else { return Ok(None) };
-        let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
-        let read = reader.open(&entry)?;
-        let (mut masked, mut parts, mut common) = (Vec::new(), Vec::new(), None);
-        for (index, part) in entry.parts.iter().enumerate() {
-            let Some(plain) = read.opened.plain(index) else { continue };
-            match part.role {
-                Role::Common => common = here(read_common(plain).map_err(ReadFault::Entry)?),
-                Role::Person => {
-                    let Some(fields) = here(read_fields(plain).map_err(ReadFault::Entry)?) else { continue };
-                    let number = u8::try_from(index).unwrap_or(u8::MAX);
-                    let is_actor = common
-                        .as_ref()
-                        .is_some_and(|common: &Common<'_>| common.actor == Value::Withheld(number));
-                    parts.push((number, mask_fields(fields, is_actor, &mut masked)));
-                }
-            }
-        }
-        let merged = common.map(|common| merge(common, parts)).transpose().map_err(ReadFault::Entry)?;
-        let header = &entry.header;
-        let told = |value: Option<&Value<'_>>| value.and_then(Value::as_text).map(str::to_owned);
-        let happened = merged.as_ref().and_then(|common| told(common.attributes.child("time")));
-        Ok(Some(Recorded {
-            position,
-            leaf: leaf_hash(&bytes),
-            kind: header.kind.to_owned(),
-            id: told(merged.as_ref().map(|common| &common.id)),
-            source: told(merged.as_ref().map(|common| &common.source)),
-            happened: happened.and_then(|time| waag_invoices::when::instant(&time)),
-            accepted: header.accepted,
-            committed,
-            actor: told(merged.as_ref().map(|common| &common.actor)),
-            fields: merged.map_or_else(Vec::new, |common| fields(&common, &masked)),
-        }))
+        open(&self.running.store().reader, position, false, |opened| shown(position, opened))
     }
 }
 
-fn here<T>(plain: Inline<T>) -> Option<T> {
-    match plain {
-        Inline::Here(plain) => Some(plain),
-        // Opening has followed every reference, so that none is left.
-        Inline::Blob(_) => None,
+/// An entry in the pages' words.
+fn shown(position: Position, opened: Opened<'_>) -> Recorded {
+    let Opened { committed, leaf, header, common, masked } = opened;
+    let told = |value: Option<&Value<'_>>| value.and_then(Value::as_text).map(str::to_owned);
+    let happened = common.as_ref().and_then(|common| told(common.attributes.child("time")));
+    Recorded {
+        position,
+        leaf,
+        kind: header.kind.to_owned(),
+        id: told(common.as_ref().map(|common| &common.id)),
+        source: told(common.as_ref().map(|common| &common.source)),
+        happened: happened.and_then(|time| waag_invoices::when::instant(&time)),
+        accepted: header.accepted,
+        committed,
+        actor: told(common.as_ref().map(|common| &common.actor)),
+        fields: common.map_or_else(Vec::new, |common| fields(&common, &masked)),
     }
 }
 
@@ -246,7 +227,7 @@ impl House for RunningHouse {
             progress: progress_of(&reached),
             writer,
             disk_free_bytes: free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
-            store_bytes: bytes_below(&store.place.data, 3),
+            store_bytes: self.stored_bytes(),
             uptime: store.clock.monotonic().saturating_sub(self.started),
             checkpoint: (told.size > 0).then(|| LastCheckpoint {
                 size: told.size,

@@ -15,6 +15,9 @@ pub const HASHES_FILE: &str = "derived/hashes";
 /// The folder of the read models, below the data folder; derived, and checked by `waag views check`.
 pub const VIEWS_FOLDER: &str = "views";
 
+/// The folder of the doors' access log, below the data folder; no part of the ledger.
+pub const ACCESS_FOLDER: &str = "access";
+
 /// A tenant's two folders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {

@@ -1,6 +1,14 @@
 //! `waag demo`: prints an address, a key and a line for curl that works, ends in order, and goes on in the same folder.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+
+use waag::demo::traffic::Traffic;
+use waag::demo::unfinished;
+use waag::store::options::Options;
+use waag::store::place::Place;
+use waag::store::reader::open_reader;
+use waag_model::ids::TenantName;
 
 use crate::common::Folder;
 use crate::support::{Answer, PATIENCE, Process, ask, within};
@@ -88,4 +96,39 @@ fn the_demonstration_does_what_it_says_and_goes_on_in_its_folder() {
     demo.end();
     folder.run(&["--data", "demo/data", "verify"]).exits(0);
     folder.run(&["--data", "demo/data", "views", "check"]).exits(0);
+}
+
+#[test]
+fn a_demonstration_killed_while_it_makes_its_history_has_all_of_it_after_the_next_start() {
+    let folder = Folder::new();
+    let arguments = ["demo", "--invoices", "1200", "--rate", "0", "--folder", "demo"];
+    let ports = ["--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"];
+    let command = || folder.command(&[&arguments[..], &ports].concat());
+    let mut process = Process::start(command());
+    let log = folder.path("demo/data/default/log");
+    let has_begun = || {
+        // The first frames: a segment is made whole, of zeros, so its length says nothing.
+        let place = Place::new(&folder.path("demo/data"), None, TenantName::new("default").unwrap()).unwrap();
+        let opened = log.is_dir().then(|| open_reader(&place, &Options::default()).ok()).flatten();
+        opened.is_some_and(|store| store.checkpoint.checkpoint().size > 50).then_some(())
+    };
+    within("a history under way", PATIENCE, has_begun);
+    process.kill();
+    let plan =
+        unfinished::read(&folder.path("demo")).unwrap().expect("it was killed too late to tell anything");
+    let mut process = Process::start(command());
+    while !process.line().contains("Ctrl-c") {}
+    process.signal(rustix::process::Signal::TERM);
+    assert_eq!(process.ended().code(), Some(0));
+    assert_eq!(unfinished::read(&folder.path("demo")).unwrap(), None);
+    let all: BTreeSet<String> = Traffic::new(&plan).map(|sent| sent.event.id.into_owned()).collect();
+    let mut ids = BTreeSet::new();
+    for line in folder.run(&["--data", "demo/data", "read"]).exits(0).lines() {
+        let event = &line["event"];
+        if event["type"].as_str().is_some_and(|kind| kind.starts_with("invoice.")) {
+            assert!(ids.insert(event["id"].as_str().unwrap().to_owned()), "recorded twice: {event}");
+        }
+    }
+    assert_eq!(ids.len(), all.len());
+    assert_eq!(ids, all);
 }

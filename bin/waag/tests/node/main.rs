@@ -14,11 +14,13 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod collectors;
 mod crash;
 mod demo;
 mod doors;
 mod history;
 mod keys;
+mod operations;
 mod overload;
 mod support;
 mod tls;

@@ -52,7 +52,7 @@ fn a_flood_of_large_batches_is_turned_away_and_nothing_acknowledged_is_lost() {
     let made = carry_out(running.store(), &keys, &asked).unwrap();
     let key = made[0].key.clone().unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let at = Where { listen: any, tls: None, pages: any };
+    let at = Where::plain(any, any);
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at).unwrap();
     let (to, before) = (doors.listen(), peak_kib());
     let (recorded, away) = (AtomicU64::new(0), AtomicU64::new(0));

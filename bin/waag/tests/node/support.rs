@@ -50,8 +50,12 @@ impl Process {
         match self.lines.recv_timeout(PATIENCE) {
             Ok(line) => line,
             Err(RecvTimeoutError::Timeout) => panic!("no line within {PATIENCE:?}"),
-            Err(RecvTimeoutError::Disconnected) => panic!("it ended without a line"),
+            Err(RecvTimeoutError::Disconnected) => panic!("process {} ended without a line", self.id()),
         }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, signal: rustix::process::Signal) {

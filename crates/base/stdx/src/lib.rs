@@ -1,4 +1,5 @@
-//! What the standard library gives only as ambient globals, passed in as values instead: clock, randomness, disk.
+//! What the standard library gives only as ambient globals, passed in as values instead: clock, randomness, disk;
+//! and the one form of the figures that a running program tells of itself.
 //!
 //! Place: beneath everything that touches the world; the simulator passes its own.
 //! Not here: domain words, formats, policies.
@@ -10,4 +11,6 @@
 
 pub mod clock;
 pub mod entropy;
+pub mod figures;
 pub mod files;
+pub mod threads;
