@@ -156,11 +156,11 @@ fn one_run(
     let batches = events.batches(BATCH);
     let (warm, measured) = batches.split_at(batches.len() / 10);
     rig.feed(warm, SEALERS, OUTSTANDING)?;
-    let before = cpu_by_thread();
+    let before = cpu_by_thread(None);
     let start = Instant::now();
     let fed = rig.feed(measured, SEALERS, OUTSTANDING)?;
     let seconds = start.elapsed().as_secs_f64();
-    let mut by_thread = spent(&before, &cpu_by_thread());
+    let mut by_thread = spent(&before, &cpu_by_thread(None));
     by_thread.insert("read and seal".to_owned(), fed.cpu);
     let recorded = fed.recorded;
     anyhow::ensure!(

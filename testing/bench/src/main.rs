@@ -5,25 +5,32 @@
     reason = "a program that measures real time and reports it"
 )]
 
+mod client;
 mod core;
+mod drive;
 mod events;
 mod ingest;
 mod latency;
+mod lives;
 mod measure;
+mod node;
 mod opening;
+mod pages;
 mod primitives;
 mod probe;
 mod rig;
 mod verify;
 mod views;
+mod visible;
 
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["core", rest @ ..] => core::run(rest),
         ["views", rest @ ..] => views::run(rest),
+        ["pages", rest @ ..] => pages::run(rest),
+        ["visible", rest @ ..] => visible::run(rest),
         ["ingest", rest @ ..] => ingest::run(rest),
-        ["ingest-serve", folder, address] => ingest::serve(folder.as_ref(), address),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
         ["dictionary", schema, out] => {
             Ok(std::fs::write(out, events::shipped_dictionary(&std::fs::read(schema)?)?)?)
@@ -33,8 +40,10 @@ fn main() -> anyhow::Result<()> {
         _ => {
             println!(
                 "waag-bench core [--quick] [--folder DIR]   the evidence core: throughput, latency, verification, opening\n\
-                 waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--folder DIR]   the HTTP door on loopback\n\
-                 waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite"
+                 waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--open-invoices N] [--folder DIR]   a whole node over HTTP\n\
+                 waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite\n\
+                 waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view\n\
+                 waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node"
             );
             Ok(())
         }

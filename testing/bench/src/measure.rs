@@ -1,14 +1,16 @@
 //! What the operating system says of this process: CPU by thread, peak memory; and percentiles.
 //!
-//! CPU of a thread comes from `/proc/self/task/*/schedstat` in nanoseconds; threads are told apart by their names.
+//! CPU of a thread comes from `/proc/PID/task/*/schedstat` in nanoseconds; threads are told apart by their names.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-/// CPU time by thread name (numbers at the end of a name are dropped, so that workers add up).
-pub(crate) fn cpu_by_thread() -> BTreeMap<String, Duration> {
+/// CPU time by thread name (numbers at the end of a name are dropped, so that workers add up), of a process, or of this
+/// one without a pid.
+pub(crate) fn cpu_by_thread(pid: Option<u32>) -> BTreeMap<String, Duration> {
     let mut sums = BTreeMap::new();
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
+    let folder = pid.map_or("/proc/self/task".to_owned(), |pid| format!("/proc/{pid}/task"));
+    let tasks = std::fs::read_dir(folder).into_iter().flatten().flatten();
     for task in tasks {
         let read = |file: &str| std::fs::read_to_string(task.path().join(file)).unwrap_or_default();
         let name = read("comm").trim().trim_end_matches(|c: char| c.is_ascii_digit()).to_owned();

@@ -25,7 +25,7 @@
     if (old && old.lines === chart.lines.length && old.step === chart.step) { old.plot.setData(table(chart)); return; }
     old?.plot.destroy();
     const axis = { stroke: style("--quiet"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const dashes = [[], [8, 3], [3, 3], [10, 3, 2, 3]];
+    const dashes = [[], [8, 3], [3, 3], [10, 3, 2, 3], [14, 4], [2, 4]];
     const plot = new uPlot({
       width: host.clientWidth, height: HEIGHT, padding: [8, 24, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
@@ -38,7 +38,7 @@
       series: [
         { label: "UTC", value: (_, at) => at == null ? "–" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ") },
         ...chart.lines.map((line, i) => ({
-          label: line.name, stroke: style(`--s${i % 4 + 1}`), width: 1.75, dash: dashes[i % 4], points: { show: false },
+          label: line.name, stroke: style(`--s${i % 6 + 1}`), width: 1.75, dash: dashes[i % 6], points: { show: false },
           value: (_, value) => value == null ? "–" : number.format(value),
         })),
       ],

@@ -6,7 +6,6 @@
     clippy::indexing_slicing,
     clippy::unwrap_used,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     reason = "the tests' own house, with samples of known size"
 )]
 #[path = "../tests/web/support/mod.rs"]

@@ -3,9 +3,12 @@
 //! A page that is sent to a colleague shows what the sender saw. Unknown values are refused by name (`E1063`), unknown
 //! parameters are ignored, since trackers and mail programs add theirs.
 
+use waag_invoices::event::Stage;
+use waag_invoices::when;
+use waag_model::time::UtcDay;
+
 use crate::error::WebError;
 use crate::format::query_value;
-use crate::model::Stage;
 
 /// The longest value that is looked at, in bytes; ids above it are no invoice's.
 const VALUE_BYTES_MAX: usize = 1_024;
@@ -60,6 +63,14 @@ impl Range {
         }
     }
 
+    /// The hours that steps between stages are told for, which are kept by hour.
+    pub(crate) fn hours_name(self) -> &'static str {
+        match self {
+            Self::Hour => "this hour and the one before (UTC)",
+            Self::Day | Self::Week | Self::Month => self.name(),
+        }
+    }
+
     /// Those days in words, after "on".
     pub(crate) fn days_name(self) -> &'static str {
         match self {
@@ -110,6 +121,8 @@ pub struct Asked {
     pub id: Option<String>,
     /// How due dates are put together.
     pub by: Step,
+    /// The first due date shown.
+    pub from: Option<UtcDay>,
 }
 
 /// Reads the parameters of an address.
@@ -132,11 +145,19 @@ pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
             "stage" => {
                 let allowed = "`ingestion`, `reconciliation`, `authorization` or `posting`";
                 asked.stage =
-                    Some(Stage::from_word(value).ok_or(WebError::Parameter { name: "stage", allowed })?);
+                    Some(Stage::of_name(value).ok_or(WebError::Parameter { name: "stage", allowed })?);
             }
             "by" => {
                 let by = [Step::Day, Step::Week].into_iter().find(|by| by.word() == value);
                 asked.by = by.ok_or(WebError::Parameter { name: "by", allowed: "`day` or `week`" })?;
+            }
+            "from" => {
+                let from = when::day(value).map(UtcDay);
+                asked.from =
+                    Some(from.ok_or(WebError::Parameter {
+                        name: "from",
+                        allowed: "a date such as `2026-11-20`",
+                    })?);
             }
             "filter" => asked.filter = value.to_owned(),
             "region" => asked.region = Some(value.to_owned()),
@@ -157,12 +178,14 @@ impl Asked {
         if !self.filter.is_empty() {
             add("filter", &self.filter);
         }
+        let from = self.from.map(|day| day.to_string());
         let texts = [
-            ("stage", self.stage.map(Stage::word)),
+            ("stage", self.stage.map(Stage::name)),
             ("region", self.region.as_deref()),
             ("currency", self.currency.as_deref()),
             ("range", (self.range != Range::default()).then_some(self.range.word())),
             ("by", (self.by != Step::default()).then_some(self.by.word())),
+            ("from", from.as_deref()),
             ("after", self.after.as_deref()),
             ("id", self.id.as_deref()),
         ];
@@ -191,7 +214,11 @@ impl Asked {
     }
 
     pub(crate) fn with_step(&self, path: &str, by: Step) -> String {
-        Self { by, ..self.clone() }.address(path)
+        Self { by, from: None, ..self.clone() }.address(path)
+    }
+
+    pub(crate) fn with_from(&self, path: &str, from: Option<&UtcDay>) -> String {
+        Self { from: from.copied(), ..self.clone() }.address(path)
     }
 
     /// Without stage, region, currency and place: the filter alone.
@@ -252,7 +279,7 @@ mod tests {
 
     #[test]
     fn an_unknown_value_is_refused_by_name_and_an_empty_one_is_no_choice() {
-        for name in ["range", "stage", "by"] {
+        for name in ["range", "stage", "by", "from"] {
             let error = read(pairs(&[(name, "<x>")])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }

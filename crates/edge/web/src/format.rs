@@ -6,6 +6,8 @@
 use std::fmt;
 
 use askama::filters::HtmlSafe;
+use waag_invoices::event::Stage;
+use waag_invoices::moves::Place;
 use waag_model::time::{UtcDay, UtcNanos};
 
 use crate::model::{Amount, FigureValue};
@@ -31,7 +33,7 @@ macro_rules! given {
         }
     )*};
 }
-given!(u64, i64, Option<i64>, UtcNanos, UtcDay);
+given!(u64, i64, UtcNanos, UtcDay);
 
 impl<T, G: Given<T>> Given<T> for &G {
     fn given(&self) -> T {
@@ -165,9 +167,19 @@ pub(crate) fn duration(nanos: impl Given<i64>) -> String {
     }
 }
 
-/// An optional duration; a dash where there is none.
-pub(crate) fn duration_or_dash(nanos: impl Given<Option<i64>>) -> String {
-    nanos.given().map_or_else(|| "–".to_owned(), duration)
+/// A duration in its largest unit with one digit behind the point: `2.5 d`, `14.0 h`; cut, not rounded up.
+pub(crate) fn short_duration(nanos: impl Given<i64>) -> String {
+    let nanos = nanos.given();
+    let tenths = nanos.unsigned_abs() / (SECOND_NS.unsigned_abs() / 10);
+    let units = [(DAY_S, "d"), (HOUR_S, "h"), (MINUTE_S, "m"), (1, "s")];
+    let fits = units.into_iter().find(|(length, _)| tenths >= length.unsigned_abs().saturating_mul(10));
+    let Some((length, name)) = fits else { return duration(nanos) };
+    let tenths = tenths / length.unsigned_abs();
+    if tenths >= 1_000 {
+        format!("{} {name}", count(tenths / 10))
+    } else {
+        format!("{}.{} {name}", tenths / 10, tenths % 10)
+    }
 }
 
 /// RFC 3339 to the second.
@@ -212,6 +224,38 @@ pub(crate) fn day(day: impl Given<UtcDay>, today: impl Given<UtcDay>) -> Html {
         days => format!("{} days ago", days.unsigned_abs()),
     };
     Html(format!("<time datetime=\"{day}\" title=\"{said}\">{day}</time>"))
+}
+
+/// How long ago, without the word; the exact time in the title.
+pub(crate) fn since(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> Html {
+    let (at, now) = (at.given(), now.given());
+    let passed = duration(now.0.saturating_sub(at.0).max(0));
+    Html(format!("<time datetime=\"{}\" title=\"{}\">{passed}</time>", seconds(&at), absolute(&at)))
+}
+
+/// A stage's name on screens.
+pub(crate) fn stage(stage: &Stage) -> &'static str {
+    match stage {
+        Stage::Ingestion => "Ingestion",
+        Stage::Reconciliation => "Reconciliation",
+        Stage::Authorization => "Authorization",
+        Stage::Posting => "Posting",
+    }
+}
+
+/// A place's name on screens.
+pub(crate) fn place(place: &Place) -> &'static str {
+    match place {
+        Place::Outside => "New",
+        Place::In(stage) => self::stage(stage),
+        Place::Paid => "Paid",
+        Place::Rejected => "Rejected",
+    }
+}
+
+/// A region's name on screens.
+pub(crate) fn region(name: &str) -> &str {
+    if name.is_empty() { "not told" } else { name }
 }
 
 /// Bytes in binary units: `1.4 GiB`.
@@ -260,15 +304,6 @@ fn duration_in((currency, nanos): &(String, i64)) -> Html {
         duration(nanos),
         escaped(currency)
     ))
-}
-
-/// A span of durations; one where both ends read the same.
-pub(crate) fn span(ends: &Option<(i64, i64)>) -> String {
-    let Some((least, most)) = ends else {
-        return "–".to_owned();
-    };
-    let (least, most) = (duration(least), duration(most));
-    if least == most { least } else { format!("{least} – {most}") }
 }
 
 /// A value for an address's query part (RFC 3986): unreserved characters stay, all others are percent-encoded.
@@ -337,6 +372,22 @@ mod tests {
             (1_234 * DAY_S * SECOND_NS, "1,234 d"),
         ] {
             assert_eq!(duration(nanos), text);
+        }
+    }
+
+    #[test]
+    fn short_durations_have_one_unit() {
+        let second = 1_000_000_000;
+        for (nanos, said) in [
+            (0, "0 ms"),
+            (999_000_000, "999 ms"),
+            (1_500_000_000, "1.5 s"),
+            (90 * second, "1.5 m"),
+            (14 * 3_600 * second + 1_799 * second, "14.4 h"),
+            (47 * 3_600 * second, "1.9 d"),
+            (100 * 86_400 * second, "100 d"),
+        ] {
+            assert_eq!(short_duration(nanos), said);
         }
     }
 

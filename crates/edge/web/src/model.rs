@@ -5,53 +5,9 @@
 
 use std::collections::BTreeMap;
 
+use waag_invoices::event::Stage;
+use waag_invoices::moves::Move;
 use waag_model::time::{UtcDay, UtcNanos};
-
-/// The four stages of an invoice, in order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stage {
-    /// Received and read.
-    Ingestion,
-    /// Matched with order and goods.
-    Reconciliation,
-    /// Approved for payment.
-    Authorization,
-    /// Booked, paid, cleared.
-    Posting,
-}
-
-impl Stage {
-    /// All stages, in order.
-    pub const ALL: [Self; 4] = [Self::Ingestion, Self::Reconciliation, Self::Authorization, Self::Posting];
-
-    /// Its word in addresses and events.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Ingestion => "ingestion",
-            Self::Reconciliation => "reconciliation",
-            Self::Authorization => "authorization",
-            Self::Posting => "posting",
-        }
-    }
-
-    /// Its name on screens.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ingestion => "Ingestion",
-            Self::Reconciliation => "Reconciliation",
-            Self::Authorization => "Authorization",
-            Self::Posting => "Posting",
-        }
-    }
-
-    /// The stage of a word; `None` for any other word.
-    #[must_use]
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|stage| stage.word() == word)
-    }
-}
 
 /// An amount of one currency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,22 +39,37 @@ pub struct StageTile {
     pub failed: u64,
     /// Events per step over the range shown, oldest first.
     pub trend: Vec<u64>,
+    /// Times of visits that ended on the days shown; `None` where none did.
+    pub latency: Option<Latency>,
 }
 
-/// What went through a stage.
+/// Times of visits to a stage that ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Latency {
+    /// Visits.
+    pub ended: u64,
+    /// The median, in nanoseconds.
+    pub p50_ns: i64,
+    /// Nanoseconds.
+    pub p95_ns: i64,
+    /// Nanoseconds.
+    pub p99_ns: i64,
+}
+
+/// Invoices that went from one place to another within the range shown.
 #[derive(Clone, Debug)]
 pub struct Flow {
-    /// Which stage.
-    pub stage: Stage,
-    /// Entries into it within the range shown, from wherever.
-    pub entered: u64,
-    /// Visits to it that ended on the days shown.
-    pub ended: u64,
-    /// The least and the greatest median time in it, over regions and vendor classes, in nanoseconds.
-    pub median_ns: Option<(i64, i64)>,
+    /// Where from and where to.
+    pub step: Move,
+    /// How often.
+    pub count: u64,
+    /// Their value by currency, the largest count of invoices first.
+    pub value: Vec<Amount>,
+    /// Whether it is the way that invoices are meant to go.
+    pub is_usual: bool,
 }
 
-/// Counts over time, one line a stage.
+/// Counts over time, a line for each stage or region.
 #[derive(Clone, Debug, Default)]
 pub struct Series {
     /// Start of the first step.
@@ -229,25 +200,20 @@ pub struct Overview {
     pub figures: Vec<KeyFigure>,
 }
 
-/// A stage's throughput and latency. Times are kept by region and vendor class, and quantiles of several do not add up:
-/// they are told as the least and the greatest of them.
+/// A stage's throughput and latency.
 #[derive(Clone, Debug)]
 pub struct StageSpeed {
     /// Which stage.
     pub stage: Stage,
     /// Entries within the range.
     pub entered: u64,
-    /// Visits that ended on the days shown.
-    pub ended: u64,
-    /// The least and the greatest median, nanoseconds.
-    pub p50_ns: Option<(i64, i64)>,
-    /// The greatest p95, nanoseconds.
-    pub p95_ns: Option<i64>,
-    /// The greatest p99, nanoseconds.
-    pub p99_ns: Option<i64>,
+    /// Failures and holds within the range.
+    pub failed: u64,
+    /// Times of visits that ended on the days shown; `None` where none did.
+    pub latency: Option<Latency>,
 }
 
-/// A region beside the others, as it stands.
+/// A region beside the others.
 #[derive(Clone, Debug)]
 pub struct Region {
     /// Its name; empty for invoices without one.
@@ -256,8 +222,12 @@ pub struct Region {
     pub open: BTreeMap<Stage, u64>,
     /// Of them, past their deadline, by stage.
     pub stuck: BTreeMap<Stage, u64>,
-    /// The greatest p95 over its vendor classes in nanoseconds, by stage.
-    pub p95_ns: BTreeMap<Stage, i64>,
+    /// Entries within the range, by stage.
+    pub entered: BTreeMap<Stage, u64>,
+    /// Events per step over the range shown, oldest first.
+    pub trend: Vec<u64>,
+    /// Times of visits that ended on the days shown, by stage.
+    pub latency: BTreeMap<Stage, Latency>,
     /// Value of the open ones, by currency.
     pub value: Vec<Amount>,
 }
@@ -290,6 +260,8 @@ pub struct Operations {
     pub speeds: Vec<StageSpeed>,
     /// Events by stage over the range.
     pub series: Series,
+    /// Events by region over the range.
+    pub by_region: Series,
     /// Regions side by side.
     pub regions: Vec<Region>,
     /// Currencies that occur, for the choice.
@@ -346,10 +318,24 @@ pub struct DueRow {
 /// Everything on the cash page.
 #[derive(Clone, Debug, Default)]
 pub struct Cash {
-    /// All currencies with totals: outstanding, overdue, due within seven days.
+    /// All currencies with totals, that of the most invoices first.
     pub currencies: Vec<CashTotal>,
-    /// The chosen currency's due dates, in order.
+    /// The one whose due dates are shown; `None` where nothing is outstanding.
+    pub chosen: Option<CashTotal>,
+    /// Its due dates on this page, in order; those without open invoices are left out.
     pub rows: Vec<DueRow>,
+    /// The first day of this page.
+    pub starts: UtcDay,
+    /// All that is due before them; `None` where nothing is.
+    pub before: Option<DueRow>,
+    /// Where the page before this one begins.
+    pub earlier: UtcDay,
+    /// All that is due behind them; `None` where nothing is.
+    pub behind: Option<DueRow>,
+    /// Where the page behind this one begins: the day after the last one.
+    pub later: UtcDay,
+    /// All without a due date; `None` where there is nothing.
+    pub undated: Option<DueRow>,
 }
 
 /// A currency's totals.
@@ -361,6 +347,10 @@ pub struct CashTotal {
     pub outstanding: Amount,
     /// Of it, past its due date.
     pub overdue: Amount,
+    /// Invoices past their due date.
+    pub overdue_count: u64,
     /// Of it, due from today for seven days.
     pub week: Amount,
+    /// Invoices due from today for seven days.
+    pub week_count: u64,
 }

@@ -1,18 +1,20 @@
 //! The pages themselves: what each template is given, and the small choices of words that templates make.
 
 use askama::Template;
+use waag_invoices::event::STAGES;
+use waag_invoices::moves::Place;
 use waag_model::time::UtcDay;
 
 use crate::address::{self, Asked, Range, Step};
 use crate::error::WebError;
 use crate::format::{self, Html};
-use crate::model::{Cash, CashTotal, Invoice, Operations, Overview, Passage, Stage};
+use crate::model::{Cash, Grade, Invoice, Latency, Operations, Overview, Passage};
 use crate::ports::{Recorded, Shown, Writer};
 use crate::shell::{Shell, Theme};
 use crate::{chart, flow_chart, screens};
 
-/// Bars of a chart at most; later due dates stand in the table.
-const BARS_MAX: usize = 26;
+/// Steps of the flow that a narrow screen lists; all of them stand in the table.
+const FLOW_LINES_MAX: usize = 8;
 /// A wide bar's length, in parts of a hundred.
 const BAR_FULL: i128 = 100;
 
@@ -23,6 +25,50 @@ pub(crate) struct OverviewScreen {
     pub(crate) shell: Shell,
     pub(crate) asked: Asked,
     pub(crate) view: Overview,
+}
+
+impl OverviewScreen {
+    /// Steps between stages, the most frequent first.
+    pub(crate) fn steps(&self) -> Vec<&crate::model::Flow> {
+        let mut steps: Vec<_> = self.view.flow.iter().collect();
+        steps.sort_by_key(|flow| std::cmp::Reverse(flow.count));
+        steps
+    }
+
+    /// The first of them, each with a bar.
+    pub(crate) fn leading(&self) -> Vec<(&crate::model::Flow, Html)> {
+        let steps = self.steps();
+        let most = steps.first().map_or(0, |flow| flow.count);
+        steps.into_iter().take(FLOW_LINES_MAX).map(|flow| (flow, share_bar(flow, most))).collect()
+    }
+
+    /// How often invoices returned to a stage.
+    pub(crate) fn returns(&self) -> u64 {
+        let back = self.view.flow.iter().filter(|flow| flow.step.is_return());
+        back.fold(0, |all, flow| all.saturating_add(flow.count))
+    }
+}
+
+/// What a step is, in a word, where it is not the usual way.
+pub(crate) fn step_word(flow: &crate::model::Flow) -> Option<(Grade, &'static str)> {
+    if flow.step.is_return() {
+        Some((Grade::Warning, "return"))
+    } else if flow.step.to == Place::Rejected {
+        Some((Grade::Note, "rejected"))
+    } else if flow.is_usual {
+        None
+    } else {
+        Some((Grade::Note, "stage left out"))
+    }
+}
+
+fn share_bar(flow: &crate::model::Flow, most: u64) -> Html {
+    let kind = if flow.step.is_return() { "share-back" } else { "share-on" };
+    let width = (u128::from(flow.count) * 100 / u128::from(most.max(1))).max(1);
+    Html(format!(
+        "<svg class=\"share\" viewBox=\"0 0 100 4\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+         <rect class=\"share-track\" width=\"100\" height=\"4\"/><rect class=\"{kind}\" width=\"{width}\" height=\"4\"/></svg>"
+    ))
 }
 
 /// Operations.
@@ -54,7 +100,7 @@ impl OperationsScreen {
 
     /// The slowest p99, which the latency bars are measured by.
     pub(crate) fn slowest(&self) -> i64 {
-        self.view.speeds.iter().filter_map(|speed| speed.p99_ns).max().unwrap_or(0)
+        self.view.speeds.iter().filter_map(|speed| speed.latency).map(|one| one.p99_ns).max().unwrap_or(0)
     }
 }
 
@@ -85,17 +131,8 @@ pub(crate) struct CashScreen {
 }
 
 impl CashScreen {
-    /// The totals of the currency that is shown.
-    pub(crate) fn total(&self) -> Option<&CashTotal> {
-        let code = self.asked.currency.as_deref();
-        let all = &self.view.currencies;
-        code.and_then(|code| all.iter().find(|total| total.outstanding.currency == code))
-            .or_else(|| all.first())
-    }
-
     /// How a due date or week stands against today.
-    pub(crate) fn due_state(&self, due: &Option<UtcDay>) -> (crate::model::Grade, &'static str) {
-        use crate::model::Grade;
+    pub(crate) fn due_state(&self, due: &Option<UtcDay>) -> (Grade, &'static str) {
         let today = self.shell.now.day().0;
         let length = if self.asked.by == Step::Week { 7 } else { 1 };
         match due {
@@ -106,16 +143,29 @@ impl CashScreen {
         }
     }
 
-    /// The bars of the chart.
+    /// The bars of the chart: one for every day or week of the page, empty ones too.
     pub(crate) fn bars(&self) -> Vec<Bar> {
-        let most = self.view.rows.iter().map(|row| row.value.minor).max().unwrap_or(0).max(1);
-        let bar = |row: &crate::model::DueRow| Bar {
-            label: row.due.map_or_else(|| "no date".to_owned(), |day| short_day(&day)),
-            height: u8::try_from((row.value.minor.max(0) * BAR_FULL / most).max(1)).unwrap_or(1),
-            overdue: self.due_state(&row.due).0 == crate::model::Grade::Bad,
-            title: format::money_text(&row.value),
+        let view = &self.view;
+        let most = view.rows.iter().map(|row| row.value.minor).max().unwrap_or(0).max(1);
+        let length = if self.asked.by == Step::Week { 7 } else { 1 };
+        let days = (view.starts.0..view.later.0).step_by(length).map(UtcDay);
+        let bar = |day: UtcDay| {
+            let row = view.rows.iter().find(|row| row.due == Some(day));
+            let minor = row.map_or(0, |row| row.value.minor.max(0));
+            let least = i128::from(row.is_some());
+            Bar {
+                label: short_day(&day),
+                height: u8::try_from((minor * BAR_FULL / most).max(least)).unwrap_or(0),
+                overdue: self.due_state(&Some(day)).0 == Grade::Bad,
+                title: row.map_or_else(|| "nothing".to_owned(), |row| format::money_text(&row.value)),
+            }
         };
-        self.view.rows.iter().take(BARS_MAX).map(bar).collect()
+        days.map(bar).collect()
+    }
+
+    /// Whether all that is due before this page is overdue.
+    pub(crate) fn starts_late(&self) -> bool {
+        self.view.starts.0 <= self.shell.now.day().0
     }
 }
 
@@ -180,20 +230,25 @@ pub(crate) fn passage_time(passage: &Passage, shell: &Shell) -> Option<String> {
     Some(format::duration(until.0.saturating_sub(entered.0).max(0)))
 }
 
-/// A latency bar as SVG: median dark, p95 lighter, p99 a line.
-pub(crate) fn latency_bar(speed: &crate::model::StageSpeed, slowest: i64) -> Html {
-    let place = |nanos: Option<i64>| {
-        let nanos = i128::from(nanos.unwrap_or(0).max(0));
-        nanos * 100 / i128::from(slowest).max(1)
+/// A latency bar as SVG: median dark, p95 lighter, p99 lightest.
+pub(crate) fn latency_bar(latency: &Option<Latency>, slowest: i64) -> Html {
+    let place = |nanos: fn(&Latency) -> i64| {
+        let nanos = latency.as_ref().map_or(0, nanos);
+        i128::from(nanos.max(0)) * 100 / i128::from(slowest).max(1)
     };
     Html(format!(
         "<svg class=\"latency\" viewBox=\"0 0 100 12\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
          <rect class=\"latency-track\" width=\"100\" height=\"12\"/><rect class=\"latency-99\" width=\"{}\" height=\"12\"/>\
          <rect class=\"latency-95\" width=\"{}\" height=\"12\"/><rect class=\"latency-50\" width=\"{}\" height=\"12\"/></svg>",
-        place(speed.p99_ns),
-        place(speed.p95_ns),
-        place(speed.p50_ns.map(|(_, most)| most))
+        place(|one| one.p99_ns),
+        place(|one| one.p95_ns),
+        place(|one| one.p50_ns)
     ))
+}
+
+/// The sum over the stages.
+pub(crate) fn total(by_stage: &std::collections::BTreeMap<waag_invoices::event::Stage, u64>) -> u64 {
+    by_stage.values().fold(0, |all, number| all.saturating_add(*number))
 }
 
 /// The last part of an event's type, in words.
@@ -213,19 +268,12 @@ mod tests {
 
     #[test]
     fn latency_bars_stay_within_their_track() {
-        let speed = crate::model::StageSpeed {
-            stage: Stage::Posting,
-            entered: 1,
-            ended: 1,
-            p50_ns: Some((20, 50)),
-            p95_ns: Some(100),
-            p99_ns: None,
-        };
-        let svg = latency_bar(&speed, 100).0;
+        let latency = Some(Latency { ended: 1, p50_ns: 50, p95_ns: 100, p99_ns: 100 });
+        let svg = latency_bar(&latency, 100).0;
         assert!(
             svg.contains("latency-50\" width=\"50\"") && svg.contains("latency-95\" width=\"100\""),
             "{svg}"
         );
-        assert!(latency_bar(&speed, 0).0.contains("width=\"0\""), "no measure, no bar");
+        assert!(latency_bar(&None, 100).0.contains("latency-99\" width=\"0\""), "no measure, no bar");
     }
 }

@@ -15,7 +15,7 @@ use crate::support::{Sample, Still};
 const RULES: &str = "['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']";
 
 /// Serves samples on a thread of their own; gives the address.
-fn served(house: &Arc<Sample>) -> String {
+pub(crate) fn served(house: &Arc<Sample>) -> String {
     let (send, receive) = std::sync::mpsc::sync_channel(1);
     let house = Arc::clone(house);
     std::thread::spawn(move || {
@@ -36,20 +36,33 @@ fn quiet(browser: &Chromium) {
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }
 
-/// Opens pages in one theme, checks them by axe-core's rules, and keeps pictures of them.
+/// Where pictures are kept.
+fn pictures() -> std::path::PathBuf {
+    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+pub(crate) fn png(browser: &mut Chromium, most: Option<f64>) -> Vec<u8> {
+    base64::engine::general_purpose::STANDARD.decode(browser.picture(most)).unwrap()
+}
+
+/// How a page is looked at: light or dark as the system says, or as it is printed, in a window of some width.
+pub(crate) fn look(browser: &mut Chromium, theme: &str, media: &str, width: u32) {
+    browser.window(width);
+    let features =
+        json!({ "media": media, "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+    browser.call("Emulation.setEmulatedMedia", features);
+}
+
+/// Opens pages in one theme, wide and narrow, checks them by axe-core's rules, and keeps pictures of them.
 fn look_at(names: &[&str], theme: &str) {
     let base = served(&Sample::new(false));
     let new = served(&Sample::new(true));
     let axe =
         std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor/axe-core-4.14.1.min.js"));
     let axe = axe.unwrap();
-    let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
-    std::fs::create_dir_all(&folder).unwrap();
     let mut browser = Chromium::start();
-    let window = json!({ "width": 1440, "height": 900, "deviceScaleFactor": 1, "mobile": false });
-    browser.call("Emulation.setDeviceMetricsOverride", window);
-    let features = json!({ "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-    browser.call("Emulation.setEmulatedMedia", features);
     for (name, address) in [
         ("overview", format!("{base}/")),
         ("operations", format!("{base}/operations")),
@@ -61,17 +74,21 @@ fn look_at(names: &[&str], theme: &str) {
         if !names.contains(&name) {
             continue;
         }
-        browser.open(&address);
-        browser.value(&axe);
-        let found = browser.value(&format!(
-            "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => \
-             one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
-        ));
-        let png = base64::engine::general_purpose::STANDARD.decode(browser.picture()).unwrap();
-        let file = folder.join(format!("{name}-{theme}.png"));
-        std::fs::write(&file, png).unwrap();
-        println!("{}", file.display());
-        assert_eq!(found, json!([]), "{name} in {theme}: {found:#}");
+        for width in [1_440, 390] {
+            look(&mut browser, theme, "", width);
+            browser.open(&address);
+            browser.value(&axe);
+            let found = browser.value(&format!(
+                "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => \
+                 one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
+            ));
+            let file = pictures().join(format!("{name}-{theme}-{width}.png"));
+            std::fs::write(&file, png(&mut browser, None)).unwrap();
+            assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
+            let wider =
+                browser.value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
+            assert_eq!(wider, json!(0), "{name} is wider than a window of {width}");
+        }
     }
     quiet(&browser);
 }
@@ -94,6 +111,22 @@ fn needs_chromium_figures_are_accessible_and_quiet_in_dark() {
 #[test]
 fn needs_chromium_lists_are_accessible_and_quiet_in_dark() {
     look_at(&["operations", "invoice", "help"], "dark");
+}
+
+#[test]
+fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
+    let base = served(&Sample::new(false));
+    let mut browser = Chromium::start();
+    // The width of A4 within its margins.
+    look(&mut browser, "dark", "print", 720);
+    for (name, path) in [("overview", "/"), ("operations", "/operations"), ("cash", "/cash")] {
+        browser.open(&format!("{base}{path}"));
+        let seen = "[...document.querySelectorAll('nav:not(.tabs), .top, .choice, button, select')].filter((one) => one.checkVisibility()).length";
+        assert_eq!(browser.value(seen), json!(0), "{name}");
+        let light = "getComputedStyle(document.querySelector('.card')).backgroundColor";
+        assert_eq!(browser.value(light), json!("rgb(255, 255, 255)"), "{name}: paper is white");
+        std::fs::write(pictures().join(format!("{name}-print.png")), png(&mut browser, None)).unwrap();
+    }
 }
 
 #[test]

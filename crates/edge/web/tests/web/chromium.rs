@@ -120,11 +120,22 @@ impl Chromium {
         }
     }
 
-    /// The whole page as PNG, in base 64.
-    pub(crate) fn picture(&mut self) -> String {
+    /// A window of this width; narrow ones are a phone's.
+    pub(crate) fn window(&mut self, width: u32) {
+        let height = if width < 600 { 844 } else { 900 };
+        let window =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
+        self.call("Emulation.setDeviceMetricsOverride", window);
+        self.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
+    }
+
+    /// The whole page as PNG, in base 64; its first part where a height is given.
+    pub(crate) fn picture(&mut self, most: Option<f64>) -> String {
         let size = self.call("Page.getLayoutMetrics", json!({}));
         let height = size["cssContentSize"]["height"].as_f64().unwrap();
-        let clip = json!({ "x": 0, "y": 0, "width": 1440, "height": height, "scale": 1 });
+        let width = size["cssLayoutViewport"]["clientWidth"].as_f64().unwrap();
+        let height = most.map_or(height, |most| height.min(most));
+        let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let shot =
             self.call("Page.captureScreenshot", json!({ "clip": clip, "captureBeyondViewport": true }));
         shot["data"].as_str().unwrap().to_owned()

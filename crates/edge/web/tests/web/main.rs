@@ -1,10 +1,11 @@
 //! The pages as their readers get them: over HTTP, and in a browser.
 
 #![cfg(test)]
-#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "samples of known size")]
+#![expect(clippy::cast_possible_truncation, reason = "samples of known size")]
 
 mod browser;
 mod chromium;
 mod pages;
+mod readme;
 mod support;
 mod vendored;

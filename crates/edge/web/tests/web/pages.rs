@@ -25,22 +25,22 @@ fn sample(empty: bool) -> Pages {
     Pages::with_figures(Sample::new(empty), Arc::new(Still), move |_| Box::new(SampleFigures { empty }))
 }
 
-async fn ask(pages: Pages, request: Request<Body>) -> Response {
+pub(crate) async fn ask(pages: Pages, request: Request<Body>) -> Response {
     router(pages).call(request).await.unwrap()
 }
 
-fn get(path: &str) -> Request<Body> {
+pub(crate) fn get(path: &str) -> Request<Body> {
     Request::get(path).header(header::HOST, "127.0.0.1:8081").body(Body::empty()).unwrap()
 }
 
-async fn text(response: Response) -> String {
+pub(crate) async fn text(response: Response) -> String {
     String::from_utf8(to_bytes(response.into_body(), 1 << 22).await.unwrap().to_vec()).unwrap()
 }
 
 #[tokio::test]
 async fn every_page_says_what_it_knows_without_javascript() {
     for (path, seen) in [
-        ("/", &["12,907", "INV-2026-104233", "Touchless rate", "71.3", "Newest event", "131 stuck"][..]),
+        ("/", &["12,907", "INV-2026-104233", "touchless rate", "71.3", "Newest event", "131 stuck"][..]),
         ("/operations", &["Approved, not paid", "46,058", "eu-north-1", "Next page", "2026-11-16"]),
         ("/invoice?id=INV-7", &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash"]),
         ("/cash?currency=USD", &["1,482,334,512.00", "USD", "overdue", "No due date", "this week"]),
@@ -229,7 +229,9 @@ async fn what_was_projected_stands_on_every_page() {
             "/invoice?id=INV-9",
             &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
         ),
-        ("/cash?by=day", &["2026-11-01", "overdue", "1,234.567"]),
+        ("/cash?by=day", &["Before 2026-11-15", "overdue", "1,234.567", "from=2026-10-20"]),
+        ("/cash?by=day&from=2026-10-30", &["2026-11-01", "overdue", "1,234.567", "Around today"]),
+        ("/cash?from=2026-12-01", &["Before 2026-11-30", "1,234.567"]),
     ] {
         let pages = Pages::new(Arc::new(Told(Sample::new(false))), Arc::new(Still));
         let response = ask(pages, get(path)).await;

@@ -1,12 +1,16 @@
 //! Plausible figures for drawing every page without a read model; none of them is measured or meant.
 
+use waag_domain::memory::MemoryRows;
+use waag_invoices::event::{STAGES, Stage};
+use waag_invoices::moves::{Move, Place};
+use waag_invoices::queries::Queries;
 use waag_model::time::{UtcDay, UtcNanos};
 use waag_web::WebError;
 use waag_web::address::{Asked, Range};
 use waag_web::figures::Figures;
 use waag_web::model::{
-    Amount, Cash, CashTotal, DueRow, FigureValue, Filter, Flow, Grade, Invoice, KeyFigure, Line, Operations,
-    Overview, Passage, Region, Row, Series, Stage, StageSpeed, StageTile,
+    Amount, Cash, CashTotal, DueRow, FigureValue, Filter, Flow, Grade, Invoice, KeyFigure, Latency, Line,
+    Operations, Overview, Passage, Region, Row, Series, StageSpeed, StageTile,
 };
 
 use super::NOW;
@@ -33,22 +37,71 @@ fn wave(steps: u64, seed: u64, top: u64) -> Vec<u64> {
         .collect()
 }
 
-fn series(range: Range) -> Series {
+fn series(range: Range, names: &[&str]) -> Series {
     let (steps, step_s) = match range {
         Range::Hour => (60, 60),
         Range::Day => (24, 3_600),
         Range::Week => (168, 3_600),
         Range::Month => (30, 86_400),
     };
-    let line = |stage: Stage| Line {
-        name: stage.name().to_owned(),
-        values: wave(steps, stage as u64 * 2, 5_200 - stage as u64 * 700),
+    let line = |(at, name): (u64, &&str)| Line {
+        name: (*name).to_owned(),
+        values: wave(steps, at * 2, 5_200 - at * 700),
     };
     Series {
         start: UtcNanos((NOW.0 / HOUR) * HOUR - (steps as i64 - 1) * step_s * 1_000_000_000),
         step_s,
-        lines: Stage::ALL.map(line).to_vec(),
+        lines: (0..).zip(names).map(line).collect(),
     }
+}
+
+const NAMES: [&str; 4] = ["Ingestion", "Reconciliation", "Authorization", "Posting"];
+const REGIONS: [&str; 3] = ["eu-central-1", "eu-north-1", "eu-west-1"];
+
+/// A stage's place in lists of four.
+fn at(stage: Stage) -> usize {
+    usize::from(stage.number())
+}
+
+fn latency(stage: Stage, slower: i64) -> Latency {
+    Latency {
+        ended: 40_800 - 880 * at(stage) as u64,
+        p50_ns: HOUR * ([1, 19, 8, 29][at(stage)] + slower) / 2,
+        p95_ns: HOUR * ([3, 51, 30, 66][at(stage)] + slower),
+        p99_ns: HOUR * ([9, 96, 71, 120][at(stage)] + slower),
+    }
+}
+
+fn flow() -> Vec<Flow> {
+    let place = |number: usize| match number {
+        0 => Place::Outside,
+        5 => Place::Paid,
+        6 => Place::Rejected,
+        stage => Place::In(STAGES[stage - 1]),
+    };
+    let step = |(from, to, count, is_usual): (usize, usize, u64, bool)| Flow {
+        step: Move { from: place(from), to: place(to) },
+        count,
+        value: vec![amount(i128::from(count) * 91_250, "EUR"), amount(i128::from(count) * 8_100, "USD")],
+        is_usual,
+    };
+    let steps = [
+        (0, 1, 41_200, true),
+        (1, 2, 38_900, true),
+        (2, 3, 35_100, true),
+        (3, 4, 32_400, true),
+        (4, 5, 31_050, true),
+        (0, 2, 1_180, false),
+        (1, 3, 2_260, false),
+        (2, 4, 940, false),
+        (3, 2, 1_744, false),
+        (2, 1, 310, false),
+        (2, 2, 96, false),
+        (4, 3, 41, false),
+        (2, 6, 122, false),
+        (3, 6, 389, false),
+    ];
+    steps.into_iter().map(step).collect()
 }
 
 fn rows(number: usize) -> Vec<Row> {
@@ -62,15 +115,14 @@ fn rows(number: usize) -> Vec<Row> {
     let regions = ["eu-west-1", "eu-central-1", "eu-north-1"];
     (0..number)
         .map(|at| {
-            let stage = Stage::ALL[(at * 7 + 2) % 4];
+            let stage = STAGES[(at * 7 + 2) % 4];
             let late = (number - at) as i64 * 7 * HOUR + at as i64 * 1_234_567_890_123 % HOUR;
             let currency = ["EUR", "EUR", "USD", "GBP", "JPY"][at % 5];
             Row {
                 invoice: format!("INV-2026-{:06}", 104_233 + at * 977),
                 position: None,
                 stage: Some(stage),
-                why: ["Past service level", "Slower than its cohort", "Approved, not paid"][at % 3]
-                    .to_owned(),
+                why: ["Late, in progress", "Late, stage done, waiting", "Late, blocked"][at % 3].to_owned(),
                 grade: if late > 48 * HOUR { Grade::Bad } else { Grade::Warning },
                 since: Some(UtcNanos(NOW.0 - late - 30 * HOUR)),
                 deadline: Some(UtcNanos(NOW.0 - late)),
@@ -83,100 +135,64 @@ fn rows(number: usize) -> Vec<Row> {
         .collect()
 }
 
-fn figure(name: &str, value: Option<FigureValue>, definition: &str) -> KeyFigure {
-    let note = value.is_none().then(|| "No paid invoice has told both dates so far.".to_owned());
-    KeyFigure { name: name.to_owned(), definition: definition.to_owned(), value, note }
-}
-
+/// The domain's ten figures, by their names and definitions, with values that a firm could have.
 fn key_figures() -> Vec<KeyFigure> {
-    vec![
-        figure(
-            "Touchless rate",
-            Some(FigureValue::Ratio(713_000)),
-            "Invoices posted without a manual step, of all posted in 30 days.",
-        ),
-        figure(
-            "On-time payment",
-            Some(FigureValue::Ratio(934_500)),
-            "Invoices paid on or before their due date, of all paid in 30 days.",
-        ),
-        figure(
-            "Days payable outstanding",
-            Some(FigureValue::DurationIn(vec![
-                ("EUR".to_owned(), 914 * HOUR),
-                ("USD".to_owned(), 1_008 * HOUR),
-            ])),
-            "Average time from invoice date to payment, weighted by value.",
-        ),
-        figure(
-            "Processing time",
-            Some(FigureValue::Duration(61 * HOUR + HOUR / 2)),
-            "Median time from receipt to posting, 30 days.",
-        ),
-        figure(
-            "Exception rate",
-            Some(FigureValue::Ratio(46_200)),
-            "Invoices with at least one exception, of all received in 30 days.",
-        ),
-        figure(
-            "Duplicate rate",
-            Some(FigureValue::Ratio(3_100)),
-            "Invoices that look like another by vendor, amount and date.",
-        ),
-        figure(
-            "Value stuck",
-            Some(FigureValue::Money(vec![
-                amount(48_211_904_550, "EUR"),
-                amount(310_000_000, "USD"),
-                amount(187_000_000, "GBP"),
-            ])),
-            "Value of open invoices past their deadline.",
-        ),
-        figure(
-            "First-pass match rate",
-            Some(FigureValue::Ratio(881_000)),
-            "Invoices matched at the first attempt, of all reconciled in 30 days.",
-        ),
-        figure("Discount capture", None, "Cash discounts taken, of all that were offered."),
-        figure(
-            "Approved, not paid",
-            Some(FigureValue::Count(412)),
-            "Invoices approved and past their due date without payment.",
-        ),
-    ]
+    let rows = MemoryRows::default();
+    let queries = Queries::new(&rows);
+    let named = queries.key_figures(&queries.standing(NOW).unwrap(), 30).unwrap();
+    let values = [
+        Some(FigureValue::Ratio(713_000)),
+        Some(FigureValue::Ratio(934_500)),
+        Some(FigureValue::DurationIn(vec![("EUR".to_owned(), 914 * HOUR), ("USD".to_owned(), 1_008 * HOUR)])),
+        Some(FigureValue::Duration(61 * HOUR + HOUR / 2)),
+        Some(FigureValue::Duration(716 * HOUR)),
+        Some(FigureValue::Ratio(46_200)),
+        Some(FigureValue::Ratio(23_100)),
+        None,
+        Some(FigureValue::Money(vec![
+            amount(482_119_045, "EUR"),
+            amount(31_000_000, "USD"),
+            amount(18_700_000, "GBP"),
+        ])),
+        Some(FigureValue::Money(vec![amount(931_120_411, "EUR"), amount(20_450_000, "USD")])),
+    ];
+    let figure = |(theirs, value): (waag_invoices::figures::KeyFigure, Option<FigureValue>)| KeyFigure {
+        name: theirs.name.to_owned(),
+        definition: theirs.definition.to_owned(),
+        note: theirs.note.filter(|_| value.is_none()).map(str::to_owned),
+        value,
+    };
+    named.into_iter().zip(values).map(figure).collect()
 }
 
 fn speeds() -> Vec<StageSpeed> {
-    Stage::ALL
+    STAGES
         .map(|stage| StageSpeed {
             stage,
-            entered: 41_200 - 900 * stage as u64,
-            ended: 40_800 - 880 * stage as u64,
-            p50_ns: Some((HOUR * [1, 18, 8, 29][stage as usize] / 2, HOUR * [1, 21, 9, 31][stage as usize])),
-            p95_ns: Some(HOUR * [3, 51, 30, 66][stage as usize]),
-            p99_ns: Some(HOUR * [9, 96, 71, 120][stage as usize]),
+            entered: 41_200 - 900 * at(stage) as u64,
+            failed: 120 * at(stage) as u64,
+            latency: Some(latency(stage, 0)),
         })
         .to_vec()
 }
 
 fn regions() -> Vec<Region> {
-    ["eu-central-1", "eu-north-1", "eu-west-1"]
-        .into_iter()
-        .enumerate()
-        .map(|(at, name)| Region {
-            name: name.to_owned(),
-            open: Stage::ALL
-                .into_iter()
-                .map(|stage| (stage, 15_000 / (at as u64 + 1) - 800 * stage as u64))
-                .collect(),
-            stuck: Stage::ALL.into_iter().map(|stage| (stage, 17 * stage as u64 * at as u64)).collect(),
-            p95_ns: Stage::ALL
-                .into_iter()
-                .map(|stage| (stage, HOUR * (3 + 17 * stage as i64 + 5 * at as i64)))
-                .collect(),
-            value: vec![amount(81_233_451_200 >> at, "EUR"), amount(3_299_810_000, "USD")],
-        })
-        .collect()
+    let region = |(number, name): (usize, &str)| Region {
+        name: name.to_owned(),
+        open: STAGES
+            .into_iter()
+            .map(|stage| (stage, 15_000 / (number as u64 + 1) - 800 * at(stage) as u64))
+            .collect(),
+        stuck: STAGES.into_iter().map(|stage| (stage, (17 * at(stage) * number) as u64)).collect(),
+        entered: STAGES
+            .into_iter()
+            .map(|stage| (stage, 18_000 / (number as u64 + 1) - 310 * at(stage) as u64))
+            .collect(),
+        trend: wave(24, number as u64, 900),
+        latency: STAGES.into_iter().map(|stage| (stage, latency(stage, 5 * number as i64))).collect(),
+        value: vec![amount(81_233_451_200 >> number, "EUR"), amount(3_299_810_000, "USD")],
+    };
+    REGIONS.into_iter().enumerate().map(region).collect()
 }
 
 /// The samples.
@@ -191,32 +207,24 @@ impl Figures for SampleFigures {
         }
         let tile = |stage: Stage| StageTile {
             stage,
-            open: [8_214, 12_907, 3_377, 21_560][stage as usize],
+            open: [8_214, 12_907, 3_377, 21_560][at(stage)],
             value: vec![
-                amount(148_233_451_200 >> stage as u32, "EUR"),
+                amount(148_233_451_200 >> at(stage), "EUR"),
                 amount(21_299_810_000, "USD"),
                 amount(9_041_100_000, "GBP"),
                 amount(1_200_000, "JPY"),
             ],
-            stuck: [14, 131, 37, 0][stage as usize],
+            stuck: [14, 131, 37, 0][at(stage)],
             stuck_value: vec![amount(910_000_000, "EUR")],
-            entered: 41_200 - 900 * stage as u64,
-            failed: 120 * stage as u64,
-            trend: wave(48, stage as u64 * 5, 900),
-        };
-        let flow = |stage: Stage| Flow {
-            stage,
-            entered: 41_200 - 2_100 * stage as u64,
-            ended: 40_000 - 2_200 * stage as u64,
-            median_ns: Some((
-                HOUR * [1, 18, 8, 29][stage as usize] / 2,
-                HOUR * [1, 21, 9, 31][stage as usize],
-            )),
+            entered: 41_200 - 900 * at(stage) as u64,
+            failed: 120 * at(stage) as u64,
+            trend: wave(48, at(stage) as u64 * 5, 900),
+            latency: Some(latency(stage, 0)),
         };
         Ok(Overview {
-            tiles: Stage::ALL.map(tile).to_vec(),
-            flow: Stage::ALL.map(flow).to_vec(),
-            series: series(asked.range),
+            tiles: STAGES.map(tile).to_vec(),
+            flow: flow(),
+            series: series(asked.range, &NAMES),
             invoices: if self.empty { 0 } else { 52_310 },
             stuck_total: 182,
             stuck: rows(8),
@@ -270,7 +278,8 @@ impl Figures for SampleFigures {
             next: (!self.empty && !narrowed).then(|| "000123".to_owned()),
             narrowable: true,
             speeds: speeds(),
-            series: if self.empty { Series::default() } else { series(asked.range) },
+            series: if self.empty { Series::default() } else { series(asked.range, &NAMES) },
+            by_region: if self.empty { Series::default() } else { series(asked.range, &REGIONS) },
             regions: if self.empty { Vec::new() } else { regions() },
             currencies: ["EUR", "GBP", "JPY", "USD"].map(str::to_owned).to_vec(),
         })
@@ -326,24 +335,36 @@ impl Figures for SampleFigures {
             count: 44_120,
             outstanding: amount(148_233_451_200, code),
             overdue: amount(9_311_204_411, code),
+            overdue_count: 3_120,
             week: amount(31_870_551_900, code),
+            week_count: 9_870,
         };
-        let today = NOW.day().0;
-        let mut rows: Vec<DueRow> = (0..16_i32)
-            .map(|at| DueRow {
-                due: Some(UtcDay(today - today.rem_euclid(7) - 17 + at * 7)),
-                count: 3_900 - 180 * at.unsigned_abs() as u64,
-                value: amount(
-                    [
-                        210, 540, 1_900, 9_800, 15_200, 12_100, 18_700, 9_100, 7_700, 7_000, 11_100, 4_200,
-                        3_300, 2_900, 2_100, 900,
-                    ][at as usize]
-                        * 100_000_000,
-                    code,
-                ),
-            })
-            .collect();
-        rows.push(DueRow { due: None, count: 211, value: amount(8_120_000_000, code) });
-        Ok(Cash { currencies: codes.map(total).to_vec(), rows })
+        let monday = NOW.day().0 - (NOW.day().0 + 3).rem_euclid(7);
+        let starts = asked.from.map_or(monday - 35, |day| day.0);
+        let due = |due: Option<i32>, count: u64, minor: i128| DueRow {
+            due: due.map(UtcDay),
+            count,
+            value: amount(minor * 1_000_000, code),
+        };
+        let values = [
+            21, 54, 48, 60, 190, 980, 9_520, 12_100, 18_700, 9_100, 7_700, 7_000, 11_100, 4_200, 3_300,
+            2_900, 2_100, 900, 0, 700, 650, 0, 300,
+        ];
+        let rows = (0..).zip(values).filter(|(_, value)| *value > 0);
+        Ok(Cash {
+            currencies: codes.map(total).to_vec(),
+            chosen: Some(total(code)),
+            rows: rows
+                .map(|(at, value): (i32, i128)| {
+                    due(Some(starts + at * 7), 3_900 - 160 * at.unsigned_abs() as u64, value)
+                })
+                .collect(),
+            starts: UtcDay(starts),
+            before: Some(due(None, 212, 911)),
+            earlier: UtcDay(starts - 26 * 7),
+            behind: Some(due(None, 88, 402)),
+            later: UtcDay(starts + 26 * 7),
+            undated: Some(due(None, 211, 81)),
+        })
     }
 }

@@ -1,0 +1,91 @@
+//! One invoice as its page shows it: facts, marks, and its way through the stages.
+//!
+//! Not here: its events as they were recorded (`ports`), the domain's account of it (`domains/invoices`).
+
+use std::collections::BTreeMap;
+
+use waag_invoices::event::{STAGES, Stage};
+use waag_invoices::life::{InvoiceState, Lifecycle};
+use waag_invoices::state::Condition;
+use waag_model::time::UtcNanos;
+
+use super::list::{condition, told, value};
+use crate::model::{Grade, Invoice, Passage};
+
+fn facts(life: &Lifecycle) -> Vec<(String, String)> {
+    let state = &life.state;
+    let time = |at: Option<i64>| at.map(|at| crate::format::absolute(&UtcNanos(at)));
+    let touch =
+        state.manual.map(|manual| if manual { "a person acted" } else { "no person acted" }.to_owned());
+    let rows = [
+        ("Vendor", told(&state.vendor)),
+        ("Vendor class", told(&state.vendor_class)),
+        ("Region", told(&state.region)),
+        ("Due date", state.due_date.clone()),
+        ("Received", time(state.received)),
+        ("Approved", time(state.approved)),
+        ("Closed", time(state.closed)),
+        ("Touch", touch),
+    ];
+    rows.into_iter()
+        .map(|(name, text)| (name.to_owned(), text.unwrap_or_else(|| "not told".to_owned())))
+        .collect()
+}
+
+fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
+    let state = &life.state;
+    let mut marks = Vec::new();
+    if state.stuck {
+        marks.push((Grade::Bad, "stuck".to_owned()));
+    }
+    if state.duplicate {
+        marks.push((Grade::Warning, "possible duplicate".to_owned()));
+    }
+    if state.loops > 0 {
+        marks.push((Grade::Warning, format!("returned {} times", state.loops)));
+    }
+    if state.exception {
+        marks.push((Grade::Warning, "had an exception".to_owned()));
+    }
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    for mark in life.steps.iter().flat_map(|step| &step.marks) {
+        *counts.entry(mark).or_default() += 1;
+    }
+    marks.extend(
+        counts
+            .into_iter()
+            .map(|(mark, count)| (Grade::Note, format!("{}: {count} events", mark.replace('_', " ")))),
+    );
+    marks
+}
+
+fn passages(state: &InvoiceState) -> Vec<Passage> {
+    let passage = |ours: Stage| {
+        let visit = state.visits.iter().find(|visit| visit.stage == ours);
+        let here = state.stage == ours && state.closed.is_none();
+        Passage {
+            stage: ours,
+            entered: visit.and_then(|visit| visit.entered).map(UtcNanos),
+            left: visit.and_then(|visit| visit.left).map(UtcNanos),
+            deadline: state.deadline.filter(|_| here).map(UtcNanos),
+        }
+    };
+    STAGES.map(passage).to_vec()
+}
+
+/// An invoice's page.
+pub(super) fn invoice(life: &Lifecycle) -> Invoice {
+    let (grade, word) = condition(&life.state);
+    let closed = matches!(life.state.condition, Condition::Paid | Condition::Rejected);
+    Invoice {
+        id: life.state.id.clone(),
+        status: if closed { word.to_owned() } else { format!("{}, {word}", life.state.stage.name()) },
+        grade,
+        marks: marks(life),
+        value: value(&life.state),
+        facts: facts(life),
+        passages: passages(&life.state),
+        positions: life.steps.iter().map(|step| step.position).collect(),
+        events: life.state.events,
+    }
+}
