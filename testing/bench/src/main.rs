@@ -14,6 +14,7 @@ mod opening;
 mod primitives;
 mod probe;
 mod rig;
+mod tables;
 mod verify;
 mod views;
 

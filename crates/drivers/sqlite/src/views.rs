@@ -5,6 +5,7 @@
 //! (`VIEWS-4`); the ledger gives them back. `secure_delete` is on.
 //! Not here: rows (`rows`), tables and connections (`schema`), the pool (`pool`).
 
+mod orders;
 mod pool;
 mod rows;
 mod schema;

@@ -1,6 +1,7 @@
 //! Connections, the catalogue, and the tables of a view: `"NAME.VERSION.BUILD.TABLE"`, for people to look into.
 //!
 //! Tables are without row ids: one tree by the key instead of two. Strict, so that a cell of another kind is an error.
+//! An index is a table too where it can be (`orders`), named `"NAME.VERSION.BUILD.TABLE.INDEX"`.
 //! Not here: reading and writing rows (`rows`).
 
 use std::path::Path;
@@ -12,11 +13,13 @@ use waag_views::contract::ViewKey;
 use waag_views::error::ViewsError;
 
 use super::ViewsConfig;
+use super::orders::{is_kept, order};
 
 /// `WAGV` in ASCII, in the file's header.
 const APPLICATION_ID: i32 = 0x5741_4756;
-/// The version of the catalogue.
-const USER_VERSION: i32 = 1;
+/// The version of the catalogue, and of how rows are kept. A file of another version is set aside by the node, which
+/// builds its views again.
+const USER_VERSION: i32 = 2;
 /// How long a connection waits for another process's transaction: longer than the largest batch takes.
 const BUSY_MS: u64 = 60_000;
 /// Prepared statements kept by connection.
@@ -157,13 +160,22 @@ pub(super) fn create_tables(
             names(table, 0..table.key)
         ))?;
         for index in table.indexes {
-            let rest = (0..table.key).filter(|at| !index.columns.contains(at));
+            let order = order(table, index);
+            let name = quoted_index(view, table, index);
+            if is_kept(table, index) {
+                let columns: Vec<String> = order.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+                connection.execute_batch(&format!(
+                    "CREATE TABLE {name}({}, PRIMARY KEY({})) STRICT, WITHOUT ROWID",
+                    columns.join(", "),
+                    names(table, order.iter().copied())
+                ))?;
+                continue;
+            }
             let present = index.present.map(|at| format!(" WHERE {} IS NOT NULL", names(table, [at])));
             connection.execute_batch(&format!(
-                "CREATE INDEX {} ON {}({}){}",
-                quoted_index(view, table, index),
+                "CREATE INDEX {name} ON {}({}){}",
                 quoted(view, table),
-                names(table, index.columns.iter().copied().chain(rest)),
+                names(table, order.iter().copied()),
                 present.unwrap_or_default()
             ))?;
         }
