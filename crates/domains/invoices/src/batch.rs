@@ -22,7 +22,7 @@ use crate::sketch::Sketch;
 use crate::state::{Condition, Invoice, Item, Outcome, Rules, flag, mark};
 use crate::tables::{DAY_NONE, INVOICE};
 use crate::tally::{Change, Tally};
-use crate::when::MINUTE_NS;
+use crate::when::{HOUR_NS, MINUTE_NS};
 
 /// Events that an invoice's row holds; when it has as many, they go to a row of their own.
 pub(crate) const HISTORY_ITEMS_MAX: usize = 32;
@@ -99,6 +99,9 @@ pub(crate) type Counters = Tally<&'static str, 1, 0>;
 /// Events, entries and failures, and the value of entries.
 pub(crate) type Figures<K> = Tally<K, 3, 1>;
 
+/// Steps from stage to stage and their value, by hour and currency.
+pub(crate) type Moves = Tally<((i64, Option<Currency>), i64), 1, 1>;
+
 /// Places of the counts in `KEY_FIGURES`.
 pub(crate) mod kpi {
     /// Invoices received.
@@ -143,6 +146,7 @@ pub(crate) struct Batch<'f> {
     pub(crate) segments: Segments,
     pub(crate) slots: Vec<Slot<'f>>,
     pub(crate) figures: Figures<(i64, Name, i64)>,
+    pub(crate) moves: Moves,
     pub(crate) key_figures: Tally<(i64, Option<Currency>), { kpi::COUNTS }, { kpi::SUMS }>,
     pub(crate) latency: HashMap<(Stage, Name, Name), Sketch>,
     pub(crate) counters: Counters,
@@ -195,6 +199,7 @@ impl Loaded<'_> {
             segments,
             slots,
             figures: Tally::new(),
+            moves: Tally::new(),
             key_figures: Tally::new(),
             latency: HashMap::new(),
             counters: Tally::new(),
@@ -259,10 +264,15 @@ impl<'f> Batch<'f> {
         } else {
             self.segments.number(invoice.stage, region, currency, &mut self.names)
         };
-        let value = invoice.amount.filter(|_| outcome.entered && currency.is_some()).unwrap_or(0);
+        let amount = i128::from(invoice.amount.filter(|_| currency.is_some()).unwrap_or(0));
+        let value = if outcome.entered { amount } else { 0 };
         let counts = [1, i64::from(outcome.entered), i64::from(outcome.failed)];
-        let change = Change { counts, sums: [i128::from(value)] };
+        let change = Change { counts, sums: [value] };
         self.figures.add((minute, invoice.vendor, segment), change);
+        let hour = event.at.div_euclid(HOUR_NS);
+        for step in outcome.moves.into_iter().flatten() {
+            self.moves.add(((hour, currency), step.code()), Change { counts: [1], sums: [amount] });
+        }
         if let Some((stage, nanos)) = outcome.sample {
             let sketch = self.latency.entry((stage, region, invoice.vendor_class)).or_default();
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));

@@ -69,6 +69,17 @@ impl Stage {
         }
     }
 
+    /// The type of its events.
+    #[must_use]
+    pub fn kind(self) -> &'static str {
+        match self {
+            Self::Ingestion => "invoice.ingestion",
+            Self::Reconciliation => "invoice.reconciliation",
+            Self::Authorization => "invoice.authorization",
+            Self::Posting => "invoice.posting",
+        }
+    }
+
     /// The stage after it; posting is followed by payment, which is no stage of its own.
     #[must_use]
     pub fn next(self) -> Self {
@@ -79,7 +90,9 @@ impl Stage {
         }
     }
 
-    fn of_name(name: &str) -> Option<Self> {
+    /// The stage of a name; `None` for any other word.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
         STAGES.into_iter().find(|stage| stage.name() == name)
     }
 }

@@ -10,12 +10,12 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use waag_domain::project::{Cell, RowsError, Scan};
-use waag_model::time::UtcNanos;
 
 use crate::batch::kpi;
 use crate::project::range;
-use crate::queries::{Queries, Sum, Sums, big, number, text};
-use crate::tables::{CASH, DAY_NONE, KEY_FIGURES};
+use crate::queries::{Queries, Sum, big, number, text};
+use crate::standing::Standing;
+use crate::tables::KEY_FIGURES;
 
 /// Most days of a period.
 pub const PERIOD_DAYS_MAX: i64 = 366;
@@ -110,12 +110,18 @@ fn days(
     KeyFigure { name, definition, value, unit: Unit::Days, by_currency: Vec::new(), of, note }
 }
 
+/// Sums of those with a currency, that of the most invoices first.
+fn leading(sums: &[Sum]) -> impl Iterator<Item = &Sum> {
+    let mut priced: Vec<&Sum> = sums.iter().filter(|sum| !sum.currency.is_empty()).collect();
+    priced.sort_by_key(|sum| std::cmp::Reverse(sum.invoices));
+    priced.into_iter()
+}
+
 fn money(name: &'static str, definition: &'static str, sums: &[Sum]) -> KeyFigure {
     let of = sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
     let unpriced = sums.iter().any(|sum| sum.currency.is_empty());
-    let priced = sums.iter().filter(|sum| !sum.currency.is_empty());
     let by_currency =
-        priced.map(|sum| InCurrency { currency: sum.currency.clone(), value: sum.minor }).collect();
+        leading(sums).map(|sum| InCurrency { currency: sum.currency.clone(), value: sum.minor }).collect();
     let note = match (sums.iter().any(|sum| sum.cut), unpriced) {
         (true, _) => Some("a sum is greater than 64 bits hold and was cut"),
         (false, true) => Some("invoices without a currency have no value here; they are counted"),
@@ -127,12 +133,13 @@ fn money(name: &'static str, definition: &'static str, sums: &[Sum]) -> KeyFigur
 const NONE_PAID: &str = "no invoice was paid in the period";
 
 impl Queries<'_> {
-    /// The ten key figures of the `period_days` days that end with the day of `now`.
+    /// The ten key figures of the `period_days` days that end with the day of `standing`.
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn key_figures(&self, now: UtcNanos, period_days: i64) -> Result<Vec<KeyFigure>, RowsError> {
-        let end = i64::from(now.day().0) + 1;
+    pub fn key_figures(&self, standing: &Standing, period_days: i64) -> Result<Vec<KeyFigure>, RowsError> {
+        let today = standing.now().day();
+        let end = i64::from(today.0) + 1;
         let period = self.period(end - period_days.clamp(1, PERIOD_DAYS_MAX), end)?;
         let count = |at| period.count(at);
         let paid = count(kpi::PAID);
@@ -150,7 +157,7 @@ impl Queries<'_> {
                 (count(kpi::ON_TIME), count(kpi::DUE_KNOWN)),
                 "no paid invoice of the period has a due date",
             ),
-            self.days_payable_outstanding(end)?,
+            self.days_payable_outstanding(standing, end)?,
             days(
                 "invoice processing time",
                 "Mean time from receiving an invoice to approving its payment, of the invoices approved in the period.",
@@ -185,12 +192,12 @@ impl Queries<'_> {
             money(
                 "value stuck",
                 "Value of the open invoices that are past their deadline now.",
-                &self.stuck_value(now)?,
+                &standing.stuck(),
             ),
             money(
                 "overdue payables",
                 "Value of the open invoices whose due date is past.",
-                &self.overdue(end - 1)?,
+                &self.overdue(today)?,
             ),
         ])
     }
@@ -208,24 +215,19 @@ impl Queries<'_> {
         Ok(period)
     }
 
-    fn days_payable_outstanding(&self, end: i64) -> Result<KeyFigure, RowsError> {
+    fn days_payable_outstanding(&self, standing: &Standing, end: i64) -> Result<KeyFigure, RowsError> {
         let mut received: BTreeMap<String, i128> = BTreeMap::new();
         for row in range(self.rows, &KEY_FIGURES, &days_between(end - DPO_DAYS, end))? {
             let sum = received.entry(text(&row, 1).to_owned()).or_default();
             *sum = sum.saturating_add(big(&row, 2 + kpi::COUNTS + 2 * kpi::RECEIVED_VALUE));
         }
-        let mut payable = Sums::default();
-        for class in self.classes_open()? {
-            payable.add(&class.0, class.1, class.2);
-        }
-        let payable = payable.finish();
+        let payable = standing.received_not_cleared();
         let of_currency = |sum: &Sum| {
             let purchases = received.get(&sum.currency).copied().unwrap_or(0);
             let value = quotient(i128::from(sum.minor) * i128::from(DPO_DAYS), purchases, 100)?;
             Some(InCurrency { currency: sum.currency.clone(), value })
         };
-        let priced = payable.iter().filter(|sum| !sum.currency.is_empty());
-        let by_currency: Vec<InCurrency> = priced.filter_map(of_currency).collect();
+        let by_currency: Vec<InCurrency> = leading(&payable).filter_map(of_currency).collect();
         let note = if by_currency.is_empty() {
             "no invoice with an amount was received in the last 90 days"
         } else {
@@ -241,35 +243,6 @@ impl Queries<'_> {
             of: payable.iter().fold(0, |all, sum| all.saturating_add(sum.invoices)),
             note: Some(note),
         })
-    }
-
-    /// Currency, count and value of open received invoices, by class.
-    fn classes_open(&self) -> Result<Vec<(String, i64, i128)>, RowsError> {
-        let segments = self.segments()?;
-        let of_class = |(class, (count, value)): (i64, (i64, i128))| {
-            let segment = segments.get(&class.div_euclid(4)).filter(|_| class & 2 == 2)?;
-            Some((segment.currency.clone(), count, value))
-        };
-        Ok(self.open()?.into_iter().filter_map(of_class).collect())
-    }
-
-    fn stuck_value(&self, now: UtcNanos) -> Result<Vec<Sum>, RowsError> {
-        let segments = self.segments()?;
-        let mut sums = Sums::default();
-        for (class, (count, value)) in self.past(now)? {
-            if let Some(segment) = segments.get(&class.div_euclid(4)) {
-                sums.add(&segment.currency, count, value);
-            }
-        }
-        Ok(sums.finish())
-    }
-
-    fn overdue(&self, today: i64) -> Result<Vec<Sum>, RowsError> {
-        let mut sums = Sums::default();
-        for row in range(self.rows, &CASH, &days_between(i64::MIN, today.min(DAY_NONE)))? {
-            sums.add(text(&row, 1), number(&row, 2), big(&row, 3));
-        }
-        Ok(sums.finish())
     }
 }
 

@@ -13,7 +13,7 @@ use crate::event::Stage;
 use crate::names::{Name, Names};
 use crate::project::whole;
 use crate::sketch::Sketch;
-use crate::tables::{COHORT, HOUR, LATENCY, MARKER, MINUTE};
+use crate::tables::{COHORT, FLOW, HOUR, LATENCY, MARKER, MINUTE, PULSE};
 
 /// Rows read or removed at once.
 const ROWS_MAX: usize = 1_000;
@@ -57,7 +57,11 @@ pub(crate) fn commit_day(rows: &dyn Reads) -> Result<Option<i64>, RowsError> {
 pub(crate) fn begin_day(day: i64, config: &Config, rows: &mut dyn Rows) -> Result<(), RowsError> {
     learn(day, config, rows)?;
     forget(&MINUTE, &[], minute_floor(day, config), rows)?;
-    forget_hours(hour_floor(day, config), rows)?;
+    let (minutes, hours) = (minute_floor(day, config), hour_floor(day, config));
+    forget(&PULSE, &[0.into()], minutes, rows)?;
+    forget(&PULSE, &[1.into()], hours, rows)?;
+    forget(&FLOW, &[1.into()], hours, rows)?;
+    forget_hours(hours, rows)?;
     rows.put(&MARKER, vec![vec![COMMIT_DAY.into(), day.into()]])
 }
 

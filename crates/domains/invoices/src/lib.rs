@@ -4,7 +4,7 @@
 //! `invoice.authorization` and `invoice.posting` are facts that are only monitored: nothing here can refuse one, so the
 //! domain has no commands, no decisions and no ports. An invoice is in one of four stages and in one of six
 //! conditions ([`state::Condition`]); [`event`] says which event moves it where, [`project`] keeps the rows,
-//! [`queries`], [`life`], [`lists`] and [`figures`] read them.
+//! [`queries`], [`standing`], [`speed`], [`cash`], [`life`], [`lists`] and [`figures`] read them.
 //! Not here: whose database holds the rows (`flow/views`, the drivers), pages (`edge/web`), the entries that an
 //! invoice's history points to (the log).
 //!
@@ -17,6 +17,7 @@
 //! - `PROJECT-1` to `PROJECT-3` of `flow/domain`.
 
 mod batch;
+pub mod cash;
 mod codec;
 pub mod config;
 pub mod event;
@@ -24,11 +25,15 @@ pub mod figures;
 mod learn;
 pub mod life;
 pub mod lists;
+pub mod moves;
 mod names;
+mod packed;
 pub mod project;
 pub mod queries;
 mod segments;
 pub mod sketch;
+pub mod speed;
+pub mod standing;
 pub mod state;
 pub mod tables;
 mod tally;

@@ -1,12 +1,9 @@
 //! Lists of invoices page by page: stuck, approved and not paid, received and not cleared, loops, odd, duplicates.
 //!
-//! The first three are one order of the hot table: open invoices by class and deadline. The classes that a filter asks
-//! for are merged by deadline, a few rows of each at a time, so that a page reads about as many rows as it shows and
-//! one or two of each class.
+//! The first three are one order of the hot table: open invoices by class and deadline. Counts by deadline's hour and
+//! class tell where the next ones are, so that a page reads the rows it shows, however many classes a filter asks for.
+//! Within an hour the order is by class and then by id.
 //! Not here: counts of the lists (`queries`).
-
-use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use waag_domain::project::{Cell, Row, RowsError, Scan};
@@ -14,14 +11,17 @@ use waag_model::time::UtcNanos;
 
 use crate::event::{ODDITIES, Stage};
 use crate::life::{InvoiceState, state};
+use crate::packed::{Entries, entries_of};
 use crate::project::damaged;
-use crate::queries::{Queries, first_hour_ahead, number, text};
-use crate::tables::{BY_DEADLINE, DUPLICATE, INVOICE, LOOPS, ODD};
+use crate::queries::{Queries, between, first_hour_ahead, number, text};
+use crate::standing::{APPROVED, RECEIVED, Standing, segment_of};
+use crate::tables::{BY_DEADLINE, DAY_NONE, DUE, DUPLICATE, INVOICE, LOOPS, ODD};
+use crate::write::{LEVEL_HOURS, LEVEL_NONE};
 
 /// Most lines of a page.
 pub const PAGE_LINES_MAX: usize = 200;
-/// Fewest rows read of a class at once.
-const ROWS_MIN: usize = 2;
+/// Rows of counts by deadline read at once.
+const COUNTS_ROWS: usize = 32;
 
 /// Which open invoices to list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,6 +53,8 @@ pub struct Narrow {
 pub struct After {
     /// The order's number: deadline hour, rank or position.
     pub order: i64,
+    /// The class within the hour; 0 for lists that have none.
+    pub class: i64,
     /// The invoice; empty for lists of events.
     pub id: String,
 }
@@ -93,16 +95,87 @@ pub struct DuplicateLine {
     pub alike: String,
 }
 
-/// A class's rows at hand.
-struct Lane {
+/// Open invoices of one class with one deadline's hour.
+struct Place {
+    hour: i64,
     class: i64,
-    rows: VecDeque<Row>,
-    more: bool,
 }
 
-/// A row's place in the merged order.
-fn place(row: &Row) -> (i64, String) {
-    (number(row, 2), text(row, 0).to_owned())
+/// Places with invoices of some classes, in the order of a list, from one place on.
+struct Walk<'q> {
+    queries: &'q Queries<'q>,
+    /// Ascending.
+    classes: Vec<i64>,
+    /// The place to begin with.
+    from: (i64, i64),
+    /// The first hour that is not wanted.
+    end: i64,
+    /// Invoices in the places found.
+    found: i64,
+    places: Vec<Place>,
+}
+
+impl Walk<'_> {
+    /// Finds places until they have `wanted` invoices, beside those of the first one, of which some may be gone by.
+    fn find(mut self, wanted: i64) -> Result<Vec<Place>, RowsError> {
+        self.level(LEVEL_HOURS.len(), (self.from.0, self.end), wanted)?;
+        if self.found < wanted && self.end > DAY_NONE {
+            for row in self.queries.rows.scan(&DUE, &between_rows(&[LEVEL_NONE.into()], (0, 1)))? {
+                self.take(DAY_NONE, &entries_of(&DUE, &row)?);
+            }
+        }
+        Ok(self.places)
+    }
+
+    /// Goes through the buckets of the level below `above` between two hours, and into those that have such invoices.
+    fn level(&mut self, above: usize, (from, end): (i64, i64), wanted: i64) -> Result<(), RowsError> {
+        let Some((level, hours)) = above.checked_sub(1).and_then(|at| Some((at, *LEVEL_HOURS.get(at)?)))
+        else {
+            return Ok(());
+        };
+        let equal = [Cell::Integer(i64::try_from(level).unwrap_or(0))];
+        let (mut next, last) = (from.div_euclid(hours), end.saturating_sub(1).div_euclid(hours));
+        while next <= last && self.found < wanted {
+            let scan = between_rows(&equal, (next, last.saturating_add(1)));
+            let rows = self.queries.rows.scan(&DUE, &scan)?;
+            let Some(reached) = rows.last().map(|row| number(row, 1)) else { break };
+            for row in &rows {
+                let counts = entries_of(&DUE, row)?;
+                let bucket = number(row, 1);
+                if level == 0 {
+                    self.take(bucket, &counts);
+                } else if counts.iter().any(|(class, _)| self.classes.binary_search(class).is_ok()) {
+                    let first = bucket.saturating_mul(hours);
+                    let span = (first.max(from), first.saturating_add(hours).min(end));
+                    self.level(level, span, wanted)?;
+                }
+                if self.found >= wanted {
+                    return Ok(());
+                }
+            }
+            next = if rows.len() < COUNTS_ROWS { break } else { reached.saturating_add(1) };
+        }
+        Ok(())
+    }
+
+    /// Takes the wanted classes of an hour.
+    fn take(&mut self, hour: i64, counts: &Entries<1, 1>) {
+        for (class, change) in counts {
+            if (hour, *class) < self.from || self.classes.binary_search(class).is_err() {
+                continue;
+            }
+            let [invoices] = change.counts;
+            if (hour, *class) != self.from {
+                self.found = self.found.saturating_add(invoices);
+            }
+            self.places.push(Place { hour, class: *class });
+        }
+    }
+}
+
+/// Some rows of counts by deadline, between two buckets of a level.
+fn between_rows(level: &[Cell], (first, end): (i64, i64)) -> Scan<'_> {
+    Scan { limit: COUNTS_ROWS, ..between(level, Some(first), Some(end)) }
 }
 
 impl Queries<'_> {
@@ -112,93 +185,45 @@ impl Queries<'_> {
     /// [`RowsError`].
     pub fn list(
         &self,
+        standing: &Standing,
         filter: Filter,
         narrow: &Narrow,
-        now: UtcNanos,
         after: Option<&After>,
         lines: usize,
     ) -> Result<Page<InvoiceState>, RowsError> {
         let lines = lines.clamp(1, PAGE_LINES_MAX);
-        let classes = self.classes(filter, narrow)?;
-        let end = (filter == Filter::Stuck).then(|| first_hour_ahead(now));
-        let chunk = ((lines + 1) / classes.len().max(1) + 1).max(ROWS_MIN);
-        let mut lanes = Vec::with_capacity(classes.len());
-        let mut heap = BinaryHeap::new();
-        for class in classes {
-            let mut lane = Lane { class, rows: VecDeque::new(), more: true };
-            let from = after.map(|after| (after.order, after.id.clone()));
-            self.refill(&mut lane, from, end, chunk)?;
-            if let Some(row) = lane.rows.front() {
-                heap.push(Reverse((place(row), lanes.len())));
-            }
-            lanes.push(lane);
-        }
-        let mut page: Vec<Row> = Vec::with_capacity(lines);
-        let mut further = false;
-        while let Some(Reverse((at, number))) = heap.pop() {
-            if page.len() == lines {
-                further = true;
+        let end = if filter == Filter::Stuck { first_hour_ahead(standing.now()) } else { i64::MAX };
+        let from = after.map_or((i64::MIN, i64::MIN), |after| (after.order, after.class));
+        let classes = classes(standing, filter, narrow);
+        let walk = Walk { queries: self, classes, from, end, found: 0, places: Vec::new() };
+        let wanted = i64::try_from(lines).unwrap_or(i64::MAX).saturating_add(1);
+        let mut page: Vec<Row> = Vec::with_capacity(lines + 1);
+        for place in walk.find(wanted)? {
+            if page.len() > lines {
                 break;
             }
-            let Some(lane) = lanes.get_mut(number) else { continue };
-            page.extend(lane.rows.pop_front());
-            if lane.rows.is_empty() {
-                self.refill(lane, Some(at), end, chunk.max(lines - page.len() + 1))?;
-            }
-            if let Some(row) = lane.rows.front() {
-                heap.push(Reverse((place(row), number)));
-            }
+            let after: Option<Row> = after
+                .filter(|_| (place.hour, place.class) == from)
+                .map(|after| vec![place.class.into(), place.hour.into(), after.id.as_str().into()]);
+            let scan = Scan {
+                index: Some(&BY_DEADLINE),
+                equal: &[place.class.into(), place.hour.into()],
+                from: None,
+                to: None,
+                after: after.as_deref(),
+                descending: false,
+                limit: lines + 1 - page.len(),
+            };
+            page.extend(self.rows.scan(&INVOICE, &scan)?);
         }
-        let next = page.last().filter(|_| further).map(place);
-        let next = next.map(|(order, id)| After { order, id });
-        let line = |row: &Row| Some(state(row, now)?.0);
+        let next = cut(&mut page, lines).map(|row| After {
+            order: number(row, 2),
+            class: number(row, 1),
+            id: text(row, 0).to_owned(),
+        });
+        let line = |row: &Row| Some(state(row, standing.now())?.0);
         let line = |row: &Row| line(row).ok_or_else(|| damaged(&INVOICE, text(row, 0)));
         Ok(Page { lines: page.iter().map(line).collect::<Result<_, _>>()?, next })
-    }
-
-    /// The classes with open invoices that a list is made of.
-    fn classes(&self, filter: Filter, narrow: &Narrow) -> Result<Vec<i64>, RowsError> {
-        let segments = self.segments()?;
-        let bits = match filter {
-            Filter::Stuck | Filter::Open => 0,
-            Filter::ApprovedNotPaid => 1,
-            Filter::ReceivedNotCleared => 2,
-        };
-        let wanted = |class: &i64| {
-            class & bits == bits
-                && segments.get(&class.div_euclid(4)).is_some_and(|segment| {
-                    narrow.stage.is_none_or(|stage| stage == segment.stage)
-                        && narrow.region.as_ref().is_none_or(|region| *region == segment.region)
-                        && narrow.currency.as_ref().is_none_or(|currency| *currency == segment.currency)
-                })
-        };
-        Ok(self.open()?.into_keys().filter(wanted).collect())
-    }
-
-    fn refill(
-        &self,
-        lane: &mut Lane,
-        after: Option<(i64, String)>,
-        end: Option<i64>,
-        limit: usize,
-    ) -> Result<(), RowsError> {
-        if !lane.more {
-            return Ok(());
-        }
-        let after: Option<Row> =
-            after.map(|(hour, id)| vec![lane.class.into(), hour.into(), id.as_str().into()]);
-        let scan = Scan {
-            index: Some(&BY_DEADLINE),
-            equal: &[lane.class.into()],
-            from: None,
-            to: end.map(Cell::Integer),
-            after: after.as_deref(),
-            descending: false,
-            limit,
-        };
-        lane.rows = self.rows.scan(&INVOICE, &scan)?.into();
-        lane.more = lane.rows.len() == limit;
-        Ok(())
     }
 
     /// A page of invoices that returned to a stage, those with most returns first.
@@ -214,7 +239,11 @@ impl Queries<'_> {
         let after: Option<Row> = after.map(|after| vec![after.order.into(), after.id.as_str().into()]);
         let lines = lines.clamp(1, PAGE_LINES_MAX);
         let mut rows = self.rows.scan(&LOOPS, &by_key(after.as_deref(), lines, false))?;
-        let next = cut(&mut rows, lines).map(|row| After { order: number(row, 0), id: text(row, 1).into() });
+        let next = cut(&mut rows, lines).map(|row| After {
+            order: number(row, 0),
+            class: 0,
+            id: text(row, 1).into(),
+        });
         let keys: Vec<Row> = rows.iter().map(|row| vec![text(row, 1).into()]).collect();
         let invoices = if keys.is_empty() { Vec::new() } else { self.rows.get(&INVOICE, &keys)? };
         let line = |(key, row): (&Row, Option<Row>)| {
@@ -232,7 +261,8 @@ impl Queries<'_> {
         let after: Option<Row> = after.map(|after| vec![after.order.into()]);
         let lines = lines.clamp(1, PAGE_LINES_MAX);
         let mut rows = self.rows.scan(&ODD, &by_key(after.as_deref(), lines, true))?;
-        let next = cut(&mut rows, lines).map(|row| After { order: number(row, 0), id: String::new() });
+        let next =
+            cut(&mut rows, lines).map(|row| After { order: number(row, 0), class: 0, id: String::new() });
         let line = |row: Row| {
             let is = |reason: &&crate::event::Oddity| number(&row, 1) & i64::from(reason.bit()) != 0;
             OddLine {
@@ -253,7 +283,8 @@ impl Queries<'_> {
         let after: Option<Row> = after.map(|after| vec![after.order.into()]);
         let lines = lines.clamp(1, PAGE_LINES_MAX);
         let mut rows = self.rows.scan(&DUPLICATE, &by_key(after.as_deref(), lines, true))?;
-        let next = cut(&mut rows, lines).map(|row| After { order: number(row, 0), id: String::new() });
+        let next =
+            cut(&mut rows, lines).map(|row| After { order: number(row, 0), class: 0, id: String::new() });
         let line = |row: Row| DuplicateLine {
             position: number(&row, 0),
             invoice: text(&row, 1).to_owned(),
@@ -262,6 +293,24 @@ impl Queries<'_> {
         };
         Ok(Page { lines: rows.into_iter().map(line).collect(), next })
     }
+}
+
+/// The classes with open invoices that a list is made of, ascending.
+fn classes(standing: &Standing, filter: Filter, narrow: &Narrow) -> Vec<i64> {
+    let bits = match filter {
+        Filter::Stuck | Filter::Open => 0,
+        Filter::ApprovedNotPaid => APPROVED,
+        Filter::ReceivedNotCleared => RECEIVED,
+    };
+    let wanted = |class: &i64| {
+        class & bits == bits
+            && standing.segments.get(&segment_of(*class)).is_some_and(|segment| {
+                narrow.stage.is_none_or(|stage| stage == segment.stage)
+                    && narrow.region.as_ref().is_none_or(|region| *region == segment.region)
+                    && narrow.currency.as_ref().is_none_or(|currency| *currency == segment.currency)
+            })
+    };
+    standing.open.iter().map(|(class, _)| *class).filter(wanted).collect()
 }
 
 /// A scan of a page and one row more.

@@ -2,7 +2,8 @@
 //!
 //! Place in the way of an event: `show`. Each read is a few gets and bounded scans; "stuck" is a stored deadline
 //! compared with the `now` that the caller passes, so a page needs no projection to be up to date with the clock.
-//! Not here: one invoice (`life`), lists page by page (`lists`), the key figures (`figures`), masking and authorisation (the edge).
+//! Not here: how invoices stand (`standing`), throughput and steps (`speed`), cash (`cash`), one invoice (`life`), lists
+//! (`lists`), the key figures (`figures`), masking and authorisation (the edge).
 //! Amounts are whole numbers of minor units; a sum that 64 bits do not hold is cut and marked.
 
 use std::collections::BTreeMap;
@@ -10,17 +11,16 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use waag_domain::project::{Cell, Reads, Row, RowsError, Scan, Table};
 use waag_model::money::Currency;
-use waag_model::time::{UtcDay, UtcNanos};
+use waag_model::time::UtcNanos;
 
-use crate::event::{ODDITIES, STAGES, Stage};
+use crate::event::{ODDITIES, Stage};
 use crate::project::{range, whole};
 use crate::sketch::Sketch;
-use crate::tables::{
-    CASH, COHORT, COUNTER, DAY, DAY_NONE, DUE, HOUR, LATENCY, MINUTE, OPEN, SEGMENT, VENDOR,
-};
+use crate::standing::{Standing, Tile};
+use crate::tables::{COHORT, COUNTER, DAY, HOUR, LATENCY, MINUTE, SEGMENT, VENDOR};
 use crate::tally::sum_of;
 use crate::when::HOUR_NS;
-use crate::write::{LEVEL_HOURS, odd_counter};
+use crate::write::odd_counter;
 
 /// Most buckets of a series: three hours of minutes, eight days of hours, a year of days.
 pub const MINUTES_MAX: i64 = 180;
@@ -48,21 +48,6 @@ pub struct Sum {
     pub minor: i64,
     /// Whether `minor` was cut to what 64 bits hold.
     pub cut: bool,
-}
-
-/// A stage on the overview.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Tile {
-    /// The stage.
-    pub stage: Stage,
-    /// Open invoices in it.
-    pub open: i64,
-    /// Their value.
-    pub value: Vec<Sum>,
-    /// Those past their deadline.
-    pub stuck: i64,
-    /// The value of those.
-    pub stuck_value: Vec<Sum>,
 }
 
 /// The first page.
@@ -131,6 +116,38 @@ pub enum Grain {
     Day,
 }
 
+impl Grain {
+    /// Its level in tables that hold several, and its length in minutes.
+    pub(crate) fn level(self) -> i64 {
+        match self {
+            Self::Minute => 0,
+            Self::Hour => 1,
+            Self::Day => 2,
+        }
+    }
+
+    /// Its length.
+    pub(crate) fn nanos(self) -> i64 {
+        match self {
+            Self::Minute => crate::when::MINUTE_NS,
+            Self::Hour => HOUR_NS,
+            Self::Day => 24 * HOUR_NS,
+        }
+    }
+
+    /// The first bucket from a time on and the end of those before another, at most as many as the limit.
+    pub(crate) fn buckets(self, from: UtcNanos, to: UtcNanos) -> (i64, i64) {
+        let most = match self {
+            Self::Minute => MINUTES_MAX,
+            Self::Hour => HOURS_MAX,
+            Self::Day => DAYS_MAX,
+        };
+        let unit = self.nanos();
+        let end = to.0.div_euclid(unit) + i64::from(to.0.rem_euclid(unit) > 0);
+        (from.0.div_euclid(unit).max(end.saturating_sub(most)), end)
+    }
+}
+
 /// One bucket of a stage's series.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Point {
@@ -178,17 +195,6 @@ pub struct Region {
     pub stuck_value: Vec<Sum>,
 }
 
-/// Open invoices due on one day.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Cash {
-    /// Days since 1970; `None` without a due date.
-    pub due_day: Option<i64>,
-    /// The day as a date.
-    pub due_date: Option<String>,
-    /// Value and count.
-    pub sum: Sum,
-}
-
 /// A vendor in one currency.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Vendor {
@@ -234,6 +240,20 @@ impl Sums {
         let (count, sum) = self.0.entry(currency.to_owned()).or_default();
         *count = count.saturating_add(invoices);
         *sum = sum.saturating_add(value);
+    }
+
+    /// Takes other sums away; what comes to nothing goes.
+    pub(crate) fn take(&mut self, other: &Self) {
+        for (currency, (count, sum)) in &other.0 {
+            self.add(currency, count.saturating_neg(), sum.saturating_neg());
+        }
+        self.0.retain(|_, left| *left != (0, 0));
+    }
+
+    /// The sum of one currency.
+    pub(crate) fn of(&self, currency: &str) -> Sum {
+        let (invoices, value) = self.0.get(currency).copied().unwrap_or((0, 0));
+        sum(currency.to_owned(), invoices, value)
     }
 
     pub(crate) fn finish(self) -> Vec<Sum> {
@@ -288,30 +308,6 @@ impl<'a> Queries<'a> {
         Ok(whole(self.rows, &SEGMENT)?.into_iter().map(row).collect())
     }
 
-    /// Open invoices by class: count and value.
-    pub(crate) fn open(&self) -> Result<BTreeMap<i64, (i64, i128)>, RowsError> {
-        let row = |row: Row| (number(&row, 0), (number(&row, 1), big(&row, 2)));
-        Ok(whole(self.rows, &OPEN)?.into_iter().map(row).collect())
-    }
-
-    /// Open invoices past their deadline by class: whole blocks of days, whole days, and the hours of the last day.
-    pub(crate) fn past(&self, now: UtcNanos) -> Result<BTreeMap<i64, (i64, i128)>, RowsError> {
-        let end = first_hour_ahead(now);
-        let mut past: BTreeMap<i64, (i64, i128)> = BTreeMap::new();
-        let mut from: Option<i64> = None;
-        for (level, hours) in (0i64..).zip(LEVEL_HOURS).collect::<Vec<_>>().into_iter().rev() {
-            let to = end.div_euclid(hours);
-            let first = from.map(|hour| hour.div_euclid(hours));
-            for row in range(self.rows, &DUE, &between(&[level.into()], first, Some(to)))? {
-                let (count, value) = past.entry(number(&row, 2)).or_default();
-                *count = count.saturating_add(number(&row, 3));
-                *value = value.saturating_add(big(&row, 4));
-            }
-            from = Some(to.saturating_mul(hours));
-        }
-        Ok(past)
-    }
-
     /// Counters by name; nought where there is none.
     pub(crate) fn counters(&self, names: &[&str]) -> Result<Vec<i64>, RowsError> {
         let keys: Vec<Row> = names.iter().map(|name| vec![(*name).into()]).collect();
@@ -326,28 +322,12 @@ impl<'a> Queries<'a> {
         Ok(ODDITIES.iter().map(|reason| reason.name().to_owned()).zip(counts).collect())
     }
 
-    /// The first page at `now`.
+    /// The first page.
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn overview(&self, now: UtcNanos) -> Result<Overview, RowsError> {
-        let (segments, open, past) = (self.segments()?, self.open()?, self.past(now)?);
-        let by_class = |classes: &BTreeMap<i64, (i64, i128)>, wanted: &dyn Fn(i64, &Segment) -> bool| {
-            let mut sums = Sums::default();
-            for (class, (count, value)) in classes {
-                if let Some(segment) = segments.get(&class.div_euclid(4)).filter(|one| wanted(*class, one)) {
-                    sums.add(&segment.currency, *count, *value);
-                }
-            }
-            sums.finish()
-        };
-        let total = |sums: &[Sum]| sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
-        let tile = |stage: Stage| {
-            let value = by_class(&open, &|_, segment| segment.stage == stage);
-            let stuck_value = by_class(&past, &|_, segment| segment.stage == stage);
-            Tile { stage, open: total(&value), value, stuck: total(&stuck_value), stuck_value }
-        };
-        let tiles: Vec<Tile> = STAGES.into_iter().map(tile).collect();
+    pub fn overview(&self, standing: &Standing) -> Result<Overview, RowsError> {
+        let tiles = standing.tiles();
         let names = ["invoices", "events", "cleared", "rejected", "loops", "duplicates"];
         let counters = self.counters(&names)?;
         let counter = |at: usize| counters.get(at).copied().unwrap_or(0);
@@ -360,8 +340,8 @@ impl<'a> Queries<'a> {
             events: counter(1),
             cleared: counter(2),
             rejected: counter(3),
-            approved_not_paid: by_class(&open, &|class, _| class & 1 == 1),
-            received_not_cleared: by_class(&open, &|class, _| class & 2 == 2),
+            approved_not_paid: standing.approved_not_paid(),
+            received_not_cleared: standing.received_not_cleared(),
             loops: counter(4),
             marks: marked,
             odd: self.odd_by_reason()?,
@@ -374,7 +354,7 @@ impl<'a> Queries<'a> {
     /// # Errors
     /// [`RowsError`].
     pub fn report(&self, now: UtcNanos) -> Result<Report, RowsError> {
-        let overview = self.overview(now)?;
+        let overview = self.overview(&self.standing(now)?)?;
         let total = |sums: &[Sum]| sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
         let by_stage = overview.tiles.iter().map(|tile| (tile.stage.name().to_owned(), tile.open)).collect();
         Ok(Report {
@@ -403,14 +383,13 @@ impl<'a> Queries<'a> {
         (from, to): (UtcNanos, UtcNanos),
         vendor: Option<&str>,
     ) -> Result<Vec<Point>, RowsError> {
-        let (table, minutes, most): (&'static Table, i64, i64) = match grain {
-            Grain::Minute => (&MINUTE, 1, MINUTES_MAX),
-            Grain::Hour => (&HOUR, 60, HOURS_MAX),
-            Grain::Day => (&DAY, 1_440, DAYS_MAX),
+        let table: &'static Table = match grain {
+            Grain::Minute => &MINUTE,
+            Grain::Hour => &HOUR,
+            Grain::Day => &DAY,
         };
-        let unit = minutes * crate::when::MINUTE_NS;
-        let end = to.0.div_euclid(unit) + i64::from(to.0.rem_euclid(unit) > 0);
-        let first = from.0.div_euclid(unit).max(end.saturating_sub(most));
+        let unit = grain.nanos();
+        let (first, end) = grain.buckets(from, to);
         let vendor_cells = [vendor.unwrap_or("").into()];
         let (equal, at): (&[Cell], usize) = match grain {
             Grain::Minute if vendor.is_some() => return Ok(Vec::new()),
@@ -473,48 +452,6 @@ impl<'a> Queries<'a> {
         Ok(whole(self.rows, &COHORT)?.into_iter().map(cohort).collect())
     }
 
-    /// Regions side by side at `now`.
-    ///
-    /// # Errors
-    /// [`RowsError`].
-    pub fn regions(&self, now: UtcNanos) -> Result<Vec<Region>, RowsError> {
-        let segments = self.segments()?;
-        let mut regions: BTreeMap<String, (Region, Sums, Sums)> = BTreeMap::new();
-        for (is_past, classes) in [(false, self.open()?), (true, self.past(now)?)] {
-            for (class, (count, value)) in classes {
-                let Some(segment) = segments.get(&class.div_euclid(4)) else { continue };
-                let (region, open, past) = regions.entry(segment.region.clone()).or_default();
-                let (counts, sums) =
-                    if is_past { (&mut region.stuck, past) } else { (&mut region.open, open) };
-                if let Some(sum) = counts.get_mut(usize::from(segment.stage.number())) {
-                    *sum = sum.saturating_add(count);
-                }
-                sums.add(&segment.currency, count, value);
-            }
-        }
-        let region = |(name, (region, open, past)): (String, (Region, Sums, Sums))| Region {
-            region: name,
-            value: open.finish(),
-            stuck_value: past.finish(),
-            ..region
-        };
-        Ok(regions.into_iter().map(region).collect())
-    }
-
-    /// Open invoices with an amount by due date and currency, from `from` on; those without a due date come last.
-    ///
-    /// # Errors
-    /// [`RowsError`].
-    pub fn cash(&self, from: Option<UtcDay>, limit: usize) -> Result<Vec<Cash>, RowsError> {
-        let scan = Scan { limit, ..between(&[], from.map(|day| i64::from(day.0)), None) };
-        let cash = |row: Row| {
-            let due_day = Some(number(&row, 0)).filter(|day| *day != DAY_NONE);
-            let sum = sum(text(&row, 1).to_owned(), number(&row, 2), big(&row, 3));
-            Cash { due_day, due_date: due_day.map(date), sum }
-        };
-        Ok(self.rows.scan(&CASH, &scan)?.into_iter().map(cash).collect())
-    }
-
     /// The vendors with the most open invoices, at most `limit`; by currency.
     ///
     /// # Errors
@@ -533,9 +470,4 @@ impl<'a> Queries<'a> {
         vendors.truncate(limit);
         Ok(vendors)
     }
-}
-
-/// A day as a date.
-fn date(day: i64) -> String {
-    UtcDay(i32::try_from(day).unwrap_or(i32::MAX)).to_string()
 }

@@ -62,6 +62,19 @@ impl Segments {
         number
     }
 
+    /// The first segment of the same stage and region as each, which stands for the two.
+    pub(crate) fn places(&self) -> HashMap<i64, i64> {
+        let mut first: HashMap<(Stage, Name), i64> = HashMap::new();
+        for ((stage, region, _), number) in &self.numbers {
+            let least = first.entry((*stage, *region)).or_insert(*number);
+            *least = (*least).min(*number);
+        }
+        let place = |((stage, region, _), number): (&(Stage, Name, Option<Currency>), &i64)| {
+            Some((*number, *first.get(&(*stage, *region))?))
+        };
+        self.numbers.iter().filter_map(place).collect()
+    }
+
     pub(crate) fn write(self, rows: &mut dyn Rows) -> Result<(), RowsError> {
         if self.fresh.is_empty() { Ok(()) } else { rows.put(&SEGMENT, self.fresh) }
     }

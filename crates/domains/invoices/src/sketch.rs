@@ -106,15 +106,63 @@ impl Sketch {
     /// Reads a stored form; none where it is none.
     #[must_use]
     pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut unpack = Unpack::new(bytes);
         let mut sketch = Self::default();
-        let mut last = 0u64;
-        while !unpack.is_empty() {
-            last = last.checked_add(unpack.unsigned()?)?;
-            let count = unpack.unsigned()?;
-            sketch.add_bin(u16::try_from(last).ok()?, count);
-        }
+        each_bin(bytes, |bin, count| {
+            match sketch.bins.last_mut().filter(|(last, _)| *last == bin) {
+                Some((_, counted)) => *counted = counted.saturating_add(count),
+                None => sketch.bins.push((bin, count)),
+            }
+            Some(())
+        })?;
         Some(sketch)
+    }
+}
+
+/// Hands over the bins of a stored form, ascending; none where it is no such form.
+fn each_bin(bytes: &[u8], mut take: impl FnMut(u16, u64) -> Option<()>) -> Option<()> {
+    let mut unpack = Unpack::new(bytes);
+    let mut last = 0u64;
+    while !unpack.is_empty() {
+        last = last.checked_add(unpack.unsigned()?)?;
+        let bin = u16::try_from(last).ok().filter(|bin| usize::from(*bin) < BINS_MAX)?;
+        take(bin, unpack.unsigned()?)?;
+    }
+    Some(())
+}
+
+/// The sum of many sketches: a place for every bin there is, so that adding one is a walk over its bytes.
+#[derive(Clone, Debug)]
+pub(crate) struct SketchSum {
+    counts: Vec<u64>,
+}
+
+impl Default for SketchSum {
+    fn default() -> Self {
+        Self { counts: vec![0; BINS_MAX] }
+    }
+}
+
+impl SketchSum {
+    /// Adds a stored form; none where it is no such form.
+    pub(crate) fn add(&mut self, bytes: &[u8]) -> Option<()> {
+        each_bin(bytes, |bin, count| {
+            let counted = self.counts.get_mut(usize::from(bin))?;
+            *counted = counted.saturating_add(count);
+            Some(())
+        })
+    }
+
+    /// Adds another sum.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
+            *count = count.saturating_add(*more);
+        }
+    }
+
+    /// The sum as a sketch.
+    pub(crate) fn sketch(&self) -> Sketch {
+        let bins = (0..).zip(self.counts.iter().copied());
+        Sketch { bins: bins.filter(|(_, count)| *count > 0).collect() }
     }
 }
 
@@ -128,6 +176,18 @@ mod tests {
         let mut sketch = Sketch::default();
         values.iter().for_each(|value| sketch.add(*value));
         sketch
+    }
+
+    #[test]
+    fn a_sum_of_sketches_is_the_sketch_of_all_values() {
+        let (a, b) = (sketch(&[0, 1, 5_000, u64::MAX]), sketch(&[1, 77, 5_000_000]));
+        let (mut sum, mut other) = (SketchSum::default(), SketchSum::default());
+        assert!(sum.add(&a.to_bytes()).is_some() && other.add(&b.to_bytes()).is_some());
+        sum.merge(&other);
+        assert_eq!(sum.sketch(), sketch(&[0, 1, 5_000, u64::MAX, 1, 77, 5_000_000]));
+        let mut beyond = Pack::default();
+        [2_368, 1].into_iter().for_each(|number| beyond.unsigned(number));
+        assert!(sum.add(&beyond.finish()).is_none(), "a bin that no value falls into");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use waag_model::money::Currency;
 use crate::config::Config;
 use crate::event::{Action, Reading, STAGES, Stage};
 use crate::learn::Cohorts;
+use crate::moves::{Move, Place};
 use crate::names::{Name, Names};
 use crate::when::HOUR_NS;
 
@@ -160,6 +161,8 @@ pub(crate) struct Outcome {
     pub(crate) paid: bool,
     /// A stage that was left, and nanoseconds in it.
     pub(crate) sample: Option<(Stage, i64)>,
+    /// Into a stage, and out of the last one.
+    pub(crate) moves: [Option<Move>; 2],
 }
 
 impl Invoice {
@@ -284,7 +287,11 @@ impl Invoice {
             return;
         }
         let already_there = self.span(stage).entered.is_some() && self.stage == stage;
+        let from = self.place();
         self.enter(stage, event, outcome);
+        if outcome.entered {
+            outcome.moves[0] = Some(Move { from, to: Place::In(stage) });
+        }
         match event.action {
             Action::Enter | Action::Receive | Action::Release | Action::Reopen => {
                 self.condition = Condition::InProgress;
@@ -300,10 +307,23 @@ impl Invoice {
                 self.closed = Some(event.at);
                 let paid = event.action == Action::Pay;
                 self.condition = if paid { Condition::Paid } else { Condition::Rejected };
+                outcome.moves[1] = Some(Move { from: Place::In(stage), to: self.place() });
                 outcome.paid = paid && !self.has(flag::PAID_COUNTED);
                 if outcome.paid {
                     self.flags |= flag::PAID_COUNTED;
                 }
+            }
+        }
+    }
+
+    /// Where it is.
+    fn place(&self) -> Place {
+        match self.condition {
+            Condition::Paid => Place::Paid,
+            Condition::Rejected => Place::Rejected,
+            Condition::InProgress | Condition::Waiting | Condition::Failed | Condition::Blocked => {
+                let began = self.spans.iter().any(|span| span.visits > 0);
+                if began { Place::In(self.stage) } else { Place::Outside }
             }
         }
     }

@@ -49,19 +49,10 @@ pub static SEGMENT: Table =
 pub static OPEN: Table =
     table("open", &[integer("class"), integer("invoices"), integer("value_e18"), integer("value")], 1);
 
-/// Open invoices of a class by deadline: by hour, day and 32 days, so that those past any hour are a small scan.
-pub static DUE: Table = table(
-    "due",
-    &[
-        integer("level"),
-        integer("bucket"),
-        integer("class"),
-        integer("invoices"),
-        integer("value_e18"),
-        integer("value"),
-    ],
-    3,
-);
+/// Open invoices by deadline, packed by class: by hour, day and 32 days, so that those past any hour are a small scan,
+/// and the next ones after any hour are found without looking at those in between; level 3 holds those without a
+/// deadline.
+pub static DUE: Table = table("due", &[integer("level"), integer("bucket"), bytes("classes")], 2);
 
 /// Events of a minute.
 pub static MINUTE: Table = table(
@@ -117,6 +108,17 @@ pub static LATENCY: Table = table(
     4,
 );
 
+/// The same times of all vendor classes together.
+pub static LATENCY_REGION: Table =
+    table("latency_region", &[integer("day"), integer("stage"), text("region"), bytes("sketch")], 3);
+
+/// Events, entries and failures of all currencies and vendors, packed by stage and region: by minute, hour and day.
+pub static PULSE: Table = table("pulse", &[integer("level"), integer("bucket"), bytes("places")], 2);
+
+/// Invoices that went from one stage to another and their value, packed by the two: by hour and day.
+pub static FLOW: Table =
+    table("flow", &[integer("level"), integer("bucket"), text("currency"), bytes("moves")], 3);
+
 /// What was learned of a cohort at the last day boundary.
 pub static COHORT: Table = table(
     "cohort",
@@ -131,11 +133,18 @@ pub static COHORT: Table = table(
     2,
 );
 
-/// Open invoices with an amount by due date; [`DAY_NONE`] for those without one.
+/// Open invoices with an amount by due date: by day, week and 128 weeks; level 3 holds those without one.
 pub static CASH: Table = table(
     "cash",
-    &[integer("due_day"), text("currency"), integer("invoices"), integer("value_e18"), integer("value")],
-    2,
+    &[
+        integer("level"),
+        integer("bucket"),
+        text("currency"),
+        integer("invoices"),
+        integer("value_e18"),
+        integer("value"),
+    ],
+    3,
 );
 
 /// Vendors by currency.
@@ -201,11 +210,11 @@ pub static COUNTER: Table = table("counter", &[text("name"), integer("value")], 
 /// The day of commit time that the view has come to.
 pub static MARKER: Table = table("marker", &[text("name"), integer("value")], 1);
 
-/// The day of an invoice without a due date, and the deadline hour of one without a deadline.
+/// The day of a reference's print, and the deadline hour of an invoice without a deadline.
 pub const DAY_NONE: i64 = 99_999_999;
 
 /// All tables.
-pub static TABLES: [Table; 19] = [
+pub static TABLES: [Table; 22] = [
     INVOICE,
     HISTORY,
     SEGMENT,
@@ -215,6 +224,9 @@ pub static TABLES: [Table; 19] = [
     HOUR,
     DAY,
     LATENCY,
+    LATENCY_REGION,
+    PULSE,
+    FLOW,
     COHORT,
     CASH,
     VENDOR,

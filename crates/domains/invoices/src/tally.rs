@@ -24,7 +24,7 @@ pub(crate) struct Change<const COUNTS: usize, const SUMS: usize> {
 }
 
 impl<const COUNTS: usize, const SUMS: usize> Change<COUNTS, SUMS> {
-    const NONE: Self = Self { counts: [0; COUNTS], sums: [0; SUMS] };
+    pub(crate) const NONE: Self = Self { counts: [0; COUNTS], sums: [0; SUMS] };
 
     pub(crate) fn add(&mut self, other: &Self) {
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
@@ -35,26 +35,31 @@ impl<const COUNTS: usize, const SUMS: usize> Change<COUNTS, SUMS> {
         }
     }
 
-    /// The change that the columns after a key hold.
-    pub(crate) fn of_cells(cells: &[Cell]) -> Self {
+    /// The change that these numbers tell, each sum as two of them; none where they end before.
+    pub(crate) fn of_numbers(mut next: impl FnMut() -> Option<i64>) -> Option<Self> {
         let mut change = Self::NONE;
-        let mut numbers = cells.iter().map(|cell| cell.integer().unwrap_or(0));
         for count in &mut change.counts {
-            *count = numbers.next().unwrap_or(0);
+            *count = next()?;
         }
         for sum in &mut change.sums {
-            let (high, low) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-            *sum = sum_of(high, low);
+            *sum = sum_of(next()?, next()?);
         }
-        change
+        Some(change)
     }
 
-    fn cells(&self) -> impl Iterator<Item = Cell> + '_ {
+    /// The change that the columns after a key hold.
+    pub(crate) fn of_cells(cells: &[Cell]) -> Self {
+        let mut numbers = cells.iter().map(|cell| cell.integer().unwrap_or(0));
+        Self::of_numbers(|| numbers.next()).unwrap_or(Self::NONE)
+    }
+
+    /// The counts, and each sum as two numbers.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = i64> + '_ {
         let sums = self.sums.iter().flat_map(|sum| {
             // Sums of 64-bit amounts: the high part of even 2^63 of them fits.
             [i64::try_from(sum / E18).unwrap_or(i64::MAX), i64::try_from(sum % E18).unwrap_or(0)]
         });
-        self.counts.iter().copied().chain(sums).map(Cell::Integer)
+        self.counts.iter().copied().chain(sums)
     }
 }
 
@@ -100,7 +105,7 @@ impl<K: Hash + Eq + Copy, const COUNTS: usize, const SUMS: usize> Tally<K, COUNT
             if *change == nothing {
                 gone.push(key);
             } else {
-                key.extend(change.cells());
+                key.extend(change.numbers().map(Cell::Integer));
                 put.push(key);
             }
         }
@@ -124,8 +129,8 @@ mod tests {
         let mut add = |count: i64, sum: i128| {
             let mut tally = Tally::<i64, 1, 1>::new();
             tally.add(7, Change { counts: [count], sums: [sum] });
-            tally.write(&CASH, &mut rows, |day| vec![day.into(), "EUR".into()]).unwrap();
-            rows.all(&CASH).map(|row| Change::<1, 1>::of_cells(&row[2..]).sums[0]).next()
+            tally.write(&CASH, &mut rows, |day| vec![0.into(), day.into(), "EUR".into()]).unwrap();
+            rows.all(&CASH).map(|row| Change::<1, 1>::of_cells(&row[3..]).sums[0]).next()
         };
         let large = i128::from(i64::MAX) * 5;
         assert_eq!(add(1, large), Some(large));

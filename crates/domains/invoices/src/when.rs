@@ -42,7 +42,7 @@ fn number(text: &[u8], from: usize, to: usize) -> Option<i64> {
 }
 
 /// The day a text begins with: `2026-06-28`, or the day of `2026-06-28T…` as written there.
-pub(crate) fn day(text: &str) -> Option<i32> {
+pub fn day(text: &str) -> Option<i32> {
     let bytes = text.as_bytes();
     let parts = (number(bytes, 0, 4)?, number(bytes, 5, 7)?, number(bytes, 8, 10)?);
     let dashes = bytes.get(4) == Some(&b'-') && bytes.get(7) == Some(&b'-');

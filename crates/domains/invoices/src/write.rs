@@ -5,24 +5,29 @@
 
 use std::collections::HashMap;
 
-use waag_domain::project::{Cell, Row, Rows, RowsError};
+use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
-use crate::batch::{Batch, Figures, Share, code, kpi};
+use crate::batch::{Batch, Figures, Moves, Share, code, kpi};
+use crate::cash::due_buckets;
 use crate::codec;
-use crate::event::{ODDITIES, Oddity};
+use crate::event::{ODDITIES, Oddity, Stage};
 use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
 use crate::tables::{
-    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY, LOOPS,
-    MINUTE, ODD, OPEN, PRINT, VENDOR,
+    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, FLOW, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY,
+    LATENCY_REGION, LOOPS, MINUTE, ODD, OPEN, PRINT, PULSE, VENDOR,
 };
 use crate::tally::{Change, Tally};
 
 /// Hours of the buckets of each level of [`DUE`].
 pub(crate) const LEVEL_HOURS: [i64; 3] = [1, 24, 24 * 32];
+/// The level of [`DUE`] of invoices without a deadline; its bucket is 0.
+pub(crate) const LEVEL_NONE: i64 = 3;
+/// Minutes of the buckets of each level of [`PULSE`] and [`FLOW`], which has no minutes.
+pub(crate) const PERIOD_MINUTES: [i64; 3] = [1, 60, 1_440];
 
 impl Batch<'_> {
     pub(crate) fn finish(mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
@@ -31,7 +36,8 @@ impl Batch<'_> {
         self.shares(rows)?;
         self.invoices(rows)?;
         let floors = self.floors();
-        write_figures(&self.figures, floors, &self.names, rows)?;
+        write_figures(&self.figures, floors, (&self.names, &self.segments.places()), rows)?;
+        write_moves(&self.moves, floors.1, rows)?;
         write_latency(self.latency, self.day, &self.names, rows)?;
         self.key_figures
             .write(&KEY_FIGURES, rows, |(day, currency)| vec![day.into(), code(currency.as_ref())])?;
@@ -183,8 +189,8 @@ impl Batch<'_> {
 /// Sums over invoices.
 struct Shares {
     open: Tally<i64, 1, 1>,
-    due: Tally<(i64, i64, i64), 1, 1>,
-    cash: Tally<(i64, Option<Currency>), 1, 1>,
+    due: Tally<((i64, i64), i64), 1, 1>,
+    cash: Tally<(i64, i64, Option<Currency>), 1, 1>,
     vendors: Tally<(Name, Option<Currency>), 2, 2>,
 }
 
@@ -202,14 +208,18 @@ impl Shares {
         let change = Change { counts: [sign], sums: [value] };
         if let Some(class) = share.class {
             self.open.add(class, change);
-            for (level, hours) in (0..).zip(LEVEL_HOURS) {
-                if let Some(deadline) = share.deadline {
-                    self.due.add((level, deadline.div_euclid(hours), class), change);
+            match share.deadline {
+                Some(deadline) => {
+                    for (level, hours) in (0..).zip(LEVEL_HOURS) {
+                        self.due.add(((level, deadline.div_euclid(hours)), class), change);
+                    }
                 }
+                None => self.due.add(((LEVEL_NONE, 0), class), change),
             }
             if amount.is_some() {
-                let due = share.due.map_or(DAY_NONE, i64::from);
-                self.cash.add((due, share.currency), change);
+                for (level, bucket) in due_buckets(share.due) {
+                    self.cash.add((level, bucket, share.currency), change);
+                }
             }
         }
         if !share.vendor.is_none() {
@@ -222,9 +232,11 @@ impl Shares {
 
     fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
         self.open.write(&OPEN, rows, |class| vec![class.into()])?;
-        self.due
-            .write(&DUE, rows, |(level, bucket, class)| vec![level.into(), bucket.into(), class.into()])?;
-        self.cash.write(&CASH, rows, |(due, currency)| vec![due.into(), code(currency.as_ref())])?;
+        self.due.write_packed(&DUE, rows, |(level, bucket)| vec![level.into(), bucket.into()])?;
+        let cash = |(level, bucket, currency): (i64, i64, Option<Currency>)| {
+            vec![level.into(), bucket.into(), code(currency.as_ref())]
+        };
+        self.cash.write(&CASH, rows, cash)?;
         let vendor = |(vendor, currency): (Name, Option<Currency>)| {
             vec![names.text(vendor).into(), code(currency.as_ref())]
         };
@@ -232,27 +244,43 @@ impl Shares {
     }
 }
 
-/// Figures by minute, hour and day, made of those by minute and vendor.
+/// Figures by minute, hour and day, made of those by minute and vendor; of all vendors by stage and region too.
 fn write_figures(
     figures: &Figures<(i64, Name, i64)>,
     (minute_floor, hour_floor): (i64, i64),
-    names: &Names,
+    (names, places): (&Names, &HashMap<i64, i64>),
     rows: &mut dyn Rows,
 ) -> Result<(), RowsError> {
+    let mut all = Figures::<(i64, i64)>::new();
     let mut minutes = Figures::<(i64, i64)>::new();
     let mut hours = Figures::<(Name, i64, i64)>::new();
     let mut days = Figures::<(Name, i64, i64)>::new();
-    let all = Name::default();
-    for (&(minute, vendor, segment), change) in figures.iter() {
+    let mut pulses = Tally::<((i64, i64), i64), 3, 0>::new();
+    let mut put = |(vendor, minute, segment): (Name, i64, i64), change: &Change<3, 1>| {
         let (hour, day) = (minute.div_euclid(60), minute.div_euclid(1_440));
+        if hour >= hour_floor {
+            hours.add((vendor, hour, segment), *change);
+        }
+        days.add((vendor, day, segment), *change);
+    };
+    for (&(minute, vendor, segment), change) in figures.iter() {
+        all.add((minute, segment), *change);
+        if !vendor.is_none() {
+            put((vendor, minute, segment), change);
+        }
+    }
+    let first = [minute_floor, hour_floor, i64::MIN];
+    for (&(minute, segment), change) in all.iter() {
+        put((Name::default(), minute, segment), change);
         if minute >= minute_floor {
             minutes.add((minute, segment), *change);
         }
-        for vendor in std::iter::once(all).chain((!vendor.is_none()).then_some(vendor)) {
-            if hour >= hour_floor {
-                hours.add((vendor, hour, segment), *change);
+        let place = places.get(&segment).copied().unwrap_or(segment);
+        for ((level, length), first) in (0..).zip(PERIOD_MINUTES).zip(first) {
+            let bucket = minute.div_euclid(length);
+            if bucket >= first {
+                pulses.add(((level, bucket), place), Change { counts: change.counts, sums: [] });
             }
-            days.add((vendor, day, segment), *change);
         }
     }
     let by_vendor = |(vendor, bucket, segment): (Name, i64, i64)| {
@@ -260,41 +288,70 @@ fn write_figures(
     };
     minutes.write(&MINUTE, rows, |(minute, segment)| vec![minute.into(), segment.into()])?;
     hours.write(&HOUR, rows, by_vendor)?;
-    days.write(&DAY, rows, by_vendor)
+    days.write(&DAY, rows, by_vendor)?;
+    pulses.write_packed(&PULSE, rows, |(level, bucket)| vec![level.into(), bucket.into()])
 }
 
-/// Stage times, merged into those of the day.
+/// Steps from stage to stage by hour and by day.
+fn write_moves(moves: &Moves, hour_floor: i64, rows: &mut dyn Rows) -> Result<(), RowsError> {
+    let mut buckets = Tally::<((i64, i64, Option<Currency>), i64), 1, 1>::new();
+    for (&((hour, currency), step), change) in moves.iter() {
+        if hour >= hour_floor {
+            buckets.add(((1, hour, currency), step), *change);
+        }
+        buckets.add(((2, hour.div_euclid(24), currency), step), *change);
+    }
+    buckets.write_packed(&FLOW, rows, |(level, bucket, currency)| {
+        vec![level.into(), bucket.into(), code(currency.as_ref())]
+    })
+}
+
+/// Stage times, merged into those of the day: by vendor class, and of all of them.
 fn write_latency(
-    latency: HashMap<(crate::event::Stage, Name, Name), Sketch>,
+    latency: HashMap<(Stage, Name, Name), Sketch>,
     day: i64,
     names: &Names,
     rows: &mut dyn Rows,
 ) -> Result<(), RowsError> {
-    let key = |(stage, region, class): (crate::event::Stage, Name, Name)| -> Row {
+    let key = |stage: Stage, region: Name| -> Row {
         let stage = Cell::Integer(i64::from(stage.number()));
-        vec![day.into(), stage, names.text(region).into(), names.text(class).into()]
+        vec![day.into(), stage, names.text(region).into()]
     };
-    let mut sketches: Vec<(Row, Sketch)> = latency.into_iter().map(|(k, sketch)| (key(k), sketch)).collect();
+    let mut regions: HashMap<(Stage, Name), Sketch> = HashMap::new();
+    for ((stage, region, _), sketch) in &latency {
+        regions.entry((*stage, *region)).or_default().merge(sketch);
+    }
+    let of_class = |((stage, region, class), sketch): ((Stage, Name, Name), Sketch)| {
+        let mut key = key(stage, region);
+        key.push(names.text(class).into());
+        (key, sketch)
+    };
+    merge_sketches(&LATENCY, latency.into_iter().map(of_class).collect(), rows)?;
+    let of_all = |((stage, region), sketch): ((Stage, Name), Sketch)| (key(stage, region), sketch);
+    merge_sketches(&LATENCY_REGION, regions.into_iter().map(of_all).collect(), rows)
+}
+
+fn merge_sketches(
+    table: &'static Table,
+    mut sketches: Vec<(Row, Sketch)>,
+    rows: &mut dyn Rows,
+) -> Result<(), RowsError> {
     sketches.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
     let (keys, mut sketches): (Vec<Row>, Vec<Sketch>) = sketches.into_iter().unzip();
-    let found = if keys.is_empty() { Vec::new() } else { rows.get(&LATENCY, &keys)? };
+    let found = if keys.is_empty() { Vec::new() } else { rows.get(table, &keys)? };
     let mut merged = Vec::with_capacity(keys.len());
     for ((mut key, sketch), old) in keys.into_iter().zip(&mut sketches).zip(found) {
-        let old = old.as_ref().and_then(|row| row.get(LATENCY.key)).and_then(Cell::bytes);
+        let old = old.as_ref().and_then(|row| row.get(table.key)).and_then(Cell::bytes);
         if let Some(old) = old.and_then(Sketch::from_bytes) {
             sketch.merge(&old);
         }
         key.push(Cell::Bytes(sketch.to_bytes()));
         merged.push(key);
     }
-    put(&LATENCY, merged, rows)
+    put(table, merged, rows)
 }
 
-fn put(
-    table: &'static waag_domain::project::Table,
-    fresh: Vec<Row>,
-    rows: &mut dyn Rows,
-) -> Result<(), RowsError> {
+fn put(table: &'static Table, fresh: Vec<Row>, rows: &mut dyn Rows) -> Result<(), RowsError> {
     if fresh.is_empty() { Ok(()) } else { rows.put(table, fresh) }
 }
 

@@ -7,9 +7,10 @@ mod support;
 use proptest::prelude::*;
 use support::{HOUR, START, Told, project_cut, told};
 use waag_domain::memory::MemoryRows;
+use waag_invoices::cash::Step;
 use waag_invoices::config::Config;
 use waag_invoices::lists::{Filter, Narrow};
-use waag_invoices::queries::Queries;
+use waag_invoices::queries::{Grain, Queries};
 use waag_invoices::tables::{DUE, INVOICE, OPEN, TABLES};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
@@ -90,10 +91,22 @@ fn assert_counted(rows: &MemoryRows) {
     let queries = Queries::new(rows);
     for hours in [0, 24, 25, 90, 200, 2_000] {
         let now = UtcNanos(START + hours * HOUR);
-        let listed = queries.list(Filter::Stuck, &Narrow::default(), now, None, 100).unwrap().lines.len();
-        assert_eq!(queries.overview(now).unwrap().stuck, i64::try_from(listed).unwrap());
+        let standing = queries.standing(now).unwrap();
+        let all =
+            |filter| queries.list(&standing, filter, &Narrow::default(), None, 100).unwrap().lines.len();
+        assert_eq!(queries.overview(&standing).unwrap().stuck, i64::try_from(all(Filter::Stuck)).unwrap());
+        assert_eq!(all(Filter::Open), open);
+        let due = queries.cash_totals(now.day()).unwrap();
+        let dated = due.iter().map(|total| total.outstanding.invoices - total.undated.invoices).sum::<i64>();
+        let dates = |currency: &str| {
+            let dates = queries.cash_dates(currency, Step::Week, now.day(), 3).unwrap();
+            let steps = dates.steps.iter().map(|step| step.sum.invoices).sum::<i64>();
+            dates.before.invoices + steps + dates.behind.invoices
+        };
+        assert_eq!(due.iter().map(|total| dates(&total.outstanding.currency)).sum::<i64>(), dated);
     }
-    assert!(rows.all(&DUE).all(|row| row[3].integer().unwrap() > 0));
+    let (bytes, days) = (rows.all(&DUE).all(|row| !row[2].bytes().unwrap().is_empty()), rows.count(&DUE) > 0);
+    assert!(bytes && days == (open > 0));
 }
 
 fn any_value() -> impl Strategy<Value = Value<'static>> {
@@ -171,8 +184,13 @@ proptest! {
                 queries.invoice(id, now).unwrap();
             }
         }
-        queries.key_figures(now, 30).unwrap();
-        queries.regions(now).unwrap();
+        queries.key_figures(&queries.standing(now).unwrap(), 30).unwrap();
+        let standing = queries.standing(now).unwrap();
+        prop_assert!(standing.regions().len() <= events.len());
+        let month = (UtcNanos(START - 30 * 24 * HOUR), now);
+        queries.throughput(&standing, Grain::Day, month).unwrap();
+        queries.flows(Grain::Hour, month).unwrap();
+        queries.stage_times(now, 30).unwrap();
         queries.latency(now, 30).unwrap();
     }
 }
