@@ -24,8 +24,6 @@ const USER_VERSION: i32 = 2;
 const BUSY_MS: u64 = 60_000;
 /// Prepared statements kept by connection.
 const STATEMENTS_MAX: usize = 256;
-/// The log's file is cut back to this when it is folded, in bytes.
-const LOG_BYTES_KEPT: i64 = 67_108_864;
 /// Rows that dropping deletes at a time, so that projecting goes on beside it.
 const DROP_ROWS: usize = 20_000;
 
@@ -66,8 +64,10 @@ pub(super) fn connect(
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.pragma_update(None, "secure_delete", true)?;
-            connection.pragma_update(None, "wal_autocheckpoint", config.log_pages)?;
-            connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+            // Folding is `fold`'s.
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            let kept = i64::from(config.log_pages).saturating_mul(i64::from(config.page_bytes));
+            connection.pragma_update(None, "journal_size_limit", kept)?;
         }
         Ok(connection)
     };
@@ -185,21 +185,25 @@ pub(super) fn create_tables(
 
 /// Drops every table whose name begins so, row by row in pieces of their own: overwriting gigabytes in one transaction
 /// would keep projections waiting for minutes.
-pub(super) fn drop_tables(connection: &mut Connection, prefix: &str) -> Result<(), ViewsError> {
-    let dropped = || {
-        for (table, key) in tables_of(connection, prefix)? {
-            for index in indexes_of(connection, &table)? {
-                connection.execute_batch(&format!("DROP INDEX IF EXISTS \"{index}\""))?;
-            }
-            let delete = format!(
-                "DELETE FROM \"{table}\" WHERE ({key}) IN (SELECT {key} FROM \"{table}\" LIMIT {DROP_ROWS})"
-            );
-            while connection.execute(&delete, ())? > 0 {}
-            connection.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\""))?;
+pub(super) fn drop_tables(
+    connection: &mut Connection,
+    prefix: &str,
+    after: &dyn Fn(&Connection) -> Result<(), ViewsError>,
+) -> Result<(), ViewsError> {
+    let attempt = failed("drop a view's tables");
+    for (table, key) in tables_of(connection, prefix).map_err(&attempt)? {
+        for index in indexes_of(connection, &table).map_err(&attempt)? {
+            connection.execute_batch(&format!("DROP INDEX IF EXISTS \"{index}\"")).map_err(&attempt)?;
         }
-        Ok(())
-    };
-    dropped().map_err(failed("drop a view's tables"))
+        let delete = format!(
+            "DELETE FROM \"{table}\" WHERE ({key}) IN (SELECT {key} FROM \"{table}\" LIMIT {DROP_ROWS})"
+        );
+        while connection.execute(&delete, ()).map_err(&attempt)? > 0 {
+            after(connection)?;
+        }
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\"")).map_err(&attempt)?;
+    }
+    after(connection)
 }
 
 /// Drops tables of views that are not in the catalogue: what a crash left of a view that was dropped.
@@ -214,7 +218,11 @@ pub(super) fn sweep(connection: &mut Connection) -> Result<(), ViewsError> {
         names.collect::<rusqlite::Result<Vec<_>>>()
     };
     let orphans = orphans().map_err(failed("look for tables of dropped views"))?;
-    orphans.iter().try_for_each(|name| drop_tables(connection, name))
+    let fold = |connection: &Connection| {
+        let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        folded.map_err(failed("fold the log"))
+    };
+    orphans.iter().try_for_each(|name| drop_tables(connection, name, &fold))
 }
 
 /// The tables whose names begin so, each with its key's columns as a list in SQL.
