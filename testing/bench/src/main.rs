@@ -19,6 +19,7 @@ mod pages;
 mod primitives;
 mod probe;
 mod rig;
+mod tables;
 mod verify;
 mod views;
 mod visible;

@@ -25,6 +25,7 @@ use waag_views::source::{BatchLimits, FactSource};
 use crate::events::{Events, dictionary};
 use crate::measure::{cpu_of_this_thread, peak_memory};
 use crate::rig::{Folders, NoObjects, Rig, create, registry};
+use crate::tables::Counted;
 
 /// Events made at a time.
 const CHUNK: usize = 20_000;
@@ -101,6 +102,8 @@ struct Options {
     batch: usize,
     projection: String,
     config: ViewsConfig,
+    /// Tell rows and time by table.
+    tables: bool,
 }
 
 fn options(arguments: &[&str]) -> anyhow::Result<Options> {
@@ -112,6 +115,7 @@ fn options(arguments: &[&str]) -> anyhow::Result<Options> {
         batch: BatchLimits::default().events_max,
         projection: "invoices".to_owned(),
         config: ViewsConfig::default(),
+        tables: false,
     };
     for pair in arguments.chunks(2) {
         let [name, value] = pair else { anyhow::bail!("each option takes a value") };
@@ -122,6 +126,7 @@ fn options(arguments: &[&str]) -> anyhow::Result<Options> {
             "--folder" => options.folder = value.into(),
             "--batch" => options.batch = value.parse()?,
             "--projection" => options.projection = (*value).to_owned(),
+            "--tables" => options.tables = value.parse()?,
             "--page" => options.config.page_bytes = value.parse()?,
             "--cache-kib" => options.config.writer_cache_kib = value.parse()?,
             "--log-pages" => options.config.log_pages = value.parse()?,
@@ -202,6 +207,8 @@ fn measure(
         other => anyhow::bail!("unknown projection {other}"),
     };
     let progress = Arc::new(Progress::new(None));
+    let counted = Arc::new(Counted::new(Arc::clone(&projection)));
+    let projection = if options.tables { Arc::clone(&counted) as Arc<dyn Projection> } else { projection };
     let mut projector =
         Projector::open(source.ledger, Arc::clone(&views), vec![projection], Arc::clone(&progress))?;
     if options.rows > 0 {
@@ -234,5 +241,8 @@ fn measure(
         std::fs::metadata(file)?.len() >> 20,
         peak_memory(None) >> 20,
     );
+    if options.tables {
+        counted.print(guarded);
+    }
     Ok(())
 }

@@ -13,7 +13,7 @@ use crate::event::Stage;
 use crate::names::{Name, Names};
 use crate::project::whole;
 use crate::sketch::Sketch;
-use crate::tables::{COHORT, FLOW, HOUR, LATENCY, MARKER, MINUTE, PULSE};
+use crate::tables::{COHORT, FLOW, HOUR, HOURS_IN_ROW, LATENCY, MARKER, MINUTE, PULSE};
 
 /// Rows read or removed at once.
 const ROWS_MAX: usize = 1_000;
@@ -61,7 +61,8 @@ pub(crate) fn begin_day(day: i64, config: &Config, rows: &mut dyn Rows) -> Resul
     forget(&PULSE, &[0.into()], minutes, rows)?;
     forget(&PULSE, &[1.into()], hours, rows)?;
     forget(&FLOW, &[1.into()], hours, rows)?;
-    forget_hours(hours, rows)?;
+    // A floor is the beginning of a day, which is a row of hours.
+    forget(&HOUR, &[], hours.div_euclid(HOURS_IN_ROW), rows)?;
     rows.put(&MARKER, vec![vec![COMMIT_DAY.into(), day.into()]])
 }
 
@@ -132,27 +133,5 @@ fn forget(table: &'static Table, equal: &[Cell], floor: i64, rows: &mut dyn Rows
         if last {
             return Ok(());
         }
-    }
-}
-
-/// Removes old hours of every vendor, going from vendor to vendor by the key.
-fn forget_hours(floor: i64, rows: &mut dyn Rows) -> Result<(), RowsError> {
-    let mut after: Option<Row> = None;
-    loop {
-        let scan = Scan {
-            index: None,
-            equal: &[],
-            from: None,
-            to: None,
-            after: after.as_deref(),
-            descending: false,
-            limit: 1,
-        };
-        let Some(vendor) = rows.scan(&HOUR, &scan)?.into_iter().next().and_then(|row| row.into_iter().next())
-        else {
-            return Ok(());
-        };
-        forget(&HOUR, std::slice::from_ref(&vendor), floor, rows)?;
-        after = Some(vec![vendor, i64::MAX.into(), i64::MAX.into()]);
     }
 }

@@ -25,6 +25,7 @@ pub mod figures;
 mod learn;
 pub mod life;
 pub mod lists;
+mod mix;
 pub mod moves;
 mod names;
 mod packed;

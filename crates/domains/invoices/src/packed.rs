@@ -13,6 +13,7 @@ use std::hash::Hash;
 use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 
 use crate::codec::{Pack, Unpack};
+use crate::mix::Mix;
 use crate::project::damaged;
 use crate::tally::{Change, Tally};
 
@@ -88,7 +89,7 @@ impl<K: Hash + Eq + Copy, const COUNTS: usize, const SUMS: usize> Tally<(K, i64)
         rows: &mut dyn Rows,
         key: impl Fn(K) -> Row,
     ) -> Result<(), RowsError> {
-        let mut buckets: HashMap<K, Entries<COUNTS, SUMS>> = HashMap::new();
+        let mut buckets: HashMap<K, Entries<COUNTS, SUMS>, Mix> = HashMap::default();
         for ((bucket, code), change) in self.iter().filter(|(_, change)| **change != Change::NONE) {
             buckets.entry(*bucket).or_default().push((*code, *change));
         }

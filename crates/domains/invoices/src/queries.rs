@@ -14,11 +14,14 @@ use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
 use crate::event::{ODDITIES, Stage};
+use crate::packed::entries_of;
 use crate::project::{range, whole};
 use crate::sketch::Sketch;
 use crate::standing::{Standing, Tile};
-use crate::tables::{COHORT, COUNTER, DAY, HOUR, LATENCY, MINUTE, SEGMENT, VENDOR};
-use crate::tally::sum_of;
+use crate::tables::{
+    COHORT, COUNTER, DAY, DAYS_IN_ROW, HOUR, HOURS_IN_ROW, LATENCY, MINUTE, SEGMENT, VENDOR,
+};
+use crate::tally::{Change, sum_of};
 use crate::when::HOUR_NS;
 use crate::write::odd_counter;
 
@@ -383,31 +386,40 @@ impl<'a> Queries<'a> {
         (from, to): (UtcNanos, UtcNanos),
         vendor: Option<&str>,
     ) -> Result<Vec<Point>, RowsError> {
-        let table: &'static Table = match grain {
-            Grain::Minute => &MINUTE,
-            Grain::Hour => &HOUR,
-            Grain::Day => &DAY,
-        };
         let unit = grain.nanos();
         let (first, end) = grain.buckets(from, to);
-        let vendor_cells = [vendor.unwrap_or("").into()];
-        let (equal, at): (&[Cell], usize) = match grain {
-            Grain::Minute if vendor.is_some() => return Ok(Vec::new()),
-            Grain::Minute => (&[], 0),
-            Grain::Hour | Grain::Day => (&vendor_cells, 1),
-        };
         let segments = self.segments()?;
         let mut points: BTreeMap<i64, Point> = BTreeMap::new();
-        for row in range(self.rows, table, &between(equal, Some(first), Some(end)))? {
-            if segments.get(&number(&row, at + 1)).is_none_or(|segment| segment.stage != stage) {
-                continue;
+        let mut take = |bucket: i64, segment: i64, change: &Change<3, 1>| {
+            let is_asked = segments.get(&segment).is_some_and(|segment| segment.stage == stage);
+            if is_asked && (first..end).contains(&bucket) {
+                let point = points.entry(bucket).or_default();
+                let [events, entered, failed] = change.counts;
+                point.at = bucket.saturating_mul(unit);
+                point.events = point.events.saturating_add(events);
+                point.entered = point.entered.saturating_add(entered);
+                point.failed = point.failed.saturating_add(failed);
             }
-            let bucket = number(&row, at);
-            let point = points.entry(bucket).or_default();
-            point.at = bucket.saturating_mul(unit);
-            point.events = point.events.saturating_add(number(&row, at + 2));
-            point.entered = point.entered.saturating_add(number(&row, at + 3));
-            point.failed = point.failed.saturating_add(number(&row, at + 4));
+        };
+        let (table, in_row): (&'static Table, i64) = match grain {
+            Grain::Minute if vendor.is_some() => return Ok(Vec::new()),
+            Grain::Minute => (&MINUTE, 1),
+            Grain::Hour => (&HOUR, HOURS_IN_ROW),
+            Grain::Day => (&DAY, DAYS_IN_ROW),
+        };
+        let groups = first.div_euclid(in_row)..=end.saturating_sub(1).div_euclid(in_row);
+        let rows = if grain == Grain::Minute {
+            range(self.rows, table, &between(&[], Some(first), Some(end)))?
+        } else {
+            let keys: Vec<Row> =
+                groups.map(|group| vec![group.into(), vendor.unwrap_or("").into()]).collect();
+            self.rows.get(table, &keys)?.into_iter().flatten().collect()
+        };
+        for row in rows {
+            let begin = number(&row, 0).saturating_mul(in_row);
+            for (code, change) in entries_of(table, &row)? {
+                take(begin.saturating_add(code.rem_euclid(in_row)), code.div_euclid(in_row), &change);
+            }
         }
         Ok(points.into_values().collect())
     }

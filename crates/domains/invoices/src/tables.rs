@@ -54,52 +54,19 @@ pub static OPEN: Table =
 /// deadline.
 pub static DUE: Table = table("due", &[integer("level"), integer("bucket"), bytes("classes")], 2);
 
-/// Events of a minute.
-pub static MINUTE: Table = table(
-    "figures_minute",
-    &[
-        integer("minute"),
-        integer("segment"),
-        integer("events"),
-        integer("entered"),
-        integer("failed"),
-        integer("value_e18"),
-        integer("value"),
-    ],
-    2,
-);
+/// Events of a minute, packed by segment.
+pub static MINUTE: Table = table("figures_minute", &[integer("minute"), bytes("segments")], 1);
 
-/// Events of an hour: of all vendors (an empty text) and of each.
-pub static HOUR: Table = table(
-    "figures_hour",
-    &[
-        text("vendor"),
-        integer("hour"),
-        integer("segment"),
-        integer("events"),
-        integer("entered"),
-        integer("failed"),
-        integer("value_e18"),
-        integer("value"),
-    ],
-    3,
-);
+/// Events of the hours of a day, of all vendors (an empty text) and of each; packed by segment and hour.
+pub static HOUR: Table = table("figures_hour", &[integer("day"), text("vendor"), bytes("hours")], 2);
 
-/// Events of a day: of all vendors (an empty text) and of each.
-pub static DAY: Table = table(
-    "figures_day",
-    &[
-        text("vendor"),
-        integer("day"),
-        integer("segment"),
-        integer("events"),
-        integer("entered"),
-        integer("failed"),
-        integer("value_e18"),
-        integer("value"),
-    ],
-    3,
-);
+/// Events of days, eight in a row, of all vendors (an empty text) and of each; packed by segment and day.
+pub static DAY: Table = table("figures_day", &[integer("octet"), text("vendor"), bytes("days")], 2);
+
+/// Buckets of time in one row of [`HOUR`].
+pub(crate) const HOURS_IN_ROW: i64 = 24;
+/// The same of [`DAY`].
+pub(crate) const DAYS_IN_ROW: i64 = 8;
 
 /// Times in a stage that ended on a day of commit time.
 pub static LATENCY: Table = table(

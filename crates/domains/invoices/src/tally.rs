@@ -9,12 +9,14 @@ use std::hash::Hash;
 
 use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 
+use crate::mix::Mix;
+
 /// What a sum's columns are split by.
 const E18: i128 = 1_000_000_000_000_000_000;
 
 /// Changes by key: `COUNTS` numbers of things, then `SUMS` sums.
 #[derive(Debug)]
-pub(crate) struct Tally<K, const COUNTS: usize, const SUMS: usize>(HashMap<K, Change<COUNTS, SUMS>>);
+pub(crate) struct Tally<K, const COUNTS: usize, const SUMS: usize>(HashMap<K, Change<COUNTS, SUMS>, Mix>);
 
 /// One key's change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +72,7 @@ pub(crate) fn sum_of(high: i64, low: i64) -> i128 {
 
 impl<K: Hash + Eq + Copy, const COUNTS: usize, const SUMS: usize> Tally<K, COUNTS, SUMS> {
     pub(crate) fn new() -> Self {
-        Self(HashMap::new())
+        Self(HashMap::default())
     }
 
     pub(crate) fn add(&mut self, key: K, change: Change<COUNTS, SUMS>) {

@@ -17,8 +17,8 @@ use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
 use crate::tables::{
-    CASH, COUNTER, DAY, DAY_NONE, DUE, DUPLICATE, FLOW, HISTORY, HOUR, INVOICE, KEY_FIGURES, LATENCY,
-    LATENCY_REGION, LOOPS, MINUTE, ODD, OPEN, PRINT, PULSE, VENDOR,
+    CASH, COUNTER, DAY, DAY_NONE, DAYS_IN_ROW, DUE, DUPLICATE, FLOW, HISTORY, HOUR, HOURS_IN_ROW, INVOICE,
+    KEY_FIGURES, LATENCY, LATENCY_REGION, LOOPS, MINUTE, ODD, OPEN, PRINT, PULSE, VENDOR,
 };
 use crate::tally::{Change, Tally};
 
@@ -253,15 +253,18 @@ fn write_figures(
 ) -> Result<(), RowsError> {
     let mut all = Figures::<(i64, i64)>::new();
     let mut minutes = Figures::<(i64, i64)>::new();
-    let mut hours = Figures::<(Name, i64, i64)>::new();
-    let mut days = Figures::<(Name, i64, i64)>::new();
+    let mut hours = Figures::<((i64, Name), i64)>::new();
+    let mut days = Figures::<((i64, Name), i64)>::new();
     let mut pulses = Tally::<((i64, i64), i64), 3, 0>::new();
     let mut put = |(vendor, minute, segment): (Name, i64, i64), change: &Change<3, 1>| {
         let (hour, day) = (minute.div_euclid(60), minute.div_euclid(1_440));
+        let place = |bucket: i64, in_row: i64| {
+            ((bucket.div_euclid(in_row), vendor), segment * in_row + bucket.rem_euclid(in_row))
+        };
         if hour >= hour_floor {
-            hours.add((vendor, hour, segment), *change);
+            hours.add(place(hour, HOURS_IN_ROW), *change);
         }
-        days.add((vendor, day, segment), *change);
+        days.add(place(day, DAYS_IN_ROW), *change);
     };
     for (&(minute, vendor, segment), change) in figures.iter() {
         all.add((minute, segment), *change);
@@ -283,12 +286,10 @@ fn write_figures(
             }
         }
     }
-    let by_vendor = |(vendor, bucket, segment): (Name, i64, i64)| {
-        vec![names.text(vendor).into(), bucket.into(), segment.into()]
-    };
-    minutes.write(&MINUTE, rows, |(minute, segment)| vec![minute.into(), segment.into()])?;
-    hours.write(&HOUR, rows, by_vendor)?;
-    days.write(&DAY, rows, by_vendor)?;
+    let by_vendor = |(row, vendor): (i64, Name)| vec![row.into(), names.text(vendor).into()];
+    minutes.write_packed(&MINUTE, rows, |minute| vec![minute.into()])?;
+    hours.write_packed(&HOUR, rows, by_vendor)?;
+    days.write_packed(&DAY, rows, by_vendor)?;
     pulses.write_packed(&PULSE, rows, |(level, bucket)| vec![level.into(), bucket.into()])
 }
 

@@ -3,8 +3,10 @@
 //! Place: the embedded driver of `waag_views::contract::Views`; named by the binary and by tests alone.
 //! Write-ahead log with `synchronous = NORMAL`: a power failure may take the newest transactions, never a part of one
 //! (`VIEWS-4`); the ledger gives them back. `secure_delete` is on.
-//! Not here: rows (`rows`), tables and connections (`schema`), the pool (`pool`).
+//! Not here: rows (`rows`), tables and connections (`schema`), the pool (`pool`), folding the log (`fold`).
 
+mod fold;
+mod orders;
 mod pool;
 mod rows;
 mod schema;
@@ -23,6 +25,7 @@ use waag_views::contract::{
 };
 use waag_views::error::ViewsError;
 
+use self::fold::Fold;
 use self::pool::{Pool, Pooled};
 use self::rows::{Reading, Writing};
 use self::schema::{
@@ -38,7 +41,8 @@ pub struct ViewsConfig {
     pub reader_cache_kib: u32,
     /// How much of the file is mapped into memory for reading, in bytes; 0 reads by calls.
     pub mmap_bytes: u64,
-    /// The write-ahead log is folded into the file when a commit leaves it this long, in pages.
+    /// A commit that leaves the write-ahead log this long, in pages, waits until all of it is folded into the file. The
+    /// log's file keeps that length.
     pub log_pages: u32,
     /// A page, in bytes; of a new file only.
     pub page_bytes: u32,
@@ -52,7 +56,7 @@ impl Default for ViewsConfig {
             writer_cache_kib: 262_144,
             reader_cache_kib: 16_384,
             mmap_bytes: 0,
-            log_pages: 65_536,
+            log_pages: 131_072,
             page_bytes: 4_096,
             readers_max: 8,
         }
@@ -63,6 +67,7 @@ impl Default for ViewsConfig {
 pub struct SqliteViews {
     // Fields drop in the order they stand: the writer closes last and folds the log into the file.
     pool: Arc<Pool>,
+    fold: Fold,
     writer: Mutex<Connection>,
     path: PathBuf,
 }
@@ -86,7 +91,9 @@ impl SqliteViews {
         recognise(&writer)?;
         sweep(&mut writer)?;
         let pool = Arc::new(Pool::new(path.to_owned(), config));
-        Ok(Self { pool, writer: Mutex::new(writer), path: path.to_owned() })
+        let folding = schema::connect(path, Some(config.page_bytes), config.reader_cache_kib, &config)?;
+        let fold = Fold::start(folding, config.log_pages)?;
+        Ok(Self { pool, fold, writer: Mutex::new(writer), path: path.to_owned() })
     }
 
     /// The database file.
@@ -193,7 +200,8 @@ impl Views for SqliteViews {
         check_move(view, found.standing.cursor, expected, next)?;
         change(&mut Writing::new(&transaction, view))?;
         move_cursor(&transaction, view, next)?;
-        transaction.commit().map_err(failed("commit"))
+        transaction.commit().map_err(failed("commit"))?;
+        self.fold.after_commit(&writer)
     }
 
     fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError> {
@@ -253,7 +261,9 @@ impl Views for SqliteViews {
                     .map_err(failed("drop a view"))?;
                 transaction.commit().map_err(failed("commit"))?;
                 // From here on it is gone for everyone; its tables follow in pieces, and at the next opening if need be.
-                return drop_tables(&mut writer, &table_prefix(view));
+                return drop_tables(&mut writer, &table_prefix(view), &|writer| {
+                    self.fold.after_commit(writer)
+                });
             }
         }
         transaction.commit().map_err(failed("commit"))

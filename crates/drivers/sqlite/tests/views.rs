@@ -173,6 +173,24 @@ fn many_readers_each_see_one_moment_while_rows_change() {
     });
 }
 
+#[test]
+fn the_log_stays_near_its_limit_however_much_is_committed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.db");
+    let config = ViewsConfig { log_pages: 200, ..ViewsConfig::default() };
+    let store = SqliteViews::open(&path, config).unwrap();
+    store.open(&definition(0)).unwrap();
+    let mut longest = 0;
+    for number in 0..120 {
+        round(&store, &definition(0).key, number, 600).unwrap();
+        longest = longest.max(std::fs::metadata(folder.path().join("views.db-wal")).unwrap().len());
+    }
+    // A commit is about 60 pages: all of them would be 7,000, and the limit and one more are 260.
+    assert!(longest < 500 * 4_096, "{longest} bytes");
+    drop(store);
+    assert!(!folder.path().join("views.db-wal").exists(), "closing folds all of it");
+}
+
 /// Set in the child that is killed.
 const CHILD: &str = "WAAG_VIEWS_KILL_FOLDER";
 

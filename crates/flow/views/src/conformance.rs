@@ -63,6 +63,10 @@ pub(crate) static THINGS: Table = THINGS_TABLE;
 pub(crate) const BY_COLOUR: Index = Index { name: "by_colour", columns: &[2, 1], present: None };
 /// Of some rows only.
 pub(crate) const BY_SIZE: Index = Index { name: "by_size", columns: &[3, 2], present: Some(3) };
+/// Of some rows only, and of no others a null.
+pub(crate) const BY_SIZE_ALONE: Index = Index { name: "by_size_alone", columns: &[3], present: Some(3) };
+/// Over columns of the key.
+pub(crate) const BY_NUMBER: Index = Index { name: "by_number", columns: &[1], present: None };
 /// A table of keys and nothing else, in bytes.
 pub(crate) static KEYS: Table = KEYS_TABLE;
 static TABLES: [Table; 2] = [THINGS_TABLE, KEYS_TABLE];
@@ -76,7 +80,7 @@ const THINGS_TABLE: Table = Table {
         Column { name: "mark", kind: Kind::Bytes, nullable: true },
     ],
     key: 2,
-    indexes: &[BY_COLOUR, BY_SIZE],
+    indexes: &[BY_COLOUR, BY_SIZE, BY_SIZE_ALONE, BY_NUMBER],
 };
 const KEYS_TABLE: Table = Table {
     name: "keys",

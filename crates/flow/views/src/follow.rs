@@ -2,8 +2,8 @@
 //!
 //! Place: `project`, as a node runs it. A batch is closed when it is full, when its first event has waited long enough,
 //! or, where the batch before it is that long ago, as soon as the writing side has nothing to do: alone, an event is shown
-//! at once; events that keep coming share the price of a batch.
-//! Memory is bounded by [`AHEAD_BATCHES_MAX`] batches and those in both hands.
+//! at once; events that keep coming share the price of a batch, and batches that wait are written together.
+//! Memory is bounded by [`AHEAD_BATCHES_MAX`] batches, [`TOGETHER_BATCHES_MAX`] that are written, and one being read.
 //! Not here: what a batch does (`projector`), what it is made of (`source`).
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -22,6 +22,8 @@ use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
 
 /// Most batches that wait, opened, for the writing side.
 pub const AHEAD_BATCHES_MAX: usize = 2;
+/// Most waiting batches that are written in one transaction.
+pub const TOGETHER_BATCHES_MAX: usize = 3;
 
 /// Told whenever the ledger's guard moved, so that nobody has to wait for the next look.
 #[derive(Debug, Default)]
@@ -118,7 +120,8 @@ pub fn run(
             return Err(ProjectError::Views(failed));
         }
         // Returning drops the receiver, which ends an opener that has a batch to send; the flag ends one that waits.
-        let written = write(projector, following, receiver, &waiting);
+        let written = write(projector, following, &receiver, &waiting);
+        drop(receiver);
         given_up.store(true, Ordering::Release);
         following.wake.notify();
         written
@@ -128,17 +131,27 @@ pub fn run(
 fn write(
     projector: &mut Projector,
     following: &Following,
-    batches: Receiver<Result<Batch, SourceFault>>,
+    batches: &Receiver<Result<Batch, SourceFault>>,
     waiting: &AtomicUsize,
 ) -> Result<(), ProjectError> {
     let mut before = following.clock.monotonic();
-    for next in batches {
-        let batch = next?;
-        projector.apply(&batch, following.source.guarded())?;
-        waiting.fetch_sub(1, Ordering::AcqRel);
+    while let Ok(first) = batches.recv() {
+        let (mut together, mut fault) = (vec![first?], None);
+        while together.len() < TOGETHER_BATCHES_MAX && fault.is_none() {
+            match batches.try_recv() {
+                Ok(Ok(batch)) => together.push(batch),
+                Ok(Err(error)) => fault = Some(error),
+                Err(_) => break,
+            }
+        }
+        projector.apply_all(&together, following.source.guarded())?;
+        waiting.fetch_sub(together.len(), Ordering::AcqRel);
         let now = following.clock.monotonic();
-        projector.rated(batch.len(), now.saturating_sub(before));
+        projector.rated(together.iter().map(Batch::len).sum(), now.saturating_sub(before));
         before = now;
+        if let Some(fault) = fault {
+            return Err(fault.into());
+        }
     }
     Ok(())
 }

@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use waag_domain::project::Projection;
+use waag_domain::project::{Projection, Rows, RowsError};
 use waag_model::ids::{LedgerId, Position};
 
 use crate::contract::{Cursor, Definition, ViewKey, Views};
@@ -80,6 +80,37 @@ struct Tracked {
     projection: Arc<dyn Projection>,
     key: ViewKey,
     cursor: Cursor,
+}
+
+/// Projects batches into one view and moves its cursor to their end, in one transaction.
+fn commit(
+    views: &dyn Views,
+    tracked: &mut Tracked,
+    batches: &[Batch],
+    end: Cursor,
+) -> Result<(), ProjectError> {
+    let mut unreadable = None;
+    let (projection, from) = (Arc::clone(&tracked.projection), tracked.cursor.position);
+    let change = &mut |rows: &mut dyn Rows| {
+        for batch in batches.iter().filter(|batch| batch.end().position > from) {
+            match batch.commons() {
+                Ok(commons) => projection.project(&commons.facts_from(from), rows)?,
+                Err(fault) => {
+                    let error = RowsError { code: fault.code(), reason: fault.to_string() };
+                    unreadable = Some(fault);
+                    return Err(error);
+                }
+            }
+        }
+        Ok(())
+    };
+    let committed = views.commit(&tracked.key, tracked.cursor, end, change);
+    if let Some(fault) = unreadable {
+        return Err(ProjectError::Source(fault));
+    }
+    committed?;
+    tracked.cursor = end;
+    Ok(())
 }
 
 /// Keeps views of one ledger up to date.
@@ -175,27 +206,33 @@ impl Projector {
     /// # Errors
     /// [`ProjectError`]; views before the one that failed keep what they got.
     pub fn apply(&mut self, batch: &Batch, guarded: Position) -> Result<(), ProjectError> {
-        let end = batch.end();
-        if !batch.is_empty() {
-            let commons = batch.commons()?;
-            for tracked in &mut self.tracked {
-                if tracked.cursor.position >= end.position {
-                    continue;
-                }
-                let facts = commons.facts_from(tracked.cursor.position);
-                let projection = Arc::clone(&tracked.projection);
-                let change =
-                    &mut |rows: &mut dyn waag_domain::project::Rows| projection.project(&facts, rows);
-                self.views.commit(&tracked.key, tracked.cursor, end, change)?;
-                tracked.cursor = end;
+        self.apply_all(std::slice::from_ref(batch), guarded)
+    }
+
+    /// Applies batches that follow each other, in one transaction for each view: what several of them touch is then
+    /// written once. Where that fails they are applied one by one, so that what comes before a fault is kept.
+    ///
+    /// # Errors
+    /// As [`Projector::apply`].
+    pub fn apply_all(&mut self, batches: &[Batch], guarded: Position) -> Result<(), ProjectError> {
+        let Some(end) = batches.last().map(Batch::end) else { return Ok(()) };
+        let applied = self.tracked.iter_mut().try_for_each(|tracked| {
+            if tracked.cursor.position >= end.position {
+                return Ok(());
             }
+            commit(self.views.as_ref(), tracked, batches, end)
+        });
+        if applied.is_err() && batches.len() > 1 {
+            return batches.iter().try_for_each(|batch| self.apply(batch, guarded));
         }
-        let (events, cursor) = (batch.len() as u64, self.cursor());
+        applied?;
+        let events = batches.iter().map(|batch| batch.len() as u64).sum::<u64>();
+        let (count, cursor) = (batches.len() as u64, self.cursor());
         self.progress.update(|reached| {
             reached.cursor = cursor;
             reached.guarded = guarded;
             reached.events = reached.events.saturating_add(events);
-            reached.batches = reached.batches.saturating_add(u64::from(events > 0));
+            reached.batches = reached.batches.saturating_add(if events > 0 { count } else { 0 });
         });
         Ok(())
     }

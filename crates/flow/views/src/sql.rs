@@ -54,6 +54,10 @@ impl<'a> Writer<'a> {
 
     /// Rows after this one in the order.
     fn beyond(&mut self, after: &[(usize, &'a Cell)], descending: bool, present: Option<usize>) {
+        if after.is_empty() {
+            // Every column of the order is fixed, and the row before is the one row there is.
+            return self.conditions.push("1 = 0".to_owned());
+        }
         let cells_have_null = after.iter().any(|(_, cell)| **cell == Cell::Null);
         let rows_have_null = after.iter().any(|(column, _)| self.is_nullable(*column, present));
         if !(cells_have_null || descending && rows_have_null) {

@@ -19,7 +19,7 @@ use waag_views::memory::MemoryViews;
 use waag_views::progress::{Activity, Progress};
 use waag_views::projector::ProjectError;
 use waag_views::rebuild::{Rebuilt, rebuild};
-use waag_views::source::BatchLimits;
+use waag_views::source::{Batch, BatchLimits};
 
 const END: Position = Position(u64::MAX);
 
@@ -353,4 +353,63 @@ fn views_at_different_cursors_each_get_what_they_lack() {
     assert_counted(views.as_ref(), 30);
     let other = views.snapshot("other", Which::Serving).unwrap();
     assert_eq!(other.scan(&EVENTS, &everything()).unwrap().len(), 30);
+}
+
+/// Counts, and refuses one event.
+struct Refusing;
+
+impl Projection for Refusing {
+    fn name(&self) -> &'static str {
+        Count.name()
+    }
+
+    fn version(&self) -> u32 {
+        Count.version()
+    }
+
+    fn tables(&self) -> &'static [waag_domain::project::Table] {
+        Count.tables()
+    }
+
+    fn project(
+        &self,
+        facts: &[waag_domain::project::Fact<'_>],
+        rows: &mut dyn Rows,
+    ) -> Result<(), waag_domain::project::RowsError> {
+        Count.project(facts, rows)?;
+        if facts.iter().any(|fact| fact.position == Position(16)) {
+            return Err(waag_domain::project::RowsError { code: "REFUSED", reason: "the 17th".to_owned() });
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn batches_written_together_are_as_if_alone_and_what_comes_before_a_fault_is_kept() {
+    let mut world = World::new();
+    world.record(30, 5);
+    let source = world.source();
+    let (mut batches, mut cursor) = (Vec::new(), Cursor::START);
+    while cursor.position < Position(30) {
+        let mut batch = Batch::after(cursor);
+        source.fill(&mut batch, END, &small(7), &mut || true).unwrap();
+        cursor = batch.end();
+        batches.push(batch);
+    }
+    let views = memory();
+    let mut projector = world.projector(&views);
+    // One view has some of it already.
+    projector.apply(&batches[0], Position(30)).unwrap();
+    projector.apply_all(&batches, Position(30)).unwrap();
+    assert_counted(views.as_ref(), 30);
+    assert_eq!((projector.cursor(), projector.progress().reached().batches), (cursor, 6));
+    let views = memory();
+    let progress = Arc::new(Progress::new(None));
+    let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Refusing)];
+    let ledger = world.rig.ground.ledger.id;
+    let mut projector =
+        waag_views::projector::Projector::open(ledger, Arc::clone(&views), projections, progress).unwrap();
+    let refused = projector.apply_all(&batches, Position(30)).unwrap_err();
+    assert_eq!((refused.code(), projector.cursor().position), ("REFUSED", Position(14)));
+    assert_counted(views.as_ref(), 14);
 }

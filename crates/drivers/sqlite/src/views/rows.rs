@@ -1,9 +1,8 @@
 //! Rows in SQL: prepared statements, keys visited in order, and no index touched whose columns stay as they are.
 //!
-//! A projection gets rows, changes them and puts them back. What was got is remembered for the transaction: a row that is
-//! there and keeps its indexed columns is updated without them, since SQLite rewrites the entry of every index that a
-//! statement names a column of, whether its value changes or not.
-//! Not here: transactions and cursors (`views`).
+//! A projection gets rows, changes them and puts them back. What was got last is remembered, so that the entries which a
+//! changed row had in its table's indexes are known without a second look.
+//! Not here: transactions and cursors (`views`), indexes that are tables (`orders`).
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -15,6 +14,7 @@ use waag_domain::project::{Cell, Reads, Row, Rows, RowsError, Scan, Table};
 use waag_views::contract::ViewKey;
 use waag_views::sql::plan;
 
+use super::orders::{self, Known, Moved, is_kept};
 use super::schema::{failed, names, quoted, quoted_index};
 
 /// Reads rows of one view on a connection that is in a transaction.
@@ -40,7 +40,7 @@ impl ToSql for Bound<'_> {
     }
 }
 
-fn bind<'c>(
+pub(super) fn bind<'c>(
     statement: &mut Statement<'_>,
     cells: impl IntoIterator<Item = &'c Cell>,
 ) -> rusqlite::Result<()> {
@@ -62,7 +62,11 @@ fn cell(value: ValueRef<'_>) -> rusqlite::Result<Cell> {
 }
 
 fn read_row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
-    (0..columns).map(|at| cell(row.get_ref(at)?)).collect()
+    let mut cells = Vec::with_capacity(columns);
+    for at in 0..columns {
+        cells.push(cell(row.get_ref(at)?)?);
+    }
+    Ok(cells)
 }
 
 /// The places of keys in their order, so that the tree is walked once from left to right.
@@ -118,16 +122,35 @@ impl Reads for Reading<'_> {
         let descending = if scan.descending { " DESC" } else { "" };
         let order: Vec<String> =
             plan.order.iter().map(|at| format!("{}{descending}", names(table, [*at]))).collect();
-        let by = scan.index.map(|index| format!(" INDEXED BY {}", quoted_index(self.view, table, index)));
-        let sql = format!(
-            "SELECT {} FROM {}{}{} ORDER BY {} LIMIT ?{}",
-            names(table, 0..columns),
-            quoted(self.view, table),
-            by.unwrap_or_default(),
-            plan.conditions,
-            order.join(", "),
-            plan.values.len().saturating_add(1)
-        );
+        let (columns_of, name) = (names(table, 0..columns), quoted(self.view, table));
+        let (order, place) = (order.join(", "), plan.values.len().saturating_add(1));
+        let sql = match scan.index {
+            Some(index) if is_kept(table, index) => {
+                let entries = quoted_index(self.view, table, index);
+                let found =
+                    format!("SELECT * FROM {entries}{} ORDER BY {order} LIMIT ?{place}", plan.conditions);
+                let of = |row: &str, at: usize| format!("{row}.{}", names(table, [at]));
+                let row: Vec<String> = (0..columns).map(|at| of("r", at)).collect();
+                let same: Vec<String> =
+                    (0..table.key).map(|at| format!("{} = {}", of("r", at), of("e", at))).collect();
+                let again: Vec<String> =
+                    plan.order.iter().map(|at| format!("{}{descending}", of("e", *at))).collect();
+                format!(
+                    "SELECT {} FROM ({found}) AS e CROSS JOIN {name} AS r ON {} ORDER BY {}",
+                    row.join(", "),
+                    same.join(" AND "),
+                    again.join(", ")
+                )
+            }
+            index => {
+                let by = index.map(|index| format!(" INDEXED BY {}", quoted_index(self.view, table, index)));
+                let by = by.unwrap_or_default();
+                format!(
+                    "SELECT {columns_of} FROM {name}{by}{} ORDER BY {order} LIMIT ?{place}",
+                    plan.conditions
+                )
+            }
+        };
         let limit = Cell::Integer(i64::try_from(scan.limit).unwrap_or(i64::MAX));
         let read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -143,38 +166,18 @@ impl Reads for Reading<'_> {
     }
 }
 
-/// What the transaction knows of a key: its indexed cells, or that there is no such row.
-type Known = HashMap<Row, Option<Row>>;
-
 /// Changes rows of one view within a transaction.
 pub(super) struct Writing<'c> {
     reading: Reading<'c>,
     known: RefCell<HashMap<&'static str, Known>>,
 }
 
-/// How a row is put.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Way {
-    /// It is not there.
-    Insert,
-    /// It is there and keeps its indexed columns.
-    Update,
-    /// Not known.
-    Upsert,
-}
-
-/// The columns that an index rests on, each once.
-fn indexed(table: &Table) -> Vec<usize> {
-    let mut columns: Vec<usize> =
-        table.indexes.iter().flat_map(|index| index.columns.iter().copied().chain(index.present)).collect();
-    columns.retain(|at| *at >= table.key);
-    columns.sort_unstable();
-    columns.dedup();
-    columns
-}
-
 fn cells_of(row: &Row, columns: &[usize]) -> Row {
     columns.iter().filter_map(|at| row.get(*at).cloned()).collect()
+}
+
+fn key_of<'r>(table: &Table, row: &'r Row) -> &'r [Cell] {
+    row.get(..table.key).unwrap_or_default()
 }
 
 impl<'c> Writing<'c> {
@@ -182,59 +185,46 @@ impl<'c> Writing<'c> {
         Self { reading: Reading::new(connection, view), known: RefCell::new(HashMap::new()) }
     }
 
-    /// The way to put a row, and what is known of it afterwards.
-    fn way(&self, table: &'static Table, row: &Row, indexed: &[usize]) -> Way {
-        if indexed.is_empty() {
-            return Way::Upsert;
-        }
-        let key: Row = row.iter().take(table.key).cloned().collect();
-        let cells = cells_of(row, indexed);
-        let mut known = self.known.borrow_mut();
-        match known.entry(table.name).or_default().insert(key, Some(cells.clone())) {
-            None => Way::Upsert,
-            Some(None) => Way::Insert,
-            Some(Some(before)) if before == cells => Way::Update,
-            Some(Some(_)) => Way::Upsert,
-        }
-    }
-
-    fn sql(&self, table: &'static Table, way: Way, indexed: &[usize]) -> Option<String> {
-        let columns = table.columns.len();
-        let name = quoted(self.reading.view, table);
-        let set = |keep: &dyn Fn(usize) -> bool| {
-            let places = (table.key..columns).filter(|at| keep(*at));
-            let set: Vec<String> =
-                places.map(|at| format!("{} = ?{}", names(table, [at]), at.saturating_add(1))).collect();
-            set.join(", ")
+    /// Brings the kept indexes up to a change of rows: keys in their order, each once, and the rows as they will be.
+    fn keep(
+        &self,
+        table: &'static Table,
+        columns: &[usize],
+        changed: &[(&[Cell], Option<Row>)],
+    ) -> Result<(), RowsError> {
+        let keys = || changed.iter().map(|(key, _)| *key);
+        // What was known is of the time before this change.
+        let known = self.known.borrow_mut().remove(table.name).unwrap_or_default();
+        let read: Vec<Option<Row>>;
+        let before = match known.of(keys()) {
+            Some(before) => before,
+            None => {
+                let keys: Vec<Row> = keys().map(<[Cell]>::to_vec).collect();
+                let found = self.reading.get(table, &keys)?;
+                read = found.iter().map(|row| row.as_ref().map(|row| cells_of(row, columns))).collect();
+                read.iter().map(Option::as_deref).collect()
+            }
         };
-        if way == Way::Update {
-            let set = set(&|at| !indexed.contains(&at));
-            let condition = self.reading.by_key(table);
-            // A row of key and indexed columns alone has nothing to update.
-            return (!set.is_empty()).then(|| format!("UPDATE {name} SET {set} WHERE {condition}"));
-        }
-        let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
-        let insert =
-            format!("INSERT INTO {name}({}) VALUES ({})", names(table, 0..columns), places.join(", "));
-        let set = set(&|_| true);
-        Some(match way {
-            Way::Insert | Way::Update => insert,
-            Way::Upsert if set.is_empty() => format!("{insert} ON CONFLICT DO NOTHING"),
-            Way::Upsert => format!("{insert} ON CONFLICT DO UPDATE SET {set}"),
-        })
+        let moved: Vec<Moved<'_>> = changed
+            .iter()
+            .zip(before)
+            .map(|((key, after), before)| Moved { key, before, after: after.as_deref() })
+            .collect();
+        orders::keep(self.reading.connection, self.reading.view, table, &moved)
+            .map_err(sql_failed("keep an index"))
     }
 }
 
 impl Reads for Writing<'_> {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
         let found = self.reading.get(table, keys)?;
-        let indexed = indexed(table);
-        if !indexed.is_empty() {
-            let mut known = self.known.borrow_mut();
-            let known = known.entry(table.name).or_default();
-            for (key, row) in keys.iter().zip(&found) {
-                known.insert(key.clone(), row.as_ref().map(|row| cells_of(row, &indexed)));
-            }
+        let columns = orders::columns(table);
+        if orders::kept(table).next().is_some() {
+            let order = in_order(keys);
+            let cells = order.iter().filter_map(|(place, _)| found.get(*place));
+            let cells = cells.map(|row| row.as_ref().map(|row| cells_of(row, &columns))).collect();
+            let keys = order.into_iter().map(|(_, key)| key.clone()).collect();
+            self.known.borrow_mut().insert(table.name, Known::new(keys, cells));
         }
         Ok(found)
     }
@@ -247,38 +237,37 @@ impl Reads for Writing<'_> {
 impl Rows for Writing<'_> {
     fn put(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), RowsError> {
         rows.iter().try_for_each(|row| check_row(table, row))?;
-        let indexed = indexed(table);
-        // The last of several rows of one key counts, so equal keys keep their order.
         let mut order: Vec<&Row> = rows.iter().collect();
-        let compare = |a: &Row, b: &Row| a.iter().take(table.key).cmp(b.iter().take(table.key));
+        let compare = |a: &Row, b: &Row| key_of(table, a).cmp(key_of(table, b));
         if !order.is_sorted_by(|a, b| compare(a, b).is_le()) {
             order.sort_by(|a, b| compare(a, b));
         }
-        let connection = self.reading.connection;
+        // The last of several rows of one key counts; equal keys kept their order.
+        let mut last: Vec<&Row> = Vec::with_capacity(order.len());
+        for row in order {
+            match last.last_mut() {
+                Some(before) if compare(before, row).is_eq() => *before = row,
+                _ => last.push(row),
+            }
+        }
+        if orders::kept(table).next().is_some() {
+            let columns = orders::columns(table);
+            let changed: Vec<_> =
+                last.iter().map(|row| (key_of(table, row), Some(cells_of(row, &columns)))).collect();
+            self.keep(table, &columns, &changed)?;
+        }
+        let columns = table.columns.len();
+        let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
+        let sql = format!(
+            "REPLACE INTO {}({}) VALUES ({})",
+            quoted(self.reading.view, table),
+            names(table, 0..columns),
+            places.join(", ")
+        );
         let write = || -> rusqlite::Result<()> {
-            let prepare = |way| {
-                let sql = self.sql(table, way, &indexed);
-                sql.map(|sql| connection.prepare_cached(&sql)).transpose()
-            };
-            let (mut insert, mut update, mut upsert) =
-                (prepare(Way::Insert)?, prepare(Way::Update)?, prepare(Way::Upsert)?);
-            for row in order {
-                let (statement, way) = match self.way(table, row, &indexed) {
-                    Way::Insert => (&mut insert, Way::Insert),
-                    Way::Update => (&mut update, Way::Update),
-                    Way::Upsert => (&mut upsert, Way::Upsert),
-                };
-                let Some(statement) = statement else { continue };
-                if way == Way::Update {
-                    // An unbound place is null, and this statement has none for indexed columns.
-                    for (at, cell) in (1..).zip(row) {
-                        if at <= statement.parameter_count() {
-                            statement.raw_bind_parameter(at, Bound(cell))?;
-                        }
-                    }
-                } else {
-                    bind(statement, row)?;
-                }
+            let mut statement = self.reading.connection.prepare_cached(&sql)?;
+            for row in last {
+                bind(&mut statement, row)?;
                 statement.raw_execute()?;
             }
             Ok(())
@@ -288,20 +277,23 @@ impl Rows for Writing<'_> {
 
     fn delete(&mut self, table: &'static Table, keys: &[Row]) -> Result<(), RowsError> {
         keys.iter().try_for_each(|key| check_key(table, key))?;
+        let mut order = in_order(keys);
+        order.dedup_by(|(_, a), (_, b)| a == b);
+        if orders::kept(table).next().is_some() {
+            let columns = orders::columns(table);
+            let changed: Vec<_> = order.iter().map(|(_, key)| (key.as_slice(), None)).collect();
+            self.keep(table, &columns, &changed)?;
+        }
         let sql =
             format!("DELETE FROM {} WHERE {}", quoted(self.reading.view, table), self.reading.by_key(table));
         let write = || {
             let mut statement = self.reading.connection.prepare_cached(&sql)?;
-            for (_, key) in in_order(keys) {
+            for (_, key) in order {
                 bind(&mut statement, key)?;
                 statement.raw_execute()?;
             }
             Ok(())
         };
-        write().map_err(sql_failed("delete rows"))?;
-        if let Some(known) = self.known.borrow_mut().get_mut(table.name) {
-            keys.iter().for_each(|key| drop(known.insert(key.clone(), None)));
-        }
-        Ok(())
+        write().map_err(sql_failed("delete rows"))
     }
 }

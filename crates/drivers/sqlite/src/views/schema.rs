@@ -1,28 +1,30 @@
 //! Connections, the catalogue, and the tables of a view: `"NAME.VERSION.BUILD.TABLE"`, for people to look into.
 //!
 //! Tables are without row ids: one tree by the key instead of two. Strict, so that a cell of another kind is an error.
+//! An index is a table too where it can be (`orders`), named `"NAME.VERSION.BUILD.TABLE.INDEX"`.
 //! Not here: reading and writing rows (`rows`).
 
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use waag_domain::project::{Column, Index, Kind, Table};
 use waag_views::contract::ViewKey;
 use waag_views::error::ViewsError;
 
 use super::ViewsConfig;
+use super::orders::{is_kept, order};
 
 /// `WAGV` in ASCII, in the file's header.
 const APPLICATION_ID: i32 = 0x5741_4756;
-/// The version of the catalogue.
-const USER_VERSION: i32 = 1;
+/// The version of the catalogue, and of how rows are kept. A file of another version is set aside by the node, which
+/// builds its views again.
+const USER_VERSION: i32 = 2;
 /// How long a connection waits for another process's transaction: longer than the largest batch takes.
 const BUSY_MS: u64 = 60_000;
 /// Prepared statements kept by connection.
 const STATEMENTS_MAX: usize = 256;
-/// The log's file is cut back to this when it is folded, in bytes.
-const LOG_BYTES_KEPT: i64 = 67_108_864;
 /// Rows that dropping deletes at a time, so that projecting goes on beside it.
 const DROP_ROWS: usize = 20_000;
 
@@ -54,6 +56,8 @@ pub(super) fn connect(
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_millis(BUSY_MS))?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+        // A statement keeps its plan; otherwise each new parameter could have it parsed and planned again.
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.pragma_update(None, "trusted_schema", false)?;
         connection.pragma_update(None, "mmap_size", i64::try_from(config.mmap_bytes).unwrap_or(i64::MAX))?;
         connection.pragma_update(None, "temp_store", "MEMORY")?;
@@ -63,8 +67,10 @@ pub(super) fn connect(
             connection.pragma_update(None, "journal_mode", "WAL")?;
             connection.pragma_update(None, "synchronous", "NORMAL")?;
             connection.pragma_update(None, "secure_delete", true)?;
-            connection.pragma_update(None, "wal_autocheckpoint", config.log_pages)?;
-            connection.pragma_update(None, "journal_size_limit", LOG_BYTES_KEPT)?;
+            // Folding is `fold`'s.
+            connection.pragma_update(None, "wal_autocheckpoint", 0)?;
+            let kept = i64::from(config.log_pages).saturating_mul(i64::from(config.page_bytes));
+            connection.pragma_update(None, "journal_size_limit", kept)?;
         }
         Ok(connection)
     };
@@ -157,13 +163,22 @@ pub(super) fn create_tables(
             names(table, 0..table.key)
         ))?;
         for index in table.indexes {
-            let rest = (0..table.key).filter(|at| !index.columns.contains(at));
+            let order = order(table, index);
+            let name = quoted_index(view, table, index);
+            if is_kept(table, index) {
+                let columns: Vec<String> = order.iter().filter_map(|at| columns.get(*at).cloned()).collect();
+                connection.execute_batch(&format!(
+                    "CREATE TABLE {name}({}, PRIMARY KEY({})) STRICT, WITHOUT ROWID",
+                    columns.join(", "),
+                    names(table, order.iter().copied())
+                ))?;
+                continue;
+            }
             let present = index.present.map(|at| format!(" WHERE {} IS NOT NULL", names(table, [at])));
             connection.execute_batch(&format!(
-                "CREATE INDEX {} ON {}({}){}",
-                quoted_index(view, table, index),
+                "CREATE INDEX {name} ON {}({}){}",
                 quoted(view, table),
-                names(table, index.columns.iter().copied().chain(rest)),
+                names(table, order.iter().copied()),
                 present.unwrap_or_default()
             ))?;
         }
@@ -173,21 +188,25 @@ pub(super) fn create_tables(
 
 /// Drops every table whose name begins so, row by row in pieces of their own: overwriting gigabytes in one transaction
 /// would keep projections waiting for minutes.
-pub(super) fn drop_tables(connection: &mut Connection, prefix: &str) -> Result<(), ViewsError> {
-    let dropped = || {
-        for (table, key) in tables_of(connection, prefix)? {
-            for index in indexes_of(connection, &table)? {
-                connection.execute_batch(&format!("DROP INDEX IF EXISTS \"{index}\""))?;
-            }
-            let delete = format!(
-                "DELETE FROM \"{table}\" WHERE ({key}) IN (SELECT {key} FROM \"{table}\" LIMIT {DROP_ROWS})"
-            );
-            while connection.execute(&delete, ())? > 0 {}
-            connection.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\""))?;
+pub(super) fn drop_tables(
+    connection: &mut Connection,
+    prefix: &str,
+    after: &dyn Fn(&Connection) -> Result<(), ViewsError>,
+) -> Result<(), ViewsError> {
+    let attempt = failed("drop a view's tables");
+    for (table, key) in tables_of(connection, prefix).map_err(&attempt)? {
+        for index in indexes_of(connection, &table).map_err(&attempt)? {
+            connection.execute_batch(&format!("DROP INDEX IF EXISTS \"{index}\"")).map_err(&attempt)?;
         }
-        Ok(())
-    };
-    dropped().map_err(failed("drop a view's tables"))
+        let delete = format!(
+            "DELETE FROM \"{table}\" WHERE ({key}) IN (SELECT {key} FROM \"{table}\" LIMIT {DROP_ROWS})"
+        );
+        while connection.execute(&delete, ()).map_err(&attempt)? > 0 {
+            after(connection)?;
+        }
+        connection.execute_batch(&format!("DROP TABLE IF EXISTS \"{table}\"")).map_err(&attempt)?;
+    }
+    after(connection)
 }
 
 /// Drops tables of views that are not in the catalogue: what a crash left of a view that was dropped.
@@ -202,7 +221,11 @@ pub(super) fn sweep(connection: &mut Connection) -> Result<(), ViewsError> {
         names.collect::<rusqlite::Result<Vec<_>>>()
     };
     let orphans = orphans().map_err(failed("look for tables of dropped views"))?;
-    orphans.iter().try_for_each(|name| drop_tables(connection, name))
+    let fold = |connection: &Connection| {
+        let folded = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(()));
+        folded.map_err(failed("fold the log"))
+    };
+    orphans.iter().try_for_each(|name| drop_tables(connection, name, &fold))
 }
 
 /// The tables whose names begin so, each with its key's columns as a list in SQL.

@@ -4,7 +4,8 @@ use waag_domain::memory::MemoryRows;
 use waag_domain::project::{Cell, Kind, Reads, Row, Rows, RowsError, Scan, Table};
 
 use super::{
-    BY_COLOUR, BY_SIZE, Broken, KEYS, THINGS, ViewsHarness, at, definition, ensure, everything, key, serving,
+    BY_COLOUR, BY_NUMBER, BY_SIZE, BY_SIZE_ALONE, Broken, KEYS, THINGS, ViewsHarness, at, definition, ensure,
+    everything, key, serving,
 };
 use crate::contract::place_of;
 
@@ -163,8 +164,8 @@ fn change(draws: &mut Draws, rows: &mut dyn Rows, model: &mut MemoryRows) -> Res
 
 /// A scan with bounds, a page's beginning and an order at random.
 fn scan(draws: &mut Draws, store: &dyn Reads, model: &MemoryRows) -> Result<(), Broken> {
-    let index = [None, Some(&BY_COLOUR), Some(&BY_SIZE)].get(usize::try_from(draws.below(3)).unwrap_or(0));
-    let index = index.copied().flatten();
+    let indexes = [&BY_COLOUR, &BY_SIZE, &BY_SIZE_ALONE, &BY_NUMBER];
+    let index = if draws.below(3) == 0 { None } else { draws.pick(&indexes).copied() };
     let columns: Vec<usize> =
         index.map_or(&[][..], |index| index.columns).iter().copied().chain(0..THINGS.key).collect();
     let column = |at: usize| columns.get(at).and_then(|at| THINGS.columns.get(*at));
