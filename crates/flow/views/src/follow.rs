@@ -25,6 +25,9 @@ pub const AHEAD_BATCHES_MAX: usize = 2;
 /// Most waiting batches that are written in one transaction.
 pub const TOGETHER_BATCHES_MAX: usize = 3;
 
+/// A batch of more events waits for yet more, up to [`Following::linger_busy`].
+pub const BUSY_EVENTS: usize = 1_000;
+
 /// Told whenever the ledger's guard moved, so that nobody has to wait for the next look.
 #[derive(Debug, Default)]
 pub struct Wake {
@@ -56,6 +59,9 @@ pub struct Following {
     pub limits: BatchLimits,
     /// How long a batch's first event waits at most while the writing side is busy.
     pub linger: Duration,
+    /// The same where many events come ([`BUSY_EVENTS`]): what a batch costs is mostly the pages it touches, so that a few
+    /// larger ones leave more time for acknowledgements.
+    pub linger_busy: Duration,
     /// How long nothing is looked at without being woken.
     pub poll: Duration,
     /// Told when there is news.
@@ -65,11 +71,19 @@ pub struct Following {
 }
 
 impl Following {
-    /// Following with the usual limits: batches of up to 50,000 events or 200 ms, a look every 50 ms.
+    /// Following with the usual limits: batches of up to 50,000 events or 200 ms, half a second under load, a look every
+    /// 50 ms.
     #[must_use]
     pub fn new(source: FactSource, clock: Arc<dyn Clock>) -> Self {
-        let (linger, poll) = (Duration::from_millis(200), Duration::from_millis(50));
-        Self { source, limits: BatchLimits::default(), linger, poll, wake: Arc::new(Wake::default()), clock }
+        Self {
+            source,
+            limits: BatchLimits::default(),
+            linger: Duration::from_millis(200),
+            linger_busy: Duration::from_millis(500),
+            poll: Duration::from_millis(50),
+            wake: Arc::new(Wake::default()),
+            clock,
+        }
     }
 }
 
@@ -193,7 +207,7 @@ impl Opener<'_> {
 
     /// The next batch, as far as it came; empty only at the end, at a fault, or where nothing came for a while.
     fn next(&self, cursor: Cursor, sent: Option<Duration>) -> (Batch, Option<SourceFault>) {
-        let Following { source, limits, linger, poll, wake, clock } = self.following;
+        let Following { source, limits, linger, linger_busy, poll, wake, clock } = self.following;
         let mut batch = Batch::after(cursor);
         let mut begun = None;
         loop {
@@ -205,6 +219,7 @@ impl Opener<'_> {
                 return (batch, None);
             }
             let now = clock.monotonic();
+            let linger = if batch.len() > BUSY_EVENTS { linger_busy } else { linger };
             let is_quiet = sent.is_none_or(|sent| now.saturating_sub(sent) >= *linger);
             if is_quiet && !batch.is_empty() && self.waiting.load(Ordering::Acquire) == 0 {
                 return (batch, None);
