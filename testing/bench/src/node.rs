@@ -35,6 +35,10 @@ fn program() -> anyhow::Result<PathBuf> {
     Ok(path)
 }
 
+fn text<'v>(value: &'v Value, name: &str) -> Option<&'v str> {
+    value.get(name).and_then(Value::as_str)
+}
+
 impl Served {
     /// Starts a node with a new store below a folder, and makes a key for it.
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Self> {
@@ -49,12 +53,12 @@ impl Served {
         BufReader::new(child.stdout.take().context("an output")?).read_line(&mut line)?;
         let open: Value =
             serde_json::from_str(&line).context("what the node says when its doors are open")?;
-        let address = |name: &str| anyhow::Ok(open[name].as_str().context("an address")?.parse()?);
+        let address = |name: &str| anyhow::Ok(text(&open, name).context("an address")?.parse()?);
         let made =
             Command::new(program()?).args(["key", "create", "--json", "--data"]).arg(&data).output()?;
         ensure!(made.status.success(), "no key: {}", String::from_utf8_lossy(&made.stderr));
         let made: Value = serde_json::from_slice(&made.stdout)?;
-        let key = made["key"].as_str().context("a key")?.to_owned();
+        let key = text(&made, "key").context("a key")?.to_owned();
         Ok(Self { address: address("listen")?, key, child })
     }
 
@@ -82,7 +86,7 @@ impl Served {
         stream.read_to_string(&mut answer)?;
         let (_, body) = answer.split_once("\r\n\r\n").context("an answer")?;
         let told: Value = serde_json::from_str(body)?;
-        let number = |name: &str| told[name].as_u64().context("a number");
+        let number = |name: &str| told.get(name).and_then(Value::as_u64).context("a number");
         Ok(Reached { entries: number("entries")?, projected: number("projected")? })
     }
 

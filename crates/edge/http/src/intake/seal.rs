@@ -16,7 +16,7 @@ use waag_keys::error::KeysError;
 use waag_model::event::{Accepted, Event};
 
 use super::queue::{Queue, Queued};
-use super::settle::Settled;
+use super::settle::{Settled, settle};
 use super::{Means, REQUEST_EVENTS_MAX};
 use crate::fault::{Fault, Kind};
 
@@ -24,6 +24,8 @@ use crate::fault::{Fault, Kind};
 const OWN_TYPES: &str = "waag.";
 /// An attribute by which a sender can say for which tenant an event is meant.
 const TENANT_ATTRIBUTE: &str = "waagtenant";
+/// Events of a batch that is settled where its outcome is heard: tens of microseconds.
+const SETTLED_AT_ONCE_MAX: usize = 64;
 /// The wait before a full writer is asked again, in milliseconds.
 const WRITER_RETRY_MS: u64 = 1;
 
@@ -45,10 +47,11 @@ pub(super) struct Ended {
     pub(super) jobs: Vec<SealedJob>,
 }
 
-/// Hears what became of a batch and hands it to the settling thread.
+/// Hears what became of a batch, and settles it or hands it to the settling thread.
 struct Settling {
     jobs: Vec<SealedJob>,
     ended: SyncSender<Ended>,
+    queue: Arc<Queue>,
 }
 
 impl Hears for Settling {
@@ -59,6 +62,9 @@ impl Hears for Settling {
 
 impl Settling {
     fn settle(self, outcome: Result<Option<BatchReceipt>, Rejection>) {
+        if self.jobs.iter().map(|job| job.slots.len()).sum::<usize>() <= SETTLED_AT_ONCE_MAX {
+            return settle(Ended { outcome, jobs: self.jobs }, &self.queue);
+        }
         // There is room for as many as can be under way. The settling thread ends after all sealing threads, and those
         // when nothing is under way.
         if let Err(unsent) = self.ended.send(Ended { outcome, jobs: self.jobs }) {
@@ -137,7 +143,7 @@ impl Worker {
             return self.queue.settled();
         }
         let batch = builder.finish();
-        let settling = Settling { jobs: sealed, ended: self.ended.clone() };
+        let settling = Settling { jobs: sealed, ended: self.ended.clone(), queue: Arc::clone(&self.queue) };
         if batch.is_empty() {
             settling.settle(Ok(None));
         } else if let Err(not_taken) = self.submit(batch, settling) {

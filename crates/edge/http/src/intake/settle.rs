@@ -1,5 +1,6 @@
 //! The settling thread: takes the writer's answers and hands each request its own slice of the receipt.
 //!
+//! Small batches are settled by whoever hears of them: waking the settling thread would cost more.
 //! Not here: the form of an answer on any wire (`receipt`).
 
 use std::sync::Arc;
@@ -53,20 +54,19 @@ pub enum ItemOutcome {
 }
 
 pub(super) fn run(ended: &Receiver<Ended>, queue: &Queue) {
-    for Ended { outcome, jobs } in ended {
-        match outcome {
-            Ok(receipt) => {
-                // Before the answers: the next batch is sealed while these are written.
-                queue.settled();
-                answer(jobs, receipt.as_ref());
-            }
-            Err(rejection) => {
-                // After them: the sealing threads end when nothing is queued and nothing is under way (`INTAKE-4`).
-                reject(jobs, &rejection, queue);
-                queue.settled();
-            }
-        }
+    for ended in ended {
+        settle(ended, queue);
     }
+}
+
+/// Answers a batch's requests.
+pub(super) fn settle(Ended { outcome, jobs }: Ended, queue: &Queue) {
+    match outcome {
+        Ok(receipt) => answer(jobs, receipt.as_ref()),
+        Err(rejection) => reject(jobs, &rejection, queue),
+    }
+    // After the answers: the sealing threads end when nothing is queued and nothing is under way (`INTAKE-4`).
+    queue.settled();
 }
 
 fn reject(jobs: Vec<SealedJob>, rejection: &Rejection, queue: &Queue) {
