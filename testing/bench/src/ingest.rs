@@ -24,13 +24,13 @@ const DRAIN_MAX: Duration = Duration::from_secs(1_800);
 const PARTS: usize = 5;
 /// What the threads of a node do, by the beginning of their names.
 const STAGES: [(&str, &[&str]); 4] = [
-    ("HTTP", &["waag", "waag-door", "waag-settle"]),
+    ("HTTP", &["waag", "waag-door", "waag-settle", "waag-access"]),
     ("read and seal", &["waag-seal"]),
     (
         "write and guard",
         &["waag-log", "waag-guard", "waag-keys", "waag-compare", "waag-follow", "waag-prepare"],
     ),
-    ("project", &["waag-project", "waag-open", "waag-checkpoint"]),
+    ("project", &["waag-project", "waag-open"]),
 ];
 
 struct Options {

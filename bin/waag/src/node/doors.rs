@@ -137,7 +137,7 @@ enum Question {
 /// Open doors. Dropping them closes them at once; [`Doors::wait`] closes them in order.
 pub struct Doors {
     runtime: Runtime,
-    _pages_runtime: Runtime,
+    pages_runtime: Runtime,
     ending: watch::Sender<bool>,
     listen: SocketAddr,
     pages: SocketAddr,
@@ -201,7 +201,7 @@ impl Doors {
         };
         Ok(Self {
             runtime,
-            _pages_runtime: pages,
+            pages_runtime: pages,
             ending,
             listen,
             pages: pages_at,
@@ -240,16 +240,7 @@ impl Doors {
     /// [`DoorsError`] of the door that failed.
     pub fn wait(self, running: &Running, keys: &Keys) -> Result<(), DoorsError> {
         let Self {
-            runtime,
-            _pages_runtime,
-            ending,
-            tls,
-            mut signals,
-            operating,
-            desk,
-            mut http,
-            mut web,
-            ..
+            runtime, pages_runtime, ending, tls, mut signals, operating, desk, mut http, mut web, ..
         } = self;
         let store = running.store();
         let doors = |asked: &str| {
@@ -281,6 +272,7 @@ impl Doors {
                 web.abort();
                 first
             });
+            drop(pages_runtime);
             drop(closing);
             ended
         })

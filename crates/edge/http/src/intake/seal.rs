@@ -69,6 +69,7 @@ impl Settling {
         // when nothing is under way.
         if let Err(unsent) = self.ended.send(Ended { outcome, jobs: self.jobs }) {
             refuse(unsent.0.jobs, &Fault::of(Kind::Stopped));
+            self.queue.settled();
         }
     }
 }
