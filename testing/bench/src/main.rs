@@ -12,6 +12,7 @@ mod events;
 mod ingest;
 mod latency;
 mod lives;
+mod matching;
 mod measure;
 mod node;
 mod opening;
@@ -19,6 +20,7 @@ mod pages;
 mod primitives;
 mod probe;
 mod rig;
+mod router;
 mod tables;
 mod verify;
 mod views;
@@ -32,6 +34,7 @@ fn main() -> anyhow::Result<()> {
         ["pages", rest @ ..] => pages::run(rest),
         ["visible", rest @ ..] => visible::run(rest),
         ["ingest", rest @ ..] => ingest::run(rest),
+        ["router", rest @ ..] => router::run(rest),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
         ["dictionary", schema, out] => {
             Ok(std::fs::write(out, events::shipped_dictionary(&std::fs::read(schema)?)?)?)
@@ -44,6 +47,7 @@ fn main() -> anyhow::Result<()> {
                  waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--open-invoices N] [--folder DIR]   a whole node over HTTP\n\
                  waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite\n\
                  waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view\n\
+                 waag-bench router [matching [--events N] [--rounds N]]   which subscriptions an event concerns\n\
                  waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node"
             );
             Ok(())

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use waag_domain::project::{Fact, Projection, Reads, Row, Rows, RowsError, Scan, Table};
+use waag_domain::project::{Fact, Gathered, Gathering, Projection, Reads, Row, Rows, RowsError, Scan, Table};
 
 /// What was done: a table and a call.
 type Spent = BTreeMap<(&'static str, &'static str), (usize, Duration)>;
@@ -15,12 +15,12 @@ type Spent = BTreeMap<(&'static str, &'static str), (usize, Duration)>;
 /// A projection whose rows are counted.
 pub(crate) struct Counted {
     inner: Arc<dyn Projection>,
-    spent: Mutex<(Spent, Duration)>,
+    spent: Arc<Mutex<(Spent, Duration)>>,
 }
 
 impl Counted {
     pub(crate) fn new(inner: Arc<dyn Projection>) -> Self {
-        Self { inner, spent: Mutex::default() }
+        Self { inner, spent: Arc::default() }
     }
 
     /// Prints rows and time by table and call, each per event.
@@ -53,10 +53,32 @@ impl Projection for Counted {
         self.inner.tables()
     }
 
-    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
+    fn gather(&self) -> Box<dyn Gathering> {
+        Box::new(Gather { inner: self.inner.gather(), spent: Arc::clone(&self.spent) })
+    }
+}
+
+/// Gathers, and counts what is written of it.
+struct Gather<I: ?Sized> {
+    spent: Arc<Mutex<(Spent, Duration)>>,
+    inner: Box<I>,
+}
+
+impl Gathering for Gather<dyn Gathering> {
+    fn take(&mut self, fact: &Fact<'_>) {
+        self.inner.take(fact);
+    }
+
+    fn finish(self: Box<Self>) -> Box<dyn Gathered> {
+        Box::new(Gather { spent: self.spent, inner: self.inner.finish() })
+    }
+}
+
+impl Gathered for Gather<dyn Gathered> {
+    fn write(&self, rows: &mut dyn Rows) -> Result<(), RowsError> {
         let start = Instant::now();
         let mut watched = Watched { rows, spent: RefCell::default() };
-        let done = self.inner.project(facts, &mut watched);
+        let done = self.inner.write(&mut watched);
         let mut all = self.spent.lock().unwrap_or_else(PoisonError::into_inner);
         for (what, (rows, took)) in watched.spent.into_inner() {
             let sum = all.0.entry(what).or_default();

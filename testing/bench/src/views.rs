@@ -9,7 +9,9 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::Context;
-use waag_domain::project::{Cell, Column, Fact, Index, Kind, Projection, Row, Rows, RowsError, Table};
+use waag_domain::project::{
+    Cell, Column, Fact, Gathered, Gathering, Index, Kind, Projection, Row, Rows, RowsError, Table,
+};
 use waag_fixtures::workload::{Shape, Workload};
 use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
@@ -62,19 +64,36 @@ impl Projection for Count {
         &TABLES
     }
 
-    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
-        let mut touched: Vec<(&str, i64)> = facts
-            .iter()
-            .filter_map(|fact| Some((fact.subject?, i64::try_from(fact.position.0).ok()?)))
-            .collect();
-        touched.sort_unstable();
+    fn gather(&self) -> Box<dyn Gathering> {
+        Box::new(Counting::default())
+    }
+}
+
+/// Subjects and positions.
+#[derive(Default)]
+struct Counting(Vec<(String, i64)>);
+
+impl Gathering for Counting {
+    fn take(&mut self, fact: &Fact<'_>) {
+        let position = i64::try_from(fact.position.0).ok();
+        self.0.extend(fact.subject.map(str::to_owned).zip(position));
+    }
+
+    fn finish(mut self: Box<Self>) -> Box<dyn Gathered> {
+        self.0.sort_unstable();
+        self
+    }
+}
+
+impl Gathered for Counting {
+    fn write(&self, rows: &mut dyn Rows) -> Result<(), RowsError> {
         let mut counts: Vec<(Row, i64, i64)> = Vec::new();
-        for (subject, position) in touched {
+        for (subject, position) in &self.0 {
             match counts.last_mut() {
                 Some((key, count, last)) if key.first().and_then(Cell::text) == Some(subject) => {
-                    (*count, *last) = (*count + 1, position);
+                    (*count, *last) = (*count + 1, *position);
                 }
-                _ => counts.push((vec![subject.into()], 1, position)),
+                _ => counts.push((vec![subject.as_str().into()], 1, *position)),
             }
         }
         let keys: Vec<Row> = counts.iter().map(|(key, ..)| key.clone()).collect();

@@ -7,13 +7,14 @@
 
 use std::collections::HashMap;
 
-use waag_domain::project::{Cell, Fact, Row, Rows, RowsError};
+use waag_domain::project::{Cell, Row, Rows, RowsError};
 use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
 use crate::codec;
 use crate::config::{Config, fnv};
-use crate::event::{Reading, Stage, read};
+use crate::event::Stage;
+use crate::gather::{Chunk, Told};
 use crate::learn::{Cohorts, hour_floor, minute_floor};
 use crate::names::{Name, Names};
 use crate::project::damaged;
@@ -74,14 +75,6 @@ impl Slot<'_> {
         let class = self.segment * 4 + bit(flag::RECEIVED, 2) + bit(flag::APPROVED, 1);
         (!self.invoice.condition.is_closed()).then_some(class)
     }
-}
-
-/// An odd event.
-pub(crate) struct Odd<'f> {
-    pub(crate) position: u64,
-    pub(crate) reasons: u16,
-    pub(crate) invoice: Option<&'f str>,
-    pub(crate) kind: &'f str,
 }
 
 /// What an invoice says, to be compared with what others said.
@@ -150,48 +143,25 @@ pub(crate) struct Batch<'f> {
     pub(crate) key_figures: Tally<(i64, Option<Currency>), { kpi::COUNTS }, { kpi::SUMS }>,
     pub(crate) latency: HashMap<(Stage, Name, Name), Sketch>,
     pub(crate) counters: Counters,
-    pub(crate) odd: Vec<Odd<'f>>,
+    pub(crate) odd: Vec<&'f Told>,
     pub(crate) prints: Vec<Print>,
 }
 
 impl<'f> Batch<'f> {
-    /// Reads facts and their invoices, and runs `then` over the result: evolved, ready to be written.
-    pub(crate) fn load(
-        facts: &'f [Fact<'_>],
+    /// Reads a chunk's invoices, evolves them and writes all rows that change.
+    pub(crate) fn write(
+        chunk: &'f Chunk,
         day: i64,
         config: &'f Config,
         rows: &mut dyn Rows,
-    ) -> Result<Loaded<'f>, RowsError> {
-        let readings = facts.iter().filter_map(|fact| Some((fact.kind, read(fact, config)?))).collect();
-        let mut names = Names::new();
-        let cohorts = Cohorts::load(rows, config, &mut names)?;
-        let segments = Segments::load(rows, config, &mut names)?;
-        Ok(Loaded { readings, names, cohorts, segments, config, day })
-    }
-}
-
-/// Facts that are read, before their invoices are.
-pub(crate) struct Loaded<'f> {
-    readings: Vec<(&'f str, Reading<'f>)>,
-    names: Names,
-    cohorts: Cohorts,
-    segments: Segments,
-    config: &'f Config,
-    day: i64,
-}
-
-impl Loaded<'_> {
-    /// Evolves the invoices and writes all rows that change.
-    pub(crate) fn write(self, rows: &mut dyn Rows) -> Result<(), RowsError> {
-        let Self { readings, mut names, cohorts, segments, config, day } = self;
-        if readings.is_empty() {
+    ) -> Result<(), RowsError> {
+        if chunk.events.is_empty() {
             return Ok(());
         }
-        let mut ids: Vec<&str> = readings.iter().filter_map(|(_, event)| event.invoice.as_deref()).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let slots = slots(&ids, rows, &mut names)?;
-        let index: HashMap<&str, usize> = ids.iter().copied().zip(0..).collect();
+        let mut names = chunk.names.clone();
+        let cohorts = Cohorts::load(rows, config, &mut names)?;
+        let segments = Segments::load(rows, config, &mut names)?;
+        let slots = slots(&chunk.invoices, rows, &mut names)?;
         let mut batch = Batch {
             config,
             day,
@@ -207,17 +177,16 @@ impl Loaded<'_> {
             prints: Vec::new(),
         };
         let rules = Rules { config, cohorts: &cohorts };
-        for (kind, event) in &readings {
-            let slot = event.invoice.as_deref().and_then(|id| index.get(id)).copied();
-            batch.take(kind, event, slot, rules);
+        for event in &chunk.events {
+            batch.take(event, chunk.reference(event), rules);
         }
         batch.finish(rows)
     }
 }
 
 /// The invoices with these ids, as they are stored.
-fn slots<'f>(ids: &[&'f str], rows: &dyn Rows, names: &mut Names) -> Result<Vec<Slot<'f>>, RowsError> {
-    let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
+fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<Vec<Slot<'f>>, RowsError> {
+    let keys: Vec<Row> = ids.iter().map(|id| vec![Cell::Text(id.clone())]).collect();
     let found = if keys.is_empty() { Vec::new() } else { rows.get(&INVOICE, &keys)? };
     let stored = |id: &'f str, row: Option<Row>, names: &mut Names| -> Option<Slot<'f>> {
         let mut slot = Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
@@ -229,28 +198,26 @@ fn slots<'f>(ids: &[&'f str], rows: &dyn Rows, names: &mut Names) -> Result<Vec<
         Some(slot)
     };
     let stored =
-        |(id, row): (&&'f str, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
+        |(id, row): (&'f Box<str>, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
     ids.iter().zip(found).map(stored).collect()
 }
 
 impl<'f> Batch<'f> {
     /// One fact.
-    fn take(&mut self, kind: &'f str, event: &'f Reading<'f>, slot: Option<usize>, rules: Rules<'_>) {
+    fn take(&mut self, event: &'f Told, reference: &str, rules: Rules<'_>) {
         self.count("events", true);
         if event.odd != 0 {
-            let invoice = event.invoice.as_deref();
-            self.odd.push(Odd { position: event.position, reasons: event.odd, invoice, kind });
+            self.odd.push(event);
         }
         let minute = event.at.div_euclid(MINUTE_NS);
-        let Some((at, slot)) = slot.and_then(|at| Some((at, self.slots.get_mut(at)?))) else {
+        let slot = event.invoice.and_then(|at| Some((at, self.slots.get_mut(at)?)));
+        let Some((at, slot)) = slot else {
             let stage = event.stage.unwrap_or_default();
-            let region = self.names.of(event.region);
-            let segment = self.segments.number(stage, region, event.currency, &mut self.names);
-            let failed = i64::from(event.exception);
-            let vendor = self.names.of(event.vendor);
-            return self.figures.add((minute, vendor, segment), Change { counts: [1, 0, failed], sums: [0] });
+            let segment = self.segments.number(stage, event.region, event.currency, &mut self.names);
+            let change = Change { counts: [1, 0, i64::from(event.exception)], sums: [0] };
+            return self.figures.add((minute, event.vendor, segment), change);
         };
-        let outcome = slot.invoice.evolve(event, &mut self.names, rules);
+        let outcome = slot.invoice.evolve(event, &self.names, rules);
         if slot.invoice.history.len() >= HISTORY_ITEMS_MAX {
             slot.full.push((slot.invoice.chunks, std::mem::take(&mut slot.invoice.history)));
             slot.invoice.chunks = slot.invoice.chunks.saturating_add(1);
@@ -278,7 +245,7 @@ impl<'f> Batch<'f> {
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
         }
         self.mark(outcome);
-        self.print(at, event);
+        self.print(at, event, reference);
         self.key_figures(at, event, outcome);
     }
 
@@ -298,7 +265,7 @@ impl<'f> Batch<'f> {
     }
 
     /// Makes the prints by which duplicates are found, once for each invoice and kind.
-    fn print(&mut self, at: usize, event: &Reading<'_>) {
+    fn print(&mut self, at: usize, event: &Told, reference: &str) {
         let Some(Slot { invoice, .. }) = self.slots.get_mut(at) else { return };
         let (Some(amount), Some(currency)) = (invoice.amount, invoice.currency) else { return };
         if invoice.vendor.is_none() {
@@ -317,15 +284,15 @@ impl<'f> Batch<'f> {
             let print = fnv(said.into_iter().flatten()).cast_signed();
             self.prints.push(Print { slot: at, position: event.position, at: event.at, day, print, alike });
         };
-        if !event.reference.is_empty() {
-            print(flag::PRINTED_REFERENCE, DAY_NONE, "reference", event.reference);
+        if !reference.is_empty() {
+            print(flag::PRINTED_REFERENCE, DAY_NONE, "reference", reference);
         }
         if let Some(day) = event.dated {
             print(flag::PRINTED_DATE, i64::from(day), "date", "");
         }
     }
 
-    fn key_figures(&mut self, at: usize, event: &Reading<'_>, outcome: Outcome) {
+    fn key_figures(&mut self, at: usize, event: &Told, outcome: Outcome) {
         if !(outcome.received || outcome.approved || outcome.paid) {
             return;
         }

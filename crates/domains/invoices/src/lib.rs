@@ -22,6 +22,7 @@ mod codec;
 pub mod config;
 pub mod event;
 pub mod figures;
+mod gather;
 mod learn;
 pub mod life;
 pub mod lists;

@@ -15,7 +15,7 @@ impl Name {
 }
 
 /// The texts.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Names {
     numbers: HashMap<Box<str>, u32>,
     texts: Vec<Box<str>>,

@@ -1,15 +1,16 @@
 //! The projection: facts into the rows of the invoice view, one chunk for each day of commit time.
 //!
-//! Place in the way of an event: `project`. A batch is read, evolved in memory and written with one change for each
+//! Place in the way of an event: `project`. A batch is gathered, evolved in memory and written with one change for each
 //! touched key; where facts of two days of commit time meet, the batch is cut, so that what is learned at midnight is
 //! the same whoever cuts (`PROJECT-1`, `PROJECT-2`).
-//! Not here: the steps of a chunk (`batch`, `write`), learning (`learn`).
+//! Not here: gathering (`gather`), the steps of a chunk (`batch`, `write`), learning (`learn`).
 
-use waag_domain::project::{Fact, Projection, Reads, Row, Rows, RowsError, Scan, Table};
+use std::sync::Arc;
 
-use crate::batch::Batch;
+use waag_domain::project::{Gathering, Projection, Reads, Row, RowsError, Scan, Table};
+
 use crate::config::Config;
-use crate::learn;
+use crate::gather::Gather;
 use crate::tables::TABLES;
 
 /// Goes up when rows come out otherwise under the same settings.
@@ -22,14 +23,14 @@ const PAGE_ROWS: usize = 4_096;
 /// The invoice view.
 #[derive(Clone, Debug)]
 pub struct Invoices {
-    config: Config,
+    config: Arc<Config>,
 }
 
 impl Invoices {
     /// The view under these settings.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config }
+        Self { config: Arc::new(config) }
     }
 
     /// Its settings.
@@ -55,20 +56,8 @@ impl Projection for Invoices {
         &TABLES
     }
 
-    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
-        let mut at = learn::commit_day(rows)?;
-        for chunk in facts.chunk_by(|a, b| a.committed.day() == b.committed.day()) {
-            let Some(first) = chunk.first() else { continue };
-            let mut day = i64::from(first.committed.day().0);
-            match at {
-                // Commit time never goes back; a ledger that says so is taken at its latest day.
-                Some(reached) if reached >= day => day = reached,
-                Some(_) | None => learn::begin_day(day, &self.config, rows)?,
-            }
-            at = Some(day);
-            Batch::load(chunk, day, &self.config, rows)?.write(rows)?;
-        }
-        Ok(())
+    fn gather(&self) -> Box<dyn Gathering> {
+        Box::new(Gather::new(Arc::clone(&self.config)))
     }
 }
 

@@ -9,7 +9,8 @@ use serde::Serialize;
 use waag_model::money::Currency;
 
 use crate::config::Config;
-use crate::event::{Action, Reading, STAGES, Stage};
+use crate::event::{Action, STAGES, Stage};
+use crate::gather::Told;
 use crate::learn::Cohorts;
 use crate::moves::{Move, Place};
 use crate::names::{Name, Names};
@@ -185,7 +186,7 @@ impl Invoice {
     }
 
     /// Takes the next event in the order of positions.
-    pub(crate) fn evolve(&mut self, event: &Reading<'_>, names: &mut Names, rules: Rules<'_>) -> Outcome {
+    pub(crate) fn evolve(&mut self, event: &Told, names: &Names, rules: Rules<'_>) -> Outcome {
         let mut outcome = Outcome::default();
         let disordered = event.timed && self.latest.is_some_and(|latest| event.at < latest);
         let late_ns = i64::from(rules.config.late_hours).saturating_mul(HOUR_NS);
@@ -195,7 +196,7 @@ impl Invoice {
             | mark(self.said_before(event), mark::REPEATED)
             | mark(!event.timed, mark::TIME_ASSUMED)
             | mark(event.odd != 0, mark::ODD);
-        self.merge(event, names, disordered);
+        self.merge(event, disordered);
         if let Some(stage) = event.stage {
             self.note(event, &mut outcome);
             self.step(stage, event, disordered, &mut outcome);
@@ -218,14 +219,14 @@ impl Invoice {
     }
 
     /// Whether the history at hand has an event of the same stage, action and time.
-    fn said_before(&self, event: &Reading<'_>) -> bool {
+    fn said_before(&self, event: &Told) -> bool {
         let same =
             |item: &Item| item.at == event.at && item.stage == event.stage && item.action == event.action;
         event.timed && self.history.iter().any(same)
     }
 
     /// Takes what the event tells of the invoice: the newest word counts, an older one only where there was none.
-    fn merge(&mut self, event: &Reading<'_>, names: &mut Names, disordered: bool) {
+    fn merge(&mut self, event: &Told, disordered: bool) {
         fn put<T>(old: &mut Option<T>, new: Option<T>, disordered: bool) {
             if new.is_some() && (!disordered || old.is_none()) {
                 *old = new;
@@ -234,9 +235,9 @@ impl Invoice {
         put(&mut self.amount, event.amount, disordered);
         put(&mut self.currency, event.currency, disordered);
         put(&mut self.due, event.due, disordered);
-        let mut name = |old: &mut Name, new: &str| {
-            if !new.is_empty() && (!disordered || old.is_none()) && names.text(*old) != new {
-                *old = names.of(new);
+        let name = |old: &mut Name, new: Name| {
+            if !new.is_none() && (!disordered || old.is_none()) {
+                *old = new;
             }
         };
         name(&mut self.vendor, event.vendor);
@@ -250,7 +251,7 @@ impl Invoice {
     }
 
     /// What holds whenever it was said: received, approved, went wrong.
-    fn note(&mut self, event: &Reading<'_>, outcome: &mut Outcome) {
+    fn note(&mut self, event: &Told, outcome: &mut Outcome) {
         outcome.failed = event.exception || matches!(event.action, Action::Fail | Action::Block);
         if outcome.failed {
             self.flags |= flag::EXCEPTION;
@@ -273,7 +274,7 @@ impl Invoice {
         }
     }
 
-    fn step(&mut self, stage: Stage, event: &Reading<'_>, disordered: bool, outcome: &mut Outcome) {
+    fn step(&mut self, stage: Stage, event: &Told, disordered: bool, outcome: &mut Outcome) {
         let closes = matches!(event.action, Action::Pay | Action::Reject);
         if self.condition.is_closed() {
             if event.action != Action::Reopen {
@@ -329,7 +330,7 @@ impl Invoice {
     }
 
     /// A stage's time from an event that moves nothing.
-    fn fill(&mut self, stage: Stage, event: &Reading<'_>) {
+    fn fill(&mut self, stage: Stage, event: &Told) {
         let span = self.span_mut(stage);
         if span.visits == 0 {
             *span = Span { entered: Some(event.at), left: None, visits: 1, timed: event.timed };
@@ -339,7 +340,7 @@ impl Invoice {
     }
 
     /// Brings the invoice into a stage, out of the one it is in.
-    fn enter(&mut self, stage: Stage, event: &Reading<'_>, outcome: &mut Outcome) {
+    fn enter(&mut self, stage: Stage, event: &Told, outcome: &mut Outcome) {
         let began = self.spans.iter().any(|span| span.visits > 0);
         let here = self.span(stage);
         let finished = here.left.is_some();
@@ -368,7 +369,7 @@ impl Invoice {
     }
 
     /// Ends the visit to the stage the invoice is in; a stage that began and ended with one event gives no sample.
-    fn leave(&mut self, event: &Reading<'_>, measured: bool, outcome: &mut Outcome) {
+    fn leave(&mut self, event: &Told, measured: bool, outcome: &mut Outcome) {
         let stage = self.stage;
         let span = self.span_mut(stage);
         if span.left.is_some() {

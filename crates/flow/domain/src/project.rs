@@ -222,9 +222,34 @@ pub trait Projection: Send + Sync {
     /// Its tables.
     fn tables(&self) -> &'static [Table];
 
-    /// Changes the rows as a batch of facts says; the facts follow those of the call before without a gap.
+    /// Begins to gather facts; they follow those gathered before without a gap.
+    fn gather(&self) -> Box<dyn Gathering>;
+
+    /// Changes the rows as a batch of facts says: gathered and written at once.
+    ///
+    /// # Errors
+    /// As [`Gathered::write`].
+    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
+        let mut gathering = self.gather();
+        facts.iter().for_each(|fact| gathering.take(fact));
+        gathering.finish().write(rows)
+    }
+}
+
+/// Facts being gathered, without a look at any row: one thread gathers while another writes.
+pub trait Gathering: Send {
+    /// Takes the next fact; what is needed of it is copied.
+    fn take(&mut self, fact: &Fact<'_>);
+
+    /// All of them, to be written.
+    fn finish(self: Box<Self>) -> Box<dyn Gathered>;
+}
+
+/// A batch of facts that was gathered.
+pub trait Gathered: Send + Sync {
+    /// Changes the rows as the facts say. Where the change is taken back, it can be made again.
     ///
     /// # Errors
     /// [`RowsError`] of the store alone: no fact makes a projection fail (`PROJECT-3`).
-    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError>;
+    fn write(&self, rows: &mut dyn Rows) -> Result<(), RowsError>;
 }

@@ -17,7 +17,7 @@ use waag_stdx::clock::Clock;
 
 use crate::contract::Cursor;
 use crate::error::ViewsError;
-use crate::projector::{ProjectError, Projector};
+use crate::projector::{Gatherer, ProjectError, Projector, Ready};
 use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
 
 /// Most batches that wait, opened, for the writing side.
@@ -124,7 +124,14 @@ pub fn run(
     let (sender, receiver) = sync_channel(AHEAD_BATCHES_MAX);
     let waiting = AtomicUsize::new(0);
     let given_up = AtomicBool::new(false);
-    let opener = Opener { following, to, stop, given_up: &given_up, waiting: &waiting };
+    let opener = Opener {
+        following,
+        gatherer: projector.gatherer(),
+        to,
+        stop,
+        given_up: &given_up,
+        waiting: &waiting,
+    };
     let start = projector.cursor();
     thread::scope(|scope| {
         let opening = thread::Builder::new().name("waag-open".to_owned());
@@ -145,7 +152,7 @@ pub fn run(
 fn write(
     projector: &mut Projector,
     following: &Following,
-    batches: &Receiver<Result<Batch, SourceFault>>,
+    batches: &Receiver<Result<Ready, SourceFault>>,
     waiting: &AtomicUsize,
 ) -> Result<(), ProjectError> {
     let mut before = following.clock.monotonic();
@@ -161,7 +168,7 @@ fn write(
         projector.apply_all(&together, following.source.guarded())?;
         waiting.fetch_sub(together.len(), Ordering::AcqRel);
         let now = following.clock.monotonic();
-        projector.rated(together.iter().map(Batch::len).sum(), now.saturating_sub(before));
+        projector.rated(together.iter().map(Ready::len).sum(), now.saturating_sub(before));
         before = now;
         if let Some(fault) = fault {
             return Err(fault.into());
@@ -172,6 +179,7 @@ fn write(
 
 struct Opener<'r> {
     following: &'r Following,
+    gatherer: Gatherer,
     to: Position,
     stop: &'r AtomicBool,
     /// The writing side has ended.
@@ -185,7 +193,7 @@ impl Opener<'_> {
         self.stop.load(Ordering::Acquire) || self.given_up.load(Ordering::Acquire)
     }
 
-    fn run(&self, start: Cursor, batches: &SyncSender<Result<Batch, SourceFault>>) {
+    fn run(&self, start: Cursor, batches: &SyncSender<Result<Ready, SourceFault>>) {
         let mut cursor = start;
         let mut sent = None;
         while !self.is_over() && cursor.position < self.to {
@@ -193,8 +201,11 @@ impl Opener<'_> {
             cursor = batch.end();
             if !batch.is_empty() {
                 sent = Some(self.following.clock.monotonic());
+                let ready = self.gatherer.gather(&batch);
+                drop(batch);
+                let is_fault = ready.is_err();
                 self.waiting.fetch_add(1, Ordering::AcqRel);
-                if batches.send(Ok(batch)).is_err() {
+                if batches.send(ready).is_err() || is_fault {
                     return;
                 }
             }

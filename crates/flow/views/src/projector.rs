@@ -12,7 +12,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use waag_domain::project::{Projection, Rows, RowsError};
+use waag_domain::project::{Gathered, Gathering, Projection, Rows};
 use waag_model::ids::{LedgerId, Position};
 
 use crate::contract::{Cursor, Definition, ViewKey, Views};
@@ -82,33 +82,88 @@ struct Tracked {
     cursor: Cursor,
 }
 
-/// Projects batches into one view and moves its cursor to their end, in one transaction.
-fn commit(
-    views: &dyn Views,
-    tracked: &mut Tracked,
-    batches: &[Batch],
+/// A batch as each view gathered it, to be written.
+pub struct Ready {
     end: Cursor,
-) -> Result<(), ProjectError> {
-    let mut unreadable = None;
-    let (projection, from) = (Arc::clone(&tracked.projection), tracked.cursor.position);
-    let change = &mut |rows: &mut dyn Rows| {
-        for batch in batches.iter().filter(|batch| batch.end().position > from) {
-            match batch.commons() {
-                Ok(commons) => projection.project(&commons.facts_from(from), rows)?,
-                Err(fault) => {
-                    let error = RowsError { code: fault.code(), reason: fault.to_string() };
-                    unreadable = Some(fault);
-                    return Err(error);
+    events: usize,
+    /// For each view, in the projector's order: where its facts begin, and the facts.
+    gathered: Vec<(Position, Box<dyn Gathered>)>,
+}
+
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready").field("end", &self.end).field("events", &self.events).finish_non_exhaustive()
+    }
+}
+
+impl Ready {
+    /// How many events it has, gathered or not.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.events
+    }
+
+    /// Whether it has none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events == 0
+    }
+}
+
+/// Gathers batches for a projector's views, from where they stood when it was made; for another thread than the
+/// projector's.
+pub struct Gatherer(Vec<(Arc<dyn Projection>, Position)>);
+
+impl fmt::Debug for Gatherer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Gatherer").finish_non_exhaustive()
+    }
+}
+
+impl Gatherer {
+    /// Gathers a batch for each view, without what the view has already.
+    ///
+    /// # Errors
+    /// [`SourceFault`] where a part is no event's.
+    pub fn gather(&self, batch: &Batch) -> Result<Ready, SourceFault> {
+        let begin = |(projection, from): &(Arc<dyn Projection>, Position)| {
+            ((*from).max(batch.first()), projection.gather())
+        };
+        let mut views: Vec<(Position, Box<dyn Gathering>)> = self.0.iter().map(begin).collect();
+        batch.each(&mut |fact| {
+            for (from, gathering) in &mut views {
+                if fact.position >= *from {
+                    gathering.take(fact);
                 }
             }
-        }
-        Ok(())
-    };
-    let committed = views.commit(&tracked.key, tracked.cursor, end, change);
-    if let Some(fault) = unreadable {
-        return Err(ProjectError::Source(fault));
+        })?;
+        let gathered = views.into_iter().map(|(from, gathering)| (from, gathering.finish())).collect();
+        Ok(Ready { end: batch.end(), events: batch.len(), gathered })
     }
-    committed?;
+}
+
+/// Writes batches into the view at this place of the projector's order and moves its cursor to their end, in one
+/// transaction.
+fn commit(
+    views: &dyn Views,
+    (place, tracked): (usize, &mut Tracked),
+    batches: &[Ready],
+    end: Cursor,
+) -> Result<(), ProjectError> {
+    let mut lacking = Vec::with_capacity(batches.len());
+    let mut next = tracked.cursor.position;
+    for batch in batches.iter().filter(|batch| batch.end.position > tracked.cursor.position) {
+        let found = batch.gathered.get(place).filter(|(from, _)| *from == next);
+        let Some((_, gathered)) = found else {
+            // Gathered for a view that stood elsewhere (`PROJ-1`).
+            let (view, actual) = (tracked.key.clone(), tracked.cursor);
+            return Err(ViewsError::CursorMoved { view, expected: batch.end, actual }.into());
+        };
+        lacking.push(gathered);
+        next = batch.end.position;
+    }
+    let change = &mut |rows: &mut dyn Rows| lacking.iter().try_for_each(|gathered| gathered.write(rows));
+    views.commit(&tracked.key, tracked.cursor, end, change)?;
     tracked.cursor = end;
     Ok(())
 }
@@ -184,6 +239,13 @@ impl Projector {
         &self.progress
     }
 
+    /// Who gathers batches from where the views stand now.
+    #[must_use]
+    pub fn gatherer(&self) -> Gatherer {
+        let view = |tracked: &Tracked| (Arc::clone(&tracked.projection), tracked.cursor.position);
+        Gatherer(self.tracked.iter().map(view).collect())
+    }
+
     /// Opens and applies one batch, up to `to`; how many events that were.
     ///
     /// # Errors
@@ -197,7 +259,8 @@ impl Projector {
         let mut batch = Batch::after(self.cursor());
         source.fill(&mut batch, to, limits, &mut || true)?;
         let guarded = source.guarded();
-        self.apply(&batch, guarded)?;
+        let ready = self.gatherer().gather(&batch)?;
+        self.apply(&ready, guarded)?;
         Ok(batch.len())
     }
 
@@ -205,7 +268,7 @@ impl Projector {
     ///
     /// # Errors
     /// [`ProjectError`]; views before the one that failed keep what they got.
-    pub fn apply(&mut self, batch: &Batch, guarded: Position) -> Result<(), ProjectError> {
+    pub fn apply(&mut self, batch: &Ready, guarded: Position) -> Result<(), ProjectError> {
         self.apply_all(std::slice::from_ref(batch), guarded)
     }
 
@@ -214,13 +277,13 @@ impl Projector {
     ///
     /// # Errors
     /// As [`Projector::apply`].
-    pub fn apply_all(&mut self, batches: &[Batch], guarded: Position) -> Result<(), ProjectError> {
-        let Some(end) = batches.last().map(Batch::end) else { return Ok(()) };
-        let applied = self.tracked.iter_mut().try_for_each(|tracked| {
+    pub fn apply_all(&mut self, batches: &[Ready], guarded: Position) -> Result<(), ProjectError> {
+        let Some(end) = batches.last().map(|batch| batch.end) else { return Ok(()) };
+        let applied = self.tracked.iter_mut().enumerate().try_for_each(|(place, tracked)| {
             if tracked.cursor.position >= end.position {
                 return Ok(());
             }
-            commit(self.views.as_ref(), tracked, batches, end)
+            commit(self.views.as_ref(), (place, tracked), batches, end)
         });
         if applied.is_err() && batches.len() > 1 {
             return batches.iter().try_for_each(|batch| self.apply(batch, guarded));

@@ -181,13 +181,6 @@ impl fmt::Debug for Batch {
     }
 }
 
-/// A batch's common parts, read; facts borrow from them.
-#[derive(Debug)]
-pub struct Commons<'b> {
-    read: Vec<(Position, Mark, &'b str, Option<Common<'b>>)>,
-    nothing: Object<'static>,
-}
-
 impl Batch {
     /// A batch that goes on from a cursor.
     #[must_use]
@@ -233,12 +226,12 @@ impl Batch {
         self.marks.push(Mark { committed, accepted, kind_end, plain_end });
     }
 
-    /// Reads the opened parts.
+    /// Reads the opened parts one after the other, and shows each as a fact.
     ///
     /// # Errors
-    /// [`SourceFault::Entry`] where a part is no event's.
-    pub fn commons(&self) -> Result<Commons<'_>, SourceFault> {
-        let mut read = Vec::with_capacity(self.len());
+    /// [`SourceFault::Entry`] where a part is no event's; the facts before it were shown.
+    pub fn each(&self, show: &mut dyn FnMut(&Fact<'_>)) -> Result<(), SourceFault> {
+        let nothing = Object::default();
         let mut start = 0;
         for (at, mark) in (self.first.0..).map(Position).zip(&self.marks) {
             let kind = self.bytes.get(start..mark.kind_end).unwrap_or_default();
@@ -254,51 +247,36 @@ impl Batch {
             };
             // It was a text when it was taken from the header.
             let kind = std::str::from_utf8(kind).unwrap_or_default();
-            read.push((at, *mark, kind, common));
+            show(&fact(at, *mark, kind, common.as_ref(), &nothing));
         }
-        Ok(Commons { read, nothing: Object::default() })
+        Ok(())
     }
 }
 
-impl Commons<'_> {
-    /// The facts from a position on.
-    #[must_use]
-    pub fn facts_from(&self, from: Position) -> Vec<Fact<'_>> {
-        let wanted = self.read.iter().filter(|(position, ..)| *position >= from);
-        wanted
-            .map(|(position, mark, kind, common)| self.fact(*position, *mark, kind, common.as_ref()))
-            .collect()
-    }
-
-    fn fact<'c>(
-        &'c self,
-        position: Position,
-        mark: Mark,
-        kind: &'c str,
-        common: Option<&'c Common<'c>>,
-    ) -> Fact<'c> {
-        let attributes =
-            common.and_then(
-                |common| {
-                    if let Value::Object(object) = &common.attributes { Some(object) } else { None }
-                },
-            );
-        let data = common.and_then(|common| match &common.body {
-            Body::Json(Value::Withheld(_)) | Body::None | Body::Binary(_) => None,
-            Body::Json(value) => Some(value),
-        });
-        Fact {
-            position,
-            committed: mark.committed,
-            accepted: mark.accepted,
-            kind,
-            id: common.and_then(|common| common.id.as_text()),
-            source: common.and_then(|common| common.source.as_text()),
-            subject: common.and_then(|common| common.subject.as_ref()?.as_text()),
-            actor: common.and_then(|common| common.actor.as_text()),
-            attributes: attributes.unwrap_or(&self.nothing),
-            data,
-        }
+fn fact<'c>(
+    position: Position,
+    mark: Mark,
+    kind: &'c str,
+    common: Option<&'c Common<'c>>,
+    nothing: &'c Object<'c>,
+) -> Fact<'c> {
+    let attributes = common
+        .and_then(|common| if let Value::Object(object) = &common.attributes { Some(object) } else { None });
+    let data = common.and_then(|common| match &common.body {
+        Body::Json(Value::Withheld(_)) | Body::None | Body::Binary(_) => None,
+        Body::Json(value) => Some(value),
+    });
+    Fact {
+        position,
+        committed: mark.committed,
+        accepted: mark.accepted,
+        kind,
+        id: common.and_then(|common| common.id.as_text()),
+        source: common.and_then(|common| common.source.as_text()),
+        subject: common.and_then(|common| common.subject.as_ref()?.as_text()),
+        actor: common.and_then(|common| common.actor.as_text()),
+        attributes: attributes.unwrap_or(nothing),
+        data,
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use support::{Count, EVENTS, SUMS, World, assert_counted, everything, model, rows_of};
-use waag_domain::project::{Projection, Rows};
+use waag_domain::project::{Fact, Gathered, Gathering, Projection, Rows, RowsError};
 use waag_entry::form::Entry;
 use waag_keys::state::Table as StateTable;
 use waag_model::ids::Position;
@@ -17,7 +17,7 @@ use waag_views::contract::{Cursor, Turn, ViewKey, Views, Which};
 use waag_views::follow::follow;
 use waag_views::memory::MemoryViews;
 use waag_views::progress::{Activity, Progress};
-use waag_views::projector::ProjectError;
+use waag_views::projector::{ProjectError, Projector, Ready};
 use waag_views::rebuild::{Rebuilt, rebuild};
 use waag_views::source::{Batch, BatchLimits};
 
@@ -138,9 +138,7 @@ fn a_destroyed_key_leaves_what_is_in_clear_and_an_unknown_one_stops_before_its_e
     let views = memory();
     let progress = Arc::new(Progress::new(None));
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Count)];
-    let mut projector =
-        waag_views::projector::Projector::open(ground.ledger.id, Arc::clone(&views), projections, progress)
-            .unwrap();
+    let mut projector = Projector::open(ground.ledger.id, Arc::clone(&views), projections, progress).unwrap();
     let stopped = projector.step(&source, END, &small(100)).unwrap_err();
     assert_eq!(stopped.code(), "E0697");
     assert_eq!(projector.step(&source, Position(3), &small(100)).unwrap(), 3);
@@ -331,12 +329,8 @@ fn views_at_different_cursors_each_get_what_they_lack() {
         fn tables(&self) -> &'static [waag_domain::project::Table] {
             Count.tables()
         }
-        fn project(
-            &self,
-            facts: &[waag_domain::project::Fact<'_>],
-            rows: &mut dyn Rows,
-        ) -> Result<(), waag_domain::project::RowsError> {
-            Count.project(facts, rows)
+        fn gather(&self) -> Box<dyn Gathering> {
+            Count.gather()
         }
     }
     let mut world = World::new();
@@ -346,8 +340,7 @@ fn views_at_different_cursors_each_get_what_they_lack() {
     let ledger = world.rig.ground.ledger.id;
     let both: Vec<Arc<dyn Projection>> = vec![Arc::new(Count), Arc::new(Other)];
     let progress = Arc::new(Progress::new(None));
-    let mut projector =
-        waag_views::projector::Projector::open(ledger, Arc::clone(&views), both, progress).unwrap();
+    let mut projector = Projector::open(ledger, Arc::clone(&views), both, progress).unwrap();
     assert_eq!(projector.cursor(), Cursor::START);
     while projector.step(&world.source(), END, &small(7)).unwrap() > 0 {}
     assert_counted(views.as_ref(), 30);
@@ -371,14 +364,32 @@ impl Projection for Refusing {
         Count.tables()
     }
 
-    fn project(
-        &self,
-        facts: &[waag_domain::project::Fact<'_>],
-        rows: &mut dyn Rows,
-    ) -> Result<(), waag_domain::project::RowsError> {
-        Count.project(facts, rows)?;
-        if facts.iter().any(|fact| fact.position == Position(16)) {
-            return Err(waag_domain::project::RowsError { code: "REFUSED", reason: "the 17th".to_owned() });
+    fn gather(&self) -> Box<dyn Gathering> {
+        Box::new(Refusal { inner: Count.gather(), refused: false })
+    }
+}
+
+struct Refusal<I: ?Sized> {
+    refused: bool,
+    inner: Box<I>,
+}
+
+impl Gathering for Refusal<dyn Gathering> {
+    fn take(&mut self, fact: &Fact<'_>) {
+        self.refused |= fact.position == Position(16);
+        self.inner.take(fact);
+    }
+
+    fn finish(self: Box<Self>) -> Box<dyn Gathered> {
+        Box::new(Refusal { refused: self.refused, inner: self.inner.finish() })
+    }
+}
+
+impl Gathered for Refusal<dyn Gathered> {
+    fn write(&self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        self.inner.write(rows)?;
+        if self.refused {
+            return Err(RowsError { code: "REFUSED", reason: "the 17th".to_owned() });
         }
         Ok(())
     }
@@ -396,20 +407,25 @@ fn batches_written_together_are_as_if_alone_and_what_comes_before_a_fault_is_kep
         cursor = batch.end();
         batches.push(batch);
     }
+    let gather = |projector: &Projector| -> Vec<Ready> {
+        let gatherer = projector.gatherer();
+        batches.iter().map(|batch| gatherer.gather(batch).unwrap()).collect()
+    };
     let views = memory();
     let mut projector = world.projector(&views);
     // One view has some of it already.
-    projector.apply(&batches[0], Position(30)).unwrap();
-    projector.apply_all(&batches, Position(30)).unwrap();
+    let ready = gather(&projector);
+    projector.apply(&ready[0], Position(30)).unwrap();
+    projector.apply_all(&ready, Position(30)).unwrap();
     assert_counted(views.as_ref(), 30);
     assert_eq!((projector.cursor(), projector.progress().reached().batches), (cursor, 6));
     let views = memory();
     let progress = Arc::new(Progress::new(None));
     let projections: Vec<Arc<dyn Projection>> = vec![Arc::new(Refusing)];
     let ledger = world.rig.ground.ledger.id;
-    let mut projector =
-        waag_views::projector::Projector::open(ledger, Arc::clone(&views), projections, progress).unwrap();
-    let refused = projector.apply_all(&batches, Position(30)).unwrap_err();
+    let mut projector = Projector::open(ledger, Arc::clone(&views), projections, progress).unwrap();
+    let ready = gather(&projector);
+    let refused = projector.apply_all(&ready, Position(30)).unwrap_err();
     assert_eq!((refused.code(), projector.cursor().position), ("REFUSED", Position(14)));
     assert_counted(views.as_ref(), 14);
 }

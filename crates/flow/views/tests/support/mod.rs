@@ -10,7 +10,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use engine::Rig;
 use waag_domain::memory::MemoryRows;
-use waag_domain::project::{Cell, Column, Fact, Index, Kind, Projection, Row, Rows, RowsError, Scan, Table};
+use waag_domain::project::{
+    Cell, Column, Fact, Gathered, Gathering, Index, Kind, Projection, Row, Rows, RowsError, Scan, Table,
+};
 use waag_model::event::{Accepted, Data, Event};
 use waag_model::ids::{Actor, Position};
 use waag_model::value::{Object, Value};
@@ -68,24 +70,42 @@ impl Projection for Count {
         &TABLES
     }
 
-    fn project(&self, facts: &[Fact<'_>], rows: &mut dyn Rows) -> Result<(), RowsError> {
-        let mut events = Vec::new();
-        for fact in facts {
-            let position = number(fact.position);
-            let sum = fact.subject.unwrap_or(fact.kind);
-            let before = rows.get(&SUMS, &[vec![sum.into()]])?.pop().flatten();
+    fn gather(&self) -> Box<dyn Gathering> {
+        Box::new(Counting::default())
+    }
+}
+
+/// Each fact's sum, and its row.
+#[derive(Default)]
+struct Counting(Vec<(String, Row)>);
+
+impl Gathering for Counting {
+    fn take(&mut self, fact: &Fact<'_>) {
+        let sum = fact.subject.unwrap_or(fact.kind).to_owned();
+        let says = fact.data.and_then(|data| data.child("says"));
+        let pad = fact.data.and_then(|data| data.child("pad")?.as_text()).map_or(0, str::len);
+        let told = format!("{} {:?} {:?} {says:?} {pad}", fact.kind, fact.id, fact.actor);
+        let row = vec![number(fact.position).into(), fact.committed.0.into(), told.as_str().into()];
+        self.0.push((sum, row));
+    }
+
+    fn finish(self: Box<Self>) -> Box<dyn Gathered> {
+        self
+    }
+}
+
+impl Gathered for Counting {
+    fn write(&self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        for (sum, event) in &self.0 {
+            let before = rows.get(&SUMS, &[vec![sum.as_str().into()]])?.pop().flatten();
             let count = before.and_then(|row| row[1].integer()).unwrap_or(0);
-            rows.put(&SUMS, vec![vec![sum.into(), (count + 1).into(), position.into()]])?;
-            let says = fact.data.and_then(|data| data.child("says"));
-            let pad = fact.data.and_then(|data| data.child("pad")?.as_text()).map_or(0, str::len);
-            let told = format!("{} {:?} {:?} {says:?} {pad}", fact.kind, fact.id, fact.actor);
-            events.push(vec![position.into(), fact.committed.0.into(), told.as_str().into()]);
+            rows.put(&SUMS, vec![vec![sum.as_str().into(), (count + 1).into(), event[0].clone()]])?;
         }
-        let keys: Vec<Row> = events.iter().map(|row: &Row| row[..1].to_vec()).collect();
+        let keys: Vec<Row> = self.0.iter().map(|(_, row)| row[..1].to_vec()).collect();
         if rows.get(&EVENTS, &keys)?.iter().any(Option::is_some) {
             return Err(RowsError { code: "TWICE", reason: "an event came twice".to_owned() });
         }
-        rows.put(&EVENTS, events)
+        rows.put(&EVENTS, self.0.iter().map(|(_, row)| row.clone()).collect())
     }
 }
 
@@ -179,8 +199,9 @@ pub(crate) fn model(world: &World) -> MemoryRows {
     let mut batch = waag_views::source::Batch::after(waag_views::contract::Cursor::START);
     let limits = waag_views::source::BatchLimits::default();
     source.fill(&mut batch, Position(u64::MAX), &limits, &mut || true).unwrap();
-    let commons = batch.commons().unwrap();
+    let mut gathering = Count.gather();
+    batch.each(&mut |fact| gathering.take(fact)).unwrap();
     let mut rows = MemoryRows::new();
-    Count.project(&commons.facts_from(Position(0)), &mut rows).unwrap();
+    gathering.finish().write(&mut rows).unwrap();
     rows
 }

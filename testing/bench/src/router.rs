@@ -1,0 +1,12 @@
+//! `bench router`: what it costs to tell which subscriptions an event concerns.
+
+use crate::matching;
+
+/// `matching [--events N] [--rounds N]`; without a part, all of them.
+pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
+    match arguments {
+        [] => matching::run(&[]),
+        ["matching", rest @ ..] => matching::run(rest),
+        [other, ..] => anyhow::bail!("`{other}` is not a part of this benchmark: matching"),
+    }
+}
