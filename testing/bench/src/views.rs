@@ -1,9 +1,12 @@
 //! Projecting: frames are read, the common parts opened, projected, and written to SQLite with the cursor.
 //!
-//! A ledger is filled first. `--rows N` puts N rows into the view before, so that a large view need not be projected
-//! event by event to be measured; that goes with `--projection count` alone.
+//! A ledger is filled first. A large view need not be projected event by event from that ledger to be measured:
+//! `--rows N` puts N rows into it before, with `--projection count` alone; `--known true` lets every invoice be received
+//! before, in the order of their ids, with `--projection invoices` alone, so that every event visits an invoice that is
+//! there.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
@@ -15,9 +18,10 @@ use waag_domain::project::{
 use waag_fixtures::workload::{Shape, Workload};
 use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
-use waag_model::ids::Position;
+use waag_model::ids::{LedgerId, Position};
+use waag_model::value::{Object, Value};
 use waag_sqlite::views::{SqliteViews, ViewsConfig};
-use waag_stdx::clock::SystemClock;
+use waag_stdx::clock::{Clock, SystemClock};
 use waag_views::contract::Views;
 use waag_views::follow::{Following, run as project};
 use waag_views::progress::Progress;
@@ -31,6 +35,8 @@ use crate::tables::Counted;
 
 /// Events made at a time.
 const CHUNK: usize = 20_000;
+/// Invoices received at a time before measuring.
+const KNOWN_BATCH: usize = 50_000;
 
 static INVOICE: Table = Table {
     name: "invoice",
@@ -117,6 +123,8 @@ struct Options {
     invoices: u64,
     events: u64,
     rows: u64,
+    /// Every invoice is known before.
+    known: bool,
     folder: PathBuf,
     batch: usize,
     projection: String,
@@ -130,6 +138,7 @@ fn options(arguments: &[&str]) -> anyhow::Result<Options> {
         invoices: 1_000_000,
         events: 2_000_000,
         rows: 0,
+        known: false,
         folder: PathBuf::from("target/bench-store"),
         batch: BatchLimits::default().events_max,
         projection: "invoices".to_owned(),
@@ -142,6 +151,7 @@ fn options(arguments: &[&str]) -> anyhow::Result<Options> {
             "--invoices" => options.invoices = value.parse()?,
             "--events" => options.events = value.parse()?,
             "--rows" => options.rows = value.parse()?,
+            "--known" => options.known = value.parse()?,
             "--folder" => options.folder = value.into(),
             "--batch" => options.batch = value.parse()?,
             "--projection" => options.projection = (*value).to_owned(),
@@ -170,6 +180,59 @@ fn put_rows(views: &dyn Views, projector: &Projector, count: u64) -> anyhow::Res
             .collect();
         views.commit(&view, cursor, cursor, &mut |store| store.put(&INVOICE, rows.clone()))?;
     }
+    Ok(())
+}
+
+/// Makes a view in which all invoices that the workload visits were received, in the order of their ids, over a day. It is
+/// kept for further runs.
+fn receive(file: &Path, options: &Options, ledger: LedgerId) -> anyhow::Result<()> {
+    let (start, count) = (Instant::now(), options.invoices);
+    let making = file.with_extension("making");
+    drop(std::fs::remove_file(&making));
+    let views: Arc<dyn Views> = Arc::new(SqliteViews::open(&making, options.config)?);
+    let projection: Arc<dyn Projection> = Arc::new(Invoices::new(Config::default()));
+    let (kept, progress) = (vec![Arc::clone(&projection)], Arc::new(Progress::new(None)));
+    let cursor = Projector::open(ledger, Arc::clone(&views), kept, progress)?.cursor();
+    let view = views.list()?.into_iter().next().context("a view")?.key;
+    let now = SystemClock::new().now();
+    let text = |text: String| Value::Text(Cow::Owned(text));
+    for start in (0..count).step_by(KNOWN_BATCH) {
+        let mut gathering = projection.gather();
+        for n in start..count.min(start + KNOWN_BATCH as u64) {
+            let vendor = n % 9_973;
+            let data = vec![
+                (Cow::Borrowed("invoice_id"), text(format!("INV-{n:010}"))),
+                (Cow::Borrowed("vendor"), text(format!("V-{vendor:06}"))),
+                (Cow::Borrowed("amount_minor"), Value::Integer(1_000 + i128::from(n % 10_000_000))),
+                (Cow::Borrowed("currency"), text("EUR".to_owned())),
+                (Cow::Borrowed("status"), text("received".to_owned())),
+                (Cow::Borrowed("due_date"), text(format!("2027-{:02}-{:02}", 1 + n % 12, 1 + n % 28))),
+                (Cow::Borrowed("region"), text("eu-west-1".to_owned())),
+            ];
+            let data =
+                Value::Object(Object::from_members(data).map_err(|_| anyhow::anyhow!("a name twice"))?);
+            let time = format!("2026-11-01T{:02}:{:02}:00Z", n * 24 / count.max(1), n % 60);
+            let attributes = Object::from_members(vec![(Cow::Borrowed("time"), text(time))]);
+            let attributes = attributes.map_err(|_| anyhow::anyhow!("a name twice"))?;
+            gathering.take(&Fact {
+                position: Position(0),
+                committed: now,
+                accepted: now,
+                kind: "invoice.ingestion",
+                id: None,
+                source: None,
+                subject: None,
+                actor: None,
+                attributes: &attributes,
+                data: Some(&data),
+            });
+        }
+        let gathered = gathering.finish();
+        views.commit(&view, cursor, cursor, &mut |rows| gathered.write(rows))?;
+    }
+    drop(views);
+    std::fs::rename(&making, file)?;
+    println!("{count} invoices received before in {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }
 
@@ -219,6 +282,14 @@ fn measure(
     source: FactSource,
     guarded: u64,
 ) -> anyhow::Result<()> {
+    if options.known {
+        anyhow::ensure!(options.projection == "invoices", "`--known` goes with `--projection invoices`");
+        let known = options.folder.join(format!("views-known.{}.db", options.invoices));
+        if !known.exists() {
+            receive(&known, options, source.ledger)?;
+        }
+        std::fs::copy(&known, file)?;
+    }
     let views: Arc<dyn Views> = Arc::new(SqliteViews::open(file, options.config)?);
     let projection: Arc<dyn Projection> = match options.projection.as_str() {
         "count" => Arc::new(Count),
