@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process;
 
 /// The benchmarks by name.
-const BENCHES: [(&str, &str); 5] = [
+const BENCHES: [(&str, &str); 6] = [
     (
         "core",
         "append, acknowledge, verify and open: throughput, latency, processor time and memory of the evidence core",
@@ -16,6 +16,7 @@ const BENCHES: [(&str, &str); 5] = [
     ),
     ("views", "projecting to SQLite: rate, processor time, memory"),
     ("pages", "every page, named filter and further page over a large read model: how long each takes"),
+    ("router", "which subscriptions an event concerns: events per second and core, few rules and many"),
     ("visible", "from an acknowledgement to the open page that shows it, on a running node"),
 ];
 

@@ -19,6 +19,7 @@ mod key;
 mod keys;
 pub(crate) mod mask;
 mod output;
+mod pattern;
 mod pipeline;
 mod plan;
 mod prove;
@@ -95,6 +96,8 @@ enum Command {
     Key(key::Args),
     /// Set, list and assign usage plans of API keys
     Plan(plan::Args),
+    /// Try an event pattern on an event
+    Pattern(pattern::Args),
     /// Register and list schemas
     Schema(schema::Args),
     /// Run a node with thirty days of made-up invoice traffic, and more of it coming in
@@ -149,6 +152,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Views(args) => views::run(setting, &args, output),
         Command::Key(args) => key::run(setting, &args, output),
         Command::Plan(args) => plan::run(setting, &args, output),
+        Command::Pattern(args) => pattern::run(&args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Tour(args) => tour::run(&args, output),

@@ -207,6 +207,8 @@ fn the_examples_of_every_help_text_work() {
     );
     folder.write("passphrase.txt", "correct horse\n");
     folder.write("synthetic.jsonl", events(0..200));
+    folder.write("rule.json", r#"{"type": [{"prefix": "invoice."}]}"#);
+    folder.write("event.json", r#"{"type": "invoice.posted"}"#);
     folder.run(&["append", "events.jsonl"]).exits(0);
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_waag"));
     let path = format!("{}:{}", program.parent().unwrap().display(), std::env::var("PATH").unwrap());
@@ -230,6 +232,8 @@ fn the_examples_of_every_help_text_work() {
         &["schema"],
         &["schema", "add"],
         &["schema", "list"],
+        &["pattern"],
+        &["pattern", "test"],
         &["tour"],
         &["explain"],
         &["completions"],
@@ -253,7 +257,7 @@ fn the_examples_of_every_help_text_work() {
             done += 1;
         }
     }
-    assert!(done >= 34, "{done} examples");
+    assert!(done >= 37, "{done} examples");
     folder.run(&["verify", "--deep"]).exits(0);
 }
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 41] = [
+const COMMANDS: [&[&str]; 43] = [
     &[],
     &["init"],
     &["append"],
@@ -45,6 +45,8 @@ const COMMANDS: [&[&str]; 41] = [
     &["plan", "assign"],
     &["plan", "remove"],
     &["plan", "node"],
+    &["pattern"],
+    &["pattern", "test"],
     &["demo"],
     &["tour"],
     &["explain"],

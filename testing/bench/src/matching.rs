@@ -77,7 +77,7 @@ impl Load {
         Ok(Pass { by_cpu: count / cpu, by_clock: count / start.elapsed().as_secs_f64(), matches })
     }
 
-    fn from_bytes(&self, scratch: &mut Scratch) -> anyhow::Result<Pass> {
+    fn text_pass(&self, scratch: &mut Scratch) -> anyhow::Result<Pass> {
         self.pass(|_, event| Ok(self.rules.matches(event.as_bytes(), scratch)?.len()))
     }
 }
@@ -103,7 +103,7 @@ fn mixed(events: usize, rounds: usize) -> anyhow::Result<()> {
     let mut scratch = Scratch::new();
     let (mut text_runs, mut parsed_runs, mut parse_runs) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..rounds {
-        text_runs.push(load.from_bytes(&mut scratch)?);
+        text_runs.push(load.text_pass(&mut scratch)?);
         parsed_runs.push(load.pass(|at, _| {
             let event = parsed.get(at).ok_or_else(|| anyhow!("an event is missing"))?;
             Ok(load.rules.matches_value(event, &mut scratch)?.len())
@@ -144,8 +144,8 @@ fn growing(events: usize, rounds: usize, kind: &str, field: &dyn Fn(&str) -> Str
     let mut scratch = Scratch::new();
     let (mut few_runs, mut many_runs) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        few_runs.push(few.from_bytes(&mut scratch)?);
-        many_runs.push(many.from_bytes(&mut scratch)?);
+        few_runs.push(few.text_pass(&mut scratch)?);
+        many_runs.push(many.text_pass(&mut scratch)?);
     }
     println!(
         "{kind} rules, all with a further field in common, each event matches one; {MANY} inserted in {built:.2} s"
