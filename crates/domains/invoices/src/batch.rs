@@ -198,8 +198,8 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
         Some(slot)
     };
     let stored =
-        |(id, row): (&'f Box<str>, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
-    ids.iter().zip(found).map(stored).collect()
+        |(id, row): (&'f str, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
+    ids.iter().map(Box::as_ref).zip(found).map(stored).collect()
 }
 
 impl<'f> Batch<'f> {

@@ -1,4 +1,4 @@
-//! Two threads that follow the ledger: one reads and opens ahead, the caller's own projects and writes.
+//! Two threads that follow the ledger: one reads, opens and gathers ahead, the caller's own writes.
 //!
 //! Place: `project`, as a node runs it. A batch is closed when it is full, when its first event has waited long enough,
 //! or, where the batch before it is that long ago, as soon as the writing side has nothing to do: alone, an event is shown

@@ -9,6 +9,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
 use rusqlite::Connection;
+use waag_stdx::threads::give_way;
 use waag_views::error::ViewsError;
 
 use super::schema::failed;
@@ -42,6 +43,8 @@ impl Shared {
     }
 
     fn run(&self) {
+        // As whoever projects does.
+        give_way();
         loop {
             let task = self.task.lock().unwrap_or_else(PoisonError::into_inner);
             let waited = self.told.wait_while(task, |task| *task == Task::Wait);
