@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
+use waag_stdx::threads;
 
 use crate::contract::Cursor;
 use crate::error::ViewsError;
@@ -27,6 +28,41 @@ pub const TOGETHER_BATCHES_MAX: usize = 3;
 
 /// A batch of more events waits for yet more, up to [`Following::linger_busy`].
 pub const BUSY_EVENTS: usize = 1_000;
+
+/// Views that are further behind than this, in events, while the ledger outgrows them and others wait for their time,
+/// rest after each transaction: fresh they will not be, and what they take is taken from acknowledgements.
+pub const REST_LAG_EVENTS: u64 = 1_000_000;
+/// Longest rest, in milliseconds, so that what is shown still moves.
+pub const REST_MS_MAX: u64 = 5_000;
+/// A rest is so many times as long as the transaction before it.
+const REST_TIMES: u32 = 3;
+
+/// What a transaction met.
+#[derive(Clone, Copy, Debug)]
+struct Met {
+    /// How long it took.
+    took: Duration,
+    /// How long its thread waited for a core meanwhile.
+    waited: Duration,
+    /// How many events it wrote.
+    events: u64,
+    /// By how many the ledger grew meanwhile.
+    grown: u64,
+    /// How many are left.
+    lag: u64,
+}
+
+impl Met {
+    /// How long to rest after it.
+    fn rest(self) -> Duration {
+        let is_busy = self.waited >= self.took / 2;
+        if is_busy && self.grown > self.events && self.lag > REST_LAG_EVENTS {
+            self.took.saturating_mul(REST_TIMES).min(Duration::from_millis(REST_MS_MAX))
+        } else {
+            Duration::ZERO
+        }
+    }
+}
 
 /// Told whenever the ledger's guard moved, so that nobody has to wait for the next look.
 #[derive(Debug, Default)]
@@ -141,7 +177,7 @@ pub fn run(
             return Err(ProjectError::Views(failed));
         }
         // Returning drops the receiver, which ends an opener that has a batch to send; the flag ends one that waits.
-        let written = write(projector, following, &receiver, &waiting);
+        let written = write(projector, following, &receiver, &waiting, stop);
         drop(receiver);
         given_up.store(true, Ordering::Release);
         following.wake.notify();
@@ -154,9 +190,12 @@ fn write(
     following: &Following,
     batches: &Receiver<Result<Ready, SourceFault>>,
     waiting: &AtomicUsize,
+    stop: &AtomicBool,
 ) -> Result<(), ProjectError> {
     let mut before = following.clock.monotonic();
     while let Ok(first) = batches.recv() {
+        let (begun, guarded, waited) =
+            (following.clock.monotonic(), following.source.guarded(), threads::waited());
         let (mut together, mut fault) = (vec![first?], None);
         while together.len() < TOGETHER_BATCHES_MAX && fault.is_none() {
             match batches.try_recv() {
@@ -168,10 +207,24 @@ fn write(
         projector.apply_all(&together, following.source.guarded())?;
         waiting.fetch_sub(together.len(), Ordering::AcqRel);
         let now = following.clock.monotonic();
-        projector.rated(together.iter().map(Ready::len).sum(), now.saturating_sub(before));
+        let events = together.iter().map(Ready::len).sum();
+        projector.rated(events, now.saturating_sub(before));
         before = now;
         if let Some(fault) = fault {
             return Err(fault.into());
+        }
+        let reached = following.source.guarded();
+        let since = |waited: Duration| Some(threads::waited()?.saturating_sub(waited));
+        let met = Met {
+            took: now.saturating_sub(begun),
+            waited: waited.and_then(since).unwrap_or_default(),
+            events: u64::try_from(events).unwrap_or(u64::MAX),
+            grown: reached.0.saturating_sub(guarded.0),
+            lag: reached.0.saturating_sub(projector.cursor().position.0),
+        };
+        let until = now.saturating_add(met.rest());
+        while following.clock.monotonic() < until && !stop.load(Ordering::Acquire) {
+            thread::sleep(following.poll);
         }
     }
     Ok(())
@@ -240,5 +293,27 @@ impl Opener<'_> {
             }
             wake.wait(*poll);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn views_rest_only_far_behind_while_the_ledger_outgrows_them_and_others_want_the_time() {
+        let took = Duration::from_secs(1);
+        let far = Met { took, waited: took / 2, events: 10, grown: 11, lag: REST_LAG_EVENTS + 1 };
+        assert_eq!(far.rest(), took * 3);
+        assert_eq!(
+            Met { took: took * 9, waited: took * 9, ..far }.rest(),
+            Duration::from_millis(REST_MS_MAX)
+        );
+        let busy = [
+            Met { waited: Duration::from_millis(499), ..far },
+            Met { grown: 10, ..far },
+            Met { lag: REST_LAG_EVENTS, ..far },
+        ];
+        assert_eq!(busy.map(Met::rest), [Duration::ZERO; 3]);
     }
 }
