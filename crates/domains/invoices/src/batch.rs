@@ -206,15 +206,15 @@ impl<'f> Batch<'f> {
     /// One fact.
     fn take(&mut self, event: &'f Told, reference: &str, rules: Rules<'_>) {
         self.count("events", true);
-        if event.odd != 0 {
+        if event.said.odd != 0 {
             self.odd.push(event);
         }
-        let minute = event.at.div_euclid(MINUTE_NS);
+        let minute = event.said.at.div_euclid(MINUTE_NS);
         let slot = event.invoice.and_then(|at| Some((at, self.slots.get_mut(at)?)));
         let Some((at, slot)) = slot else {
-            let stage = event.stage.unwrap_or_default();
-            let segment = self.segments.number(stage, event.region, event.currency, &mut self.names);
-            let change = Change { counts: [1, 0, i64::from(event.exception)], sums: [0] };
+            let stage = event.said.stage.unwrap_or_default();
+            let segment = self.segments.number(stage, event.region, event.said.currency, &mut self.names);
+            let change = Change { counts: [1, 0, i64::from(event.said.exception)], sums: [0] };
             return self.figures.add((minute, event.vendor, segment), change);
         };
         let outcome = slot.invoice.evolve(event, &self.names, rules);
@@ -223,7 +223,7 @@ impl<'f> Batch<'f> {
             slot.invoice.chunks = slot.invoice.chunks.saturating_add(1);
         }
         let invoice = &slot.invoice;
-        let stage = event.stage.unwrap_or(invoice.stage);
+        let stage = event.said.stage.unwrap_or(invoice.stage);
         let (region, currency) = (invoice.region, invoice.currency);
         let segment = self.segments.number(stage, region, currency, &mut self.names);
         slot.segment = if stage == invoice.stage {
@@ -236,7 +236,7 @@ impl<'f> Batch<'f> {
         let counts = [1, i64::from(outcome.entered), i64::from(outcome.failed)];
         let change = Change { counts, sums: [value] };
         self.figures.add((minute, invoice.vendor, segment), change);
-        let hour = event.at.div_euclid(HOUR_NS);
+        let hour = event.said.at.div_euclid(HOUR_NS);
         for step in outcome.moves.into_iter().flatten() {
             self.moves.add(((hour, currency), step.code()), Change { counts: [1], sums: [amount] });
         }
@@ -282,12 +282,19 @@ impl<'f> Batch<'f> {
             let said =
                 [alike.as_bytes(), &[0xFF], vendor.as_bytes(), &[0xFF], &amount, code, more.as_bytes()];
             let print = fnv(said.into_iter().flatten()).cast_signed();
-            self.prints.push(Print { slot: at, position: event.position, at: event.at, day, print, alike });
+            self.prints.push(Print {
+                slot: at,
+                position: event.said.position,
+                at: event.said.at,
+                day,
+                print,
+                alike,
+            });
         };
         if !reference.is_empty() {
             print(flag::PRINTED_REFERENCE, DAY_NONE, "reference", reference);
         }
-        if let Some(day) = event.dated {
+        if let Some(day) = event.said.dated {
             print(flag::PRINTED_DATE, i64::from(day), "date", "");
         }
     }
@@ -301,7 +308,8 @@ impl<'f> Batch<'f> {
         let [mut received, mut paid, mut due_known, mut on_time] = [0; 4];
         let [mut touch_known, mut touchless, mut approved_timed, mut paid_timed] = [0; 4];
         let (mut approval_s, mut payment_s, mut received_value) = (0, 0, 0);
-        let since = invoice.received.and_then(|since| event.at.checked_sub(since)).filter(|took| *took >= 0);
+        let since =
+            invoice.received.and_then(|since| event.said.at.checked_sub(since)).filter(|took| *took >= 0);
         let seconds = since.map(|nanos| i128::from(nanos / 1_000_000_000));
         if outcome.received {
             received = 1;
@@ -314,7 +322,7 @@ impl<'f> Batch<'f> {
         if outcome.paid {
             paid = 1;
             due_known = i64::from(invoice.due.is_some());
-            on_time = i64::from(invoice.due.is_some_and(|due| UtcNanos(event.at).day().0 <= due));
+            on_time = i64::from(invoice.due.is_some_and(|due| UtcNanos(event.said.at).day().0 <= due));
             touch_known = i64::from(invoice.has(flag::TOUCH_KNOWN));
             let touched = invoice.flags & (flag::MANUAL | flag::EXCEPTION) != 0 || invoice.loops > 0;
             touchless = i64::from(touch_known == 1 && !touched);
@@ -337,7 +345,7 @@ impl<'f> Batch<'f> {
             paid_timed,
         ];
         change.sums = [approval_s, payment_s, received_value];
-        let day = i64::from(UtcNanos(event.at).day().0);
+        let day = i64::from(UtcNanos(event.said.at).day().0);
         self.key_figures.add((day, invoice.currency), change);
     }
 

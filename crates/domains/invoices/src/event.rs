@@ -221,13 +221,11 @@ impl Oddity {
     }
 }
 
-/// One event about invoices, read.
-#[derive(Debug)]
-pub(crate) struct Reading<'a> {
+/// What an event says beside names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Said {
     pub(crate) position: u64,
     pub(crate) accepted: i64,
-    /// None for an unknown invoice.
-    pub(crate) invoice: Option<Cow<'a, str>>,
     /// None for an unknown stage.
     pub(crate) stage: Option<Stage>,
     pub(crate) action: Action,
@@ -239,16 +237,24 @@ pub(crate) struct Reading<'a> {
     pub(crate) amount: Option<i64>,
     pub(crate) currency: Option<Currency>,
     pub(crate) due: Option<i32>,
-    pub(crate) vendor: &'a str,
-    pub(crate) vendor_class: &'a str,
-    pub(crate) region: &'a str,
-    /// The vendor's own number of the invoice.
-    pub(crate) reference: &'a str,
     /// The invoice's date; its due date where it has none.
     pub(crate) dated: Option<i32>,
     pub(crate) exception: bool,
     /// Whether a person acted; none where the event does not say.
     pub(crate) manual: Option<bool>,
+}
+
+/// One event about invoices, read.
+#[derive(Debug)]
+pub(crate) struct Reading<'a> {
+    pub(crate) said: Said,
+    /// None for an unknown invoice.
+    pub(crate) invoice: Option<Cow<'a, str>>,
+    pub(crate) vendor: &'a str,
+    pub(crate) vendor_class: &'a str,
+    pub(crate) region: &'a str,
+    /// The vendor's own number of the invoice.
+    pub(crate) reference: &'a str,
 }
 
 /// Reads a fact; none where it is not about invoices.
@@ -281,10 +287,9 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
         "auto" | "automatic" => Some(false),
         _ => None,
     };
-    Some(Reading {
+    let said = Said {
         position: fact.position.0,
         accepted: fact.accepted.0,
-        invoice,
         stage,
         action: action(text("status"), text("activity"), stage, config, &mut odd),
         at,
@@ -293,13 +298,17 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
         amount,
         currency,
         due,
+        dated: date_of(data, "invoice_date", &mut 0).or(due),
+        exception: data.and_then(|data| data.get("exception")).is_some_and(tells_exception),
+        manual,
+    };
+    Some(Reading {
+        said,
+        invoice,
         vendor: cut(text("vendor")),
         vendor_class: cut(text("vendor_class")),
         region: cut(text("region")),
         reference: text("reference"),
-        dated: date_of(data, "invoice_date", &mut 0).or(due),
-        exception: data.and_then(|data| data.get("exception")).is_some_and(tells_exception),
-        manual,
     })
 }
 

@@ -8,44 +8,26 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use waag_domain::project::{Fact, Gathered, Gathering, Rows, RowsError};
-use waag_model::money::Currency;
 
 use crate::batch::Batch;
 use crate::config::Config;
-use crate::event::{Action, Stage, read};
+use crate::event::{Said, read};
 use crate::learn;
 use crate::names::{Name, Names};
 
 /// One event about invoices, in its chunk.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Told {
-    pub(crate) position: u64,
-    pub(crate) accepted: i64,
+    pub(crate) said: Said,
     /// The place of its invoice among the chunk's; none for an unknown one.
     pub(crate) invoice: Option<usize>,
     /// The event's type, where the event is odd.
     pub(crate) kind: Name,
-    /// None for an unknown stage.
-    pub(crate) stage: Option<Stage>,
-    pub(crate) action: Action,
-    /// The event's time where it is usable; else the time of acceptance.
-    pub(crate) at: i64,
-    /// Whether `at` is the event's own time.
-    pub(crate) timed: bool,
-    pub(crate) odd: u16,
-    pub(crate) amount: Option<i64>,
-    pub(crate) currency: Option<Currency>,
-    pub(crate) due: Option<i32>,
     pub(crate) vendor: Name,
     pub(crate) vendor_class: Name,
     pub(crate) region: Name,
     /// The vendor's own number of the invoice; from here to there in the chunk's references.
-    pub(crate) reference: (usize, usize),
-    /// The invoice's date; its due date where it has none.
-    pub(crate) dated: Option<i32>,
-    pub(crate) exception: bool,
-    /// Whether a person acted; none where the event does not say.
-    pub(crate) manual: Option<bool>,
+    reference: (usize, usize),
 }
 
 /// Facts of one day of commit time.
@@ -91,27 +73,15 @@ impl Growing {
         });
         let start = references.len();
         references.push_str(event.reference);
-        let kind = if event.odd == 0 { "" } else { fact.kind };
+        let kind = if event.said.odd == 0 { "" } else { fact.kind };
         events.push(Told {
-            position: event.position,
-            accepted: event.accepted,
+            said: event.said,
             invoice,
             kind: names.of(kind),
-            stage: event.stage,
-            action: event.action,
-            at: event.at,
-            timed: event.timed,
-            odd: event.odd,
-            amount: event.amount,
-            currency: event.currency,
-            due: event.due,
             vendor: names.of(event.vendor),
             vendor_class: names.of(event.vendor_class),
             region: names.of(event.region),
             reference: (start, references.len()),
-            dated: event.dated,
-            exception: event.exception,
-            manual: event.manual,
         });
     }
 

@@ -188,41 +188,45 @@ impl Invoice {
     /// Takes the next event in the order of positions.
     pub(crate) fn evolve(&mut self, event: &Told, names: &Names, rules: Rules<'_>) -> Outcome {
         let mut outcome = Outcome::default();
-        let disordered = event.timed && self.latest.is_some_and(|latest| event.at < latest);
+        let disordered = event.said.timed && self.latest.is_some_and(|latest| event.said.at < latest);
         let late_ns = i64::from(rules.config.late_hours).saturating_mul(HOUR_NS);
         let mark = |is: bool, bit: u8| if is { bit } else { 0 };
         outcome.marks = mark(disordered, mark::OUT_OF_ORDER)
-            | mark(event.timed && event.accepted.saturating_sub(event.at) > late_ns, mark::LATE)
+            | mark(
+                event.said.timed && event.said.accepted.saturating_sub(event.said.at) > late_ns,
+                mark::LATE,
+            )
             | mark(self.said_before(event), mark::REPEATED)
-            | mark(!event.timed, mark::TIME_ASSUMED)
-            | mark(event.odd != 0, mark::ODD);
+            | mark(!event.said.timed, mark::TIME_ASSUMED)
+            | mark(event.said.odd != 0, mark::ODD);
         self.merge(event, disordered);
-        if let Some(stage) = event.stage {
+        if let Some(stage) = event.said.stage {
             self.note(event, &mut outcome);
             self.step(stage, event, disordered, &mut outcome);
             if !disordered {
                 self.deadline = rules.deadline(self, names);
             }
         }
-        if event.timed {
-            self.latest = self.latest.max(Some(event.at));
+        if event.said.timed {
+            self.latest = self.latest.max(Some(event.said.at));
         }
         self.events = self.events.saturating_add(1);
         self.history.push(Item {
-            position: event.position,
-            stage: event.stage,
-            action: event.action,
+            position: event.said.position,
+            stage: event.said.stage,
+            action: event.said.action,
             marks: outcome.marks,
-            at: event.at,
+            at: event.said.at,
         });
         outcome
     }
 
     /// Whether the history at hand has an event of the same stage, action and time.
     fn said_before(&self, event: &Told) -> bool {
-        let same =
-            |item: &Item| item.at == event.at && item.stage == event.stage && item.action == event.action;
-        event.timed && self.history.iter().any(same)
+        let same = |item: &Item| {
+            item.at == event.said.at && item.stage == event.said.stage && item.action == event.said.action
+        };
+        event.said.timed && self.history.iter().any(same)
     }
 
     /// Takes what the event tells of the invoice: the newest word counts, an older one only where there was none.
@@ -232,9 +236,9 @@ impl Invoice {
                 *old = new;
             }
         }
-        put(&mut self.amount, event.amount, disordered);
-        put(&mut self.currency, event.currency, disordered);
-        put(&mut self.due, event.due, disordered);
+        put(&mut self.amount, event.said.amount, disordered);
+        put(&mut self.currency, event.said.currency, disordered);
+        put(&mut self.due, event.said.due, disordered);
         let name = |old: &mut Name, new: Name| {
             if !new.is_none() && (!disordered || old.is_none()) {
                 *old = new;
@@ -243,7 +247,7 @@ impl Invoice {
         name(&mut self.vendor, event.vendor);
         name(&mut self.vendor_class, event.vendor_class);
         name(&mut self.region, event.region);
-        match event.manual {
+        match event.said.manual {
             Some(true) => self.flags |= flag::TOUCH_KNOWN | flag::MANUAL,
             Some(false) => self.flags |= flag::TOUCH_KNOWN,
             None => {}
@@ -252,17 +256,17 @@ impl Invoice {
 
     /// What holds whenever it was said: received, approved, went wrong.
     fn note(&mut self, event: &Told, outcome: &mut Outcome) {
-        outcome.failed = event.exception || matches!(event.action, Action::Fail | Action::Block);
+        outcome.failed = event.said.exception || matches!(event.said.action, Action::Fail | Action::Block);
         if outcome.failed {
             self.flags |= flag::EXCEPTION;
         }
-        if event.action == Action::Receive && !self.has(flag::RECEIVED) {
+        if event.said.action == Action::Receive && !self.has(flag::RECEIVED) {
             self.flags |= flag::RECEIVED;
-            self.received = Some(event.at);
+            self.received = Some(event.said.at);
             outcome.received = true;
         }
-        if event.action == Action::Approve {
-            self.approve(event.at, outcome);
+        if event.said.action == Action::Approve {
+            self.approve(event.said.at, outcome);
         }
     }
 
@@ -275,9 +279,9 @@ impl Invoice {
     }
 
     fn step(&mut self, stage: Stage, event: &Told, disordered: bool, outcome: &mut Outcome) {
-        let closes = matches!(event.action, Action::Pay | Action::Reject);
+        let closes = matches!(event.said.action, Action::Pay | Action::Reject);
         if self.condition.is_closed() {
-            if event.action != Action::Reopen {
+            if event.said.action != Action::Reopen {
                 outcome.marks |= mark::AFTER_CLOSE;
                 self.fill(stage, event);
                 return;
@@ -293,7 +297,7 @@ impl Invoice {
         if outcome.entered {
             outcome.moves[0] = Some(Move { from, to: Place::In(stage) });
         }
-        match event.action {
+        match event.said.action {
             Action::Enter | Action::Receive | Action::Release | Action::Reopen => {
                 self.condition = Condition::InProgress;
             }
@@ -305,8 +309,8 @@ impl Invoice {
             }
             Action::Pay | Action::Reject => {
                 self.leave(event, already_there, outcome);
-                self.closed = Some(event.at);
-                let paid = event.action == Action::Pay;
+                self.closed = Some(event.said.at);
+                let paid = event.said.action == Action::Pay;
                 self.condition = if paid { Condition::Paid } else { Condition::Rejected };
                 outcome.moves[1] = Some(Move { from: Place::In(stage), to: self.place() });
                 outcome.paid = paid && !self.has(flag::PAID_COUNTED);
@@ -333,9 +337,9 @@ impl Invoice {
     fn fill(&mut self, stage: Stage, event: &Told) {
         let span = self.span_mut(stage);
         if span.visits == 0 {
-            *span = Span { entered: Some(event.at), left: None, visits: 1, timed: event.timed };
-        } else if span.visits == 1 && span.timed && event.timed {
-            span.entered = span.entered.map(|entered| entered.min(event.at));
+            *span = Span { entered: Some(event.said.at), left: None, visits: 1, timed: event.said.timed };
+        } else if span.visits == 1 && span.timed && event.said.timed {
+            span.entered = span.entered.map(|entered| entered.min(event.said.at));
         }
     }
 
@@ -347,7 +351,7 @@ impl Invoice {
         if began && self.stage == stage && here.visits > 0 {
             // A second word that a stage is done does not begin it again.
             let done_again =
-                matches!(event.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
+                matches!(event.said.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
             if !finished || done_again {
                 return;
             }
@@ -359,12 +363,13 @@ impl Invoice {
             outcome.marks |= mark::RETURN;
         }
         let visits = here.visits.saturating_add(1);
-        *self.span_mut(stage) = Span { entered: Some(event.at), left: None, visits, timed: event.timed };
+        *self.span_mut(stage) =
+            Span { entered: Some(event.said.at), left: None, visits, timed: event.said.timed };
         self.stage = stage;
         outcome.entered = true;
         // Whoever posts an invoice takes it for approved.
-        if stage == Stage::Posting && event.action != Action::Reject {
-            self.approve(event.at, outcome);
+        if stage == Stage::Posting && event.said.action != Action::Reject {
+            self.approve(event.said.at, outcome);
         }
     }
 
@@ -375,10 +380,10 @@ impl Invoice {
         if span.left.is_some() {
             return;
         }
-        span.left = Some(event.at);
-        let took = span.entered.and_then(|entered| event.at.checked_sub(entered));
+        span.left = Some(event.said.at);
+        let took = span.entered.and_then(|entered| event.said.at.checked_sub(entered));
         // Times told and times assumed are two clocks.
-        if let Some(took) = took.filter(|took| *took >= 0 && measured && span.timed == event.timed) {
+        if let Some(took) = took.filter(|took| *took >= 0 && measured && span.timed == event.said.timed) {
             outcome.sample = Some((stage, took));
         }
     }

@@ -107,17 +107,17 @@ impl Batch<'_> {
         for odd in &self.odd {
             let mut list = false;
             for (reason, count) in ODDITIES.into_iter().zip(&mut counts) {
-                if odd.odd & reason.bit() != 0 {
+                if odd.said.odd & reason.bit() != 0 {
                     list |= *count < limit;
                     *count = count.saturating_add(1);
                     tally.add(reason, Change { counts: [1], sums: [] });
                 }
             }
             if list {
-                let reasons = Cell::Integer(i64::from(odd.odd));
+                let reasons = Cell::Integer(i64::from(odd.said.odd));
                 let invoice = odd.invoice.and_then(|at| self.slots.get(at)).map(|slot| slot.id);
                 let kind = self.names.text(odd.kind).into();
-                listed.push(vec![position(odd.position), reasons, invoice.into(), kind]);
+                listed.push(vec![position(odd.said.position), reasons, invoice.into(), kind]);
             }
         }
         // The mark of an invoice's events is counted as `odd` already; those of no invoice are added here.
