@@ -31,7 +31,7 @@ Exit codes:
 Example:
   echo '{\"type\": [{\"prefix\": \"invoice.\"}], \"data\": {\"total\": [{\"numeric\": [\">\", 1000]}]}}' > rule.json
   waag pattern test --pattern rule.json --event event.json
-  waag pattern test --pattern rule.json --event - < event.json";
+  cat event.json | waag pattern test --pattern rule.json --event -";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]

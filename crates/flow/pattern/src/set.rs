@@ -137,8 +137,8 @@ impl RuleSet {
         Ok(scratch.judge.decide(self, &scratch.capture, event))
     }
 
-    /// The same for a parsed event, whose numbers are what `serde_json` kept of them: 64-bit integers are exact, all others
-    /// are the shortest decimal of an `f64`.
+    /// The same for a parsed event, whose numbers are what `serde_json` kept of them: 64-bit integers are exact; all others
+    /// are the shortest decimal of an `f64`, or as they were written where its feature `arbitrary_precision` is on.
     ///
     /// # Errors
     /// The event is no object, or what rules look at is nested beyond `EVENT_DEPTH_MAX`.

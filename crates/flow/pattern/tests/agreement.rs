@@ -127,6 +127,22 @@ fn pattern() -> impl Strategy<Value = Value> {
     fields.boxed()
 }
 
+/// Whether two values say the same. Numbers are compared as such: what `serde_json` keeps of their spelling depends on the
+/// features that others ask it for.
+fn is_same(one: &Value, other: &Value) -> bool {
+    match (one, other) {
+        (Value::Number(one), Value::Number(other)) => one.as_f64() == other.as_f64(),
+        (Value::Array(one), Value::Array(other)) => {
+            one.len() == other.len() && one.iter().zip(other).all(|(one, other)| is_same(one, other))
+        }
+        (Value::Object(one), Value::Object(other)) => {
+            let same = |(name, value)| other.get(name).is_some_and(|found| is_same(value, found));
+            one.len() == other.len() && one.iter().all(same)
+        }
+        _ => one == other,
+    }
+}
+
 /// Patterns as text and as values; those that name a field on both sides of a `$or` are left out.
 fn accepted(patterns: &[Value]) -> Result<Vec<(&Value, Pattern)>, TestCaseError> {
     let mut accepted = Vec::new();
@@ -185,7 +201,7 @@ proptest! {
                     .map(|(id, _)| RuleId(id)).collect();
                 let mut loose = String::new();
                 loose::write(event, &mut random, &mut loose);
-                prop_assert_eq!(&serde_json::from_str::<Value>(&loose).unwrap().to_string().replace(".0", ""), &event.to_string().replace(".0", ""));
+                prop_assert!(is_same(&serde_json::from_str(&loose).unwrap(), event), "{loose} is not {event}");
                 prop_assert_eq!(rules.matches(event.to_string().as_bytes(), &mut scratch).unwrap(), &expected, "{}", event);
                 prop_assert_eq!(rules.matches(loose.as_bytes(), &mut scratch).unwrap(), &expected, "{}", loose);
                 prop_assert_eq!(rules.matches_value(event, &mut scratch).unwrap(), &expected, "{}", event);
