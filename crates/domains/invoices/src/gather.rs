@@ -1,7 +1,7 @@
 //! Facts of one day of commit time, read and made small, before any row is looked at.
 //!
 //! Place in the way of an event: the first half of `project`, done ahead of the second (`batch`, `write`) and on another
-//! thread. An event takes some hundred bytes here, whatever it said; what it says of names is a number of the chunk.
+//! thread. An event takes 160 bytes here at most, beside its reference; what it says of names is a number of the chunk.
 //! Not here: what an event says (`event`), what follows from it (`state`).
 
 use std::collections::HashMap;
@@ -156,5 +156,15 @@ impl Gathered for Chunks {
             Batch::write(chunk, day, &self.config, rows)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small_whatever_it_said() {
+        assert!(size_of::<Told>() <= 160, "{}", size_of::<Told>());
     }
 }

@@ -21,7 +21,7 @@ use crate::error::ViewsError;
 use crate::projector::{Gatherer, ProjectError, Projector, Ready};
 use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
 
-/// Most batches that wait, opened, for the writing side.
+/// Most batches that wait, gathered, for the writing side.
 pub const AHEAD_BATCHES_MAX: usize = 2;
 /// Most waiting batches that are written in one transaction.
 pub const TOGETHER_BATCHES_MAX: usize = 3;
