@@ -68,9 +68,12 @@ pub(crate) enum Read1 {
 impl Input {
     /// The inputs that arguments name: `-` or nothing is standard input.
     pub(crate) fn of_arguments(files: &[PathBuf]) -> Vec<Self> {
-        let input =
-            |path: &PathBuf| if path == Path::new("-") { Self::Stdin } else { Self::File(path.clone()) };
-        if files.is_empty() { vec![Self::Stdin] } else { files.iter().map(input).collect() }
+        if files.is_empty() { vec![Self::Stdin] } else { files.iter().map(|path| Self::of(path)).collect() }
+    }
+
+    /// The input that an argument names: `-` is standard input.
+    pub(crate) fn of(path: &Path) -> Self {
+        if path == Path::new("-") { Self::Stdin } else { Self::File(path.to_owned()) }
     }
 
     /// The name shown to people.
@@ -109,15 +112,21 @@ impl Input {
         })
     }
 
+    /// Its bytes, as many as the limit allows and one more, by which what is too long is known.
+    pub(crate) fn up_to(&self, bytes_max: usize) -> Result<Vec<u8>, CliError> {
+        let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+        let mut bytes = Vec::new();
+        let read = self.open()?.0.take(limit).read_to_end(&mut bytes);
+        read.map_err(|source| CliError::Input { name: self.name(), source })?;
+        Ok(bytes)
+    }
+
     /// The same input in a form that can be read twice: what is no plain file is read into memory.
     pub(crate) fn twice(self) -> Result<Self, Failure> {
         if matches!(self, Self::Memory(..)) || (matches!(self, Self::File(_)) && self.len().is_some()) {
             return Ok(self);
         }
-        let mut bytes = Vec::new();
-        let limit = STRICT_BYTES_MAX as u64 + 1;
-        let read = self.open()?.0.take(limit).read_to_end(&mut bytes);
-        read.map_err(|source| CliError::Input { name: self.name(), source })?;
+        let bytes = self.up_to(STRICT_BYTES_MAX)?;
         if bytes.len() > STRICT_BYTES_MAX {
             return Err(CliError::StrictTooLong(STRICT_BYTES_MAX).into());
         }

@@ -3,15 +3,15 @@
 //! It opens no store. Exit codes of its own: 0 the event matches, 1 it does not, 2 the pattern is refused or the event is
 //! none, with the reason.
 
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
 use waag_pattern::limits::{EVENT_BYTES_MAX, PATTERN_BYTES_MAX};
 use waag_pattern::{EventError, Pattern, PatternError};
 
-use super::failure::{CliError, Exit, Failure};
+use super::failure::{Exit, Failure};
+use super::input::Input;
 use super::output::Output;
 
 const HELP: &str = "\
@@ -66,24 +66,10 @@ struct Json {
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let Command::Test(test) = &args.command;
     // Refused before the event is asked for: a wrong pattern is wrong for every event.
-    let pattern = Pattern::parse(&read(&test.pattern, PATTERN_BYTES_MAX)?)?;
-    let matches = pattern.matches(&read(&test.event, EVENT_BYTES_MAX)?)?;
+    let pattern = Pattern::parse(&Input::of(&test.pattern).up_to(PATTERN_BYTES_MAX)?)?;
+    let matches = pattern.matches(&Input::of(&test.event).up_to(EVENT_BYTES_MAX)?)?;
     output.answer(&Json { matches }, || if matches { "match\n" } else { "no match\n" }.to_owned())?;
     Ok(if matches { Exit::Done } else { Exit::Refused })
-}
-
-/// The file's bytes, as many as the limit allows and one more.
-fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, CliError> {
-    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    if path.as_os_str() == "-" {
-        let read = std::io::stdin().lock().take(limit).read_to_end(&mut bytes);
-        read.map_err(|source| CliError::Input { name: "standard input".to_owned(), source })?;
-    } else {
-        let file = std::fs::File::open(path).map_err(CliError::file("open", path))?;
-        file.take(limit).read_to_end(&mut bytes).map_err(CliError::file("read", path))?;
-    }
-    Ok(bytes)
 }
 
 impl From<PatternError> for Failure {
