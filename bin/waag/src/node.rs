@@ -2,13 +2,16 @@
 //!
 //! ```text
 //! door ─► intake ─► writer ─► log ─► projector ─► views ─► pages
+//!                             └──► router ─► subscribers
 //! ```
 //!
 //! Not here: what the doors answer (`edge/http`, `edge/web`), the commands (`cli`).
-//! Order of ending: doors drained → intake answered → projector stopped → store closed.
+//! Order of ending: doors drained → bridges ended → intake answered → projector stopped → router stopped → store closed.
 
 pub mod access_log;
 pub mod api_keys;
+pub mod bridges;
+pub mod deliveries;
 pub mod desk;
 pub mod doors;
 pub mod exchange;
@@ -20,6 +23,7 @@ mod operating;
 pub mod plans;
 pub mod read_models;
 mod recorded;
+pub mod routing;
 pub mod shipped;
 pub mod traces;
 
@@ -31,6 +35,8 @@ use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::ports::{Ledger, LedgerStatus, Node, Reveal, Stored};
 use waag_model::ids::{Actor, TenantName};
+use waag_router::error::RouterError;
+use waag_router::router::Router;
 use waag_views::progress::Reached;
 
 use crate::store::error::StoreError;
@@ -38,6 +44,8 @@ use crate::store::options::Options;
 use crate::store::own::RegisterError;
 use crate::store::place::Place;
 use crate::store::writer::{OpenedStore, open_writer};
+use bridges::Bridges;
+use bridges::error::BridgeError;
 use following::{Following, FollowingError};
 
 /// How a node is set.
@@ -49,6 +57,8 @@ pub struct NodeOptions {
     pub intake: IntakeLimits,
     /// The invoices' service levels and bounds.
     pub invoices: waag_invoices::config::Config,
+    /// Where deliveries may go.
+    pub targets: routing::TargetOptions,
 }
 
 /// Why a node cannot start.
@@ -60,6 +70,10 @@ pub enum NodeError {
     Schemas(RegisterError),
     /// Its read models.
     Following(FollowingError),
+    /// Its deliveries.
+    Routing(RouterError),
+    /// Its bridges.
+    Bridges(BridgeError),
     /// A thread cannot be had.
     Thread(std::io::Error),
 }
@@ -72,6 +86,8 @@ impl NodeError {
             Self::Store(error) => error.code(),
             Self::Schemas(error) => error.code(),
             Self::Following(error) => error.code(),
+            Self::Routing(error) => error.code(),
+            Self::Bridges(error) => error.code(),
             Self::Thread(_) => "E0850",
         }
     }
@@ -83,6 +99,8 @@ impl fmt::Display for NodeError {
             Self::Store(error) => error.fmt(f),
             Self::Schemas(error) => error.fmt(f),
             Self::Following(error) => error.fmt(f),
+            Self::Routing(error) => error.fmt(f),
+            Self::Bridges(error) => error.fmt(f),
             Self::Thread(_) => write!(f, "a thread of the node cannot be started"),
         }
     }
@@ -94,6 +112,8 @@ impl std::error::Error for NodeError {
             Self::Store(error) => std::error::Error::source(error),
             Self::Schemas(error) => std::error::Error::source(error),
             Self::Following(error) => std::error::Error::source(error),
+            Self::Routing(_) => None,
+            Self::Bridges(error) => std::error::Error::source(error),
             Self::Thread(error) => Some(error),
         }
     }
@@ -107,8 +127,10 @@ impl From<StoreError> for NodeError {
 
 /// One tenant's ledger, running. Fields drop in the order they stand.
 pub struct Running {
+    bridges: Bridges,
     intake: Intake,
     following: Following,
+    router: Arc<Router>,
     store: Arc<OpenedStore>,
 }
 
@@ -131,6 +153,7 @@ impl Running {
     ) -> Result<Self, NodeError> {
         let store = with_schemas(place, options, actor, progress)?;
         let following = Following::start(&store, &options.invoices).map_err(NodeError::Following)?;
+        let router = routing::start(&store, &options.targets).map_err(NodeError::Routing)?;
         let means = Means {
             sealer: Arc::clone(&store.sealer),
             writer: Arc::clone(&store.writer),
@@ -139,7 +162,8 @@ impl Running {
             tenant: place.tenant.to_string(),
         };
         let intake = Intake::start(means, options.intake).map_err(NodeError::Thread)?;
-        Ok(Self { intake, following, store })
+        let bridges = Bridges::start(&store, &options.targets.nats_servers)?;
+        Ok(Self { bridges, intake, following, router: Arc::new(router), store })
     }
 
     /// The store behind it.
@@ -152,6 +176,18 @@ impl Running {
     #[must_use]
     pub fn following(&self) -> &Following {
         &self.following
+    }
+
+    /// Its deliveries.
+    #[must_use]
+    pub fn router(&self) -> &Arc<Router> {
+        &self.router
+    }
+
+    /// Its bridges.
+    #[must_use]
+    pub fn bridges(&self) -> &Bridges {
+        &self.bridges
     }
 
     /// What the writer tells of itself.
@@ -195,6 +231,10 @@ impl Ledger for Running {
             projected: self.following.reached().cursor.position.0,
             halted: status.halted.map(|halt| halt.code),
         }
+    }
+
+    fn router(&self) -> Option<Arc<Router>> {
+        Some(Arc::clone(&self.router))
     }
 
     fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault> {

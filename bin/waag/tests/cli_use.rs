@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 43] = [
+const COMMANDS: [&[&str]; 61] = [
     &[],
     &["init"],
     &["append"],
@@ -47,6 +47,24 @@ const COMMANDS: [&[&str]; 43] = [
     &["plan", "node"],
     &["pattern"],
     &["pattern", "test"],
+    &["subscription"],
+    &["subscription", "create"],
+    &["subscription", "list"],
+    &["subscription", "show"],
+    &["subscription", "change"],
+    &["subscription", "pause"],
+    &["subscription", "resume"],
+    &["subscription", "rotate-secret"],
+    &["subscription", "remove"],
+    &["dead-letter"],
+    &["dead-letter", "list"],
+    &["dead-letter", "show"],
+    &["dead-letter", "redrive"],
+    &["dead-letter", "discard"],
+    &["dead-letter", "jobs"],
+    &["dead-letter", "cancel"],
+    &["replay"],
+    &["pull"],
     &["demo"],
     &["tour"],
     &["explain"],

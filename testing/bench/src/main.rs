@@ -7,6 +7,7 @@
 
 mod client;
 mod core;
+mod deliveries;
 mod drive;
 mod events;
 mod ingest;
@@ -47,7 +48,7 @@ fn main() -> anyhow::Result<()> {
                  waag-bench ingest [--modes 1x64,500x4] [--events N] [--runs N] [--open-invoices N] [--folder DIR]   a whole node over HTTP\n\
                  waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite\n\
                  waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view\n\
-                 waag-bench router [matching [--events N] [--rounds N]]   which subscriptions an event concerns\n\
+                 waag-bench router [matching [--events N] [--rounds N] | deliveries [PART] [--folder DIR] [--quick]]   which subscriptions an event concerns, and its way to them\n\
                  waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node"
             );
             Ok(())

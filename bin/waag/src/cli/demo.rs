@@ -15,10 +15,11 @@ use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
 use crate::demo::traffic::{Live, Plan, Traffic};
-use crate::demo::unfinished;
+use crate::demo::{subscribers, unfinished};
 use crate::node::api_keys::{Asked, carry_out, load};
 use crate::node::doors::{Doors, Where};
 use crate::node::feed::{Feed, Given};
+use crate::node::routing::TargetOptions;
 use crate::node::{NodeOptions, Running};
 use crate::store::error::StoreError;
 use crate::store::init::init;
@@ -70,7 +71,8 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let tenant = TenantName::new("default").map_err(|error| Failure::name("tenant", error))?;
     let place = Place::new(&args.folder.join("data"), None, tenant)?;
-    let options = NodeOptions::default();
+    let targets = TargetOptions { handlers: subscribers::handlers(), ..TargetOptions::default() };
+    let options = NodeOptions { targets, ..NodeOptions::default() };
     let actor = Actor::new(ACTOR).map_err(|error| Failure::name("actor", error))?;
     let plan = history_to_make(args, &place, &options)?;
     let running = Arc::new(Running::start(&place, &options, &actor, &mut |_, _| {})?);
@@ -84,6 +86,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     if plan.is_some() {
         unfinished::done(&args.folder).map_err(CliError::file("remove", &unfinished::path(&args.folder)))?;
     }
+    subscribers::subscribe(running.router(), running.writer().checkpoint.checkpoint().size, &actor)?;
     let keys = load(store)?;
     let at = Where::plain(args.listen, args.pages);
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;

@@ -43,6 +43,11 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// A code as this program has it, where one of its pages has it.
+pub(super) fn known(code: &str) -> Option<&'static str> {
+    PAGES.iter().find(|(known, _)| *known == code).map(|(known, _)| *known)
+}
+
 /// What stands behind the code in a page's first line.
 fn title(page: &str) -> &str {
     let first = page.lines().next().unwrap_or_default();

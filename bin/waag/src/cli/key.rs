@@ -73,7 +73,9 @@ enum RoleName {
     Reader,
     /// May record events
     Producer,
-    /// May change mappings too
+    /// May pull events of subscriptions and answer for them, and nothing else
+    Subscriber,
+    /// May change mappings and manage subscriptions too
     Admin,
 }
 
@@ -106,6 +108,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             role: match role {
                 RoleName::Reader => Role::Reader,
                 RoleName::Producer => Role::Producer,
+                RoleName::Subscriber => Role::Subscriber,
                 RoleName::Admin => Role::Admin,
             },
             plan: plan.clone(),

@@ -15,6 +15,7 @@ use crate::node::access_log::AccessLogOptions;
 use crate::node::api_keys::load;
 use crate::node::doors::{Doors, Where};
 use crate::node::traces::{SHARE_ALL, TelemetryOptions};
+use crate::node::routing::TargetOptions;
 use crate::node::{NodeOptions, Running};
 use crate::store::init::init;
 use crate::store::place::{ACCESS_FOLDER, Place};
@@ -63,6 +64,18 @@ pub(crate) struct Args {
     /// Keep no access log
     #[arg(long, conflicts_with_all = ["access_log_days", "access_log_mib"])]
     no_access_log: bool,
+
+    /// Deliver webhooks to plain `http` URLs too: they can be read and changed on their way
+    #[arg(long)]
+    allow_http_webhooks: bool,
+
+    /// Deliver webhooks to this machine and to private networks too: whoever may make subscriptions can then reach them
+    #[arg(long)]
+    allow_private_webhooks: bool,
+
+    /// A server of NATS that bridges may go to, `nats://host:port` or `tls://host:port`; may be given several times
+    #[arg(long = "nats-server", value_name = "SERVER")]
+    nats_servers: Vec<String>,
 
     #[command(flatten)]
     telemetry: Telemetry,
@@ -220,7 +233,13 @@ pub(crate) fn wait_for_views(running: &Running, all: Position, most: Duration) {
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = setting.place()?;
-    let options = NodeOptions { store: setting.options()?, ..NodeOptions::default() };
+    let targets = TargetOptions {
+        allow_http: args.allow_http_webhooks,
+        allow_private: args.allow_private_webhooks,
+        nats_servers: args.nats_servers.clone(),
+        ..TargetOptions::default()
+    };
+    let options = NodeOptions { store: setting.options()?, targets, ..NodeOptions::default() };
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {
         let made = init(&place, &args.origin, &options.store)?;

@@ -198,6 +198,7 @@ fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Resu
     let role = match record.role {
         Role::Reader => "reader",
         Role::Producer => "producer",
+        Role::Subscriber => "subscriber",
         Role::Admin => "admin",
     };
     let members = vec![

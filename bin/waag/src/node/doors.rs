@@ -28,6 +28,8 @@ use crate::store::beside::{Closing, Desk};
 use super::Running;
 use super::access_log::AccessLogOptions;
 use super::api_keys::{Asked, carry_out};
+use super::bridges;
+use super::deliveries::{self, Deliveries};
 use super::house::RunningHouse;
 use super::operating::{self, Operating};
 use super::plans;
@@ -132,6 +134,10 @@ enum Question {
     Keys(Asked),
     /// About usage plans.
     Plans(plans::Asked),
+    /// About subscriptions, dead letters and replays.
+    Deliveries(deliveries::Asked),
+    /// About bridges.
+    Bridges(bridges::told::Asked),
 }
 
 /// Open doors. Dropping them closes them at once; [`Doors::wait`] closes them in order.
@@ -243,6 +249,7 @@ impl Doors {
             runtime, pages_runtime, ending, tls, mut signals, operating, desk, mut http, mut web, ..
         } = self;
         let store = running.store();
+        let deliveries = Deliveries::default();
         let doors = |asked: &str| {
             let asked: Question = serde_json::from_str(asked).map_err(|error| error.to_string())?;
             let told = match asked {
@@ -252,6 +259,9 @@ impl Doors {
                 Question::Plans(asked) => plans::carry_out(store, keys, &operating.plans, &asked)
                     .map(|told| serde_json::to_string(&told))
                     .map_err(|error| format!("{}: {error}", error.code())),
+                // What is refused there is an answer, too, which has the code.
+                Question::Deliveries(asked) => Ok(Ok(deliveries.answer(running.router(), &asked))),
+                Question::Bridges(asked) => Ok(Ok(running.bridges().answer(&asked))),
             };
             told?.map_err(|error| error.to_string())
         };

@@ -14,12 +14,14 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod bridges;
 mod collectors;
 mod crash;
 mod demo;
 mod doors;
 mod history;
 mod keys;
+mod nats;
 mod operations;
 mod overload;
 mod support;

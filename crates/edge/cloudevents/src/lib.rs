@@ -27,7 +27,7 @@ pub use batch::{Item, Items};
 pub use lines::{Line, Lines};
 pub use read::{read_event, read_value};
 pub use refusal::{Reason, Refusal};
-pub use write::{write_event, write_value};
+pub use write::{DataRef, write_event, write_parts, write_value};
 
 /// Whether a text may be an attribute's: no control characters, no Unicode noncharacters (CloudEvents 1.0.2 §3.1).
 #[must_use]

@@ -11,7 +11,7 @@ use std::io::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use waag_model::event::{Data, Event};
-use waag_model::value::{Decimal, Value};
+use waag_model::value::{Decimal, Object, Value};
 
 /// Bytes of an event's JSON beside its texts, as a first guess.
 const FRAME_BYTES: usize = 96;
@@ -20,18 +20,48 @@ const FRAME_BYTES: usize = 96;
 ///
 /// An event that [`crate::read_event`] gave is never longer than what it was read from.
 pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
-    out.reserve(FRAME_BYTES + event.id.len() + event.source.len() + event.kind.len());
+    let data = match &event.data {
+        Data::None => DataRef::None,
+        Data::Json(body) => DataRef::Json(body),
+        Data::Binary(bytes) => DataRef::Binary(bytes),
+    };
+    let Event { id, source, kind, subject, attributes, .. } = event;
+    write_parts(id, source, kind, subject.as_deref(), attributes, data, out);
+}
+
+/// An event's data, where it lies.
+#[derive(Clone, Copy, Debug)]
+pub enum DataRef<'a> {
+    /// None.
+    None,
+    /// A JSON value; withheld as a whole, it is left out.
+    Json(&'a Value<'a>),
+    /// Bytes.
+    Binary(&'a [u8]),
+}
+
+/// Appends the event that these are of, as [`write_event`] does, without putting it together first.
+pub fn write_parts(
+    id: &str,
+    source: &str,
+    kind: &str,
+    subject: Option<&str>,
+    attributes: &Object<'_>,
+    data: DataRef<'_>,
+    out: &mut Vec<u8>,
+) {
+    out.reserve(FRAME_BYTES + id.len() + source.len() + kind.len());
     out.extend_from_slice(br#"{"specversion":"1.0","id":"#);
-    text(&event.id, out);
+    text(id, out);
     out.extend_from_slice(br#","source":"#);
-    text(&event.source, out);
+    text(source, out);
     out.extend_from_slice(br#","type":"#);
-    text(&event.kind, out);
-    if let Some(subject) = &event.subject {
+    text(kind, out);
+    if let Some(subject) = subject {
         out.extend_from_slice(br#","subject":"#);
         text(subject, out);
     }
-    for (name, attribute) in event.attributes.members() {
+    for (name, attribute) in attributes.members() {
         if !matches!(attribute, Value::Withheld(_)) {
             out.push(b',');
             text(name, out);
@@ -39,13 +69,13 @@ pub fn write_event(event: &Event<'_>, out: &mut Vec<u8>) {
             value(attribute, out);
         }
     }
-    match &event.data {
-        Data::None | Data::Json(Value::Withheld(_)) => {}
-        Data::Json(body) => {
+    match data {
+        DataRef::None | DataRef::Json(Value::Withheld(_)) => {}
+        DataRef::Json(body) => {
             out.extend_from_slice(br#","data":"#);
             value(body, out);
         }
-        Data::Binary(bytes) => {
+        DataRef::Binary(bytes) => {
             out.extend_from_slice(br#","data_base64":""#);
             out.extend_from_slice(STANDARD.encode(bytes).as_bytes());
             out.push(b'"');

@@ -27,6 +27,7 @@ use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_stdx::figures::{Family, Figures};
 
 use crate::access::{AccessSink, Learned, Span, Watched};
+use crate::deliveries::Turns;
 use crate::events;
 use crate::fault::{Fault, Kind};
 use crate::idempotency::{self, Answers};
@@ -120,6 +121,8 @@ pub struct Door {
     pub(crate) mailbox: Arc<Mailbox>,
     /// Turns to read events back (`stored`).
     pub(crate) reads: Arc<Semaphore>,
+    /// Turns at the router, and the end of waiting for it.
+    pub(crate) turns: Turns,
 }
 
 impl fmt::Debug for Door {
@@ -145,12 +148,18 @@ impl Door {
             metrics: Metrics::default(),
             mailbox: Arc::default(),
             reads: Arc::new(Semaphore::new(stored::READS_MAX)),
+            turns: Turns::default(),
         }
     }
 
     /// Puts other schemas in place for the data of CloudEvents, by type.
     pub fn set_schemas(&self, schemas: Schemas) {
         *self.schemas.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schemas);
+    }
+
+    /// Ends waits for events that are not there yet, so that connections can end.
+    pub(crate) fn end_waits(&self) {
+        self.turns.end();
     }
 
     /// Answers one request.
@@ -193,6 +202,7 @@ impl Door {
                 let body = self.body(request.into_body(), learned).await?;
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
+            Route::Delivery(delivery) => self.deliveries(delivery, request, learned).await,
             Route::Ledger => self.ledger(request.headers(), learned),
             Route::Health => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
             Route::Ready => {
@@ -200,7 +210,7 @@ impl Door {
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
             }
             Route::Metrics => {
-                let text = metrics::text(&self.families());
+                let text = self.figures().await?;
                 Ok(Answer::of(metrics::MEDIA, StatusCode::OK, text.into_bytes()))
             }
             Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::document().to_string().into_bytes())),
@@ -229,7 +239,7 @@ impl Door {
         };
         let key = self.parts.keys.check(text, self.parts.clock.now())?;
         learned.key = Some(Arc::clone(&key));
-        if key.role < role {
+        if !key.role.may(role) {
             return Err(Fault::of(Kind::Forbidden));
         }
         let (who, now) = ((key.id.as_str(), key.plan.as_str()), &self.parts.clock);
@@ -335,6 +345,16 @@ impl Door {
         answer.await.map_err(|_| Fault::of(Kind::Stopped))
     }
 
+    /// All figures as text. Some are asked of other threads, so not on the one that serves connections.
+    async fn figures(&self) -> Result<String, Fault> {
+        let (mut families, others) = (self.metrics.families(), self.parts.figures.clone());
+        let told = tokio::task::spawn_blocking(move || {
+            families.extend(others.iter().flat_map(|figures| figures.families()));
+            metrics::text(&families)
+        });
+        told.await.map_err(|_| Fault::of(Kind::Stopped))
+    }
+
     /// A source whose events are held to their types' schemas, where there are any.
     fn validated(&self, source: Box<dyn Source>) -> Box<dyn Source> {
         let schemas = Arc::clone(&self.schemas.read().unwrap_or_else(PoisonError::into_inner));
@@ -394,7 +414,17 @@ impl Door {
 
     /// A whole body within its bounds; one that came in one piece is not copied.
     async fn body(&self, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
-        let limit = self.parts.limits.body_bytes_max;
+        self.body_within(self.parts.limits.body_bytes_max, body, learned).await
+    }
+
+    /// The same, of a path that takes less than others.
+    pub(crate) async fn body_within(
+        &self,
+        limit: usize,
+        body: Incoming,
+        learned: &mut Learned,
+    ) -> Result<Bytes, Fault> {
+        let limit = limit.min(self.parts.limits.body_bytes_max);
         if body.size_hint().lower() > limit as u64 {
             return Err(Fault::of(Kind::BodyTooLarge(limit)));
         }

@@ -1,6 +1,7 @@
 //! Everything that this door refuses, with its stable code, its HTTP status and its words; every code of `E09xx` is here.
 //!
-//! Not here: the problem document (`problem`), refusals of an event's own form, which keep the codes of the reader.
+//! Not here: the problem document (`problem`), refusals of an event's own form, which keep the codes of the reader, and
+//! refusals of the router, which keep the router's (`deliveries`).
 //! A fault quotes names, never values: answers are logged by others.
 
 use std::fmt;
@@ -106,6 +107,27 @@ pub enum Kind {
     Certificate(String),
     /// The listener cannot be had.
     Listen(String),
+    /// A body about deliveries has a form that it may not have; how.
+    Asked(String),
+    /// As many pulls wait as may.
+    TooManyPulls,
+    /// The tenant's ledger has no router on this node.
+    NoRouter,
+    /// The router's refusal or failure: its code and words.
+    Router(Outcome, &'static str, String),
+}
+
+/// What the router's refusal is to the one who asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// What is named is not there.
+    Unknown,
+    /// It does not fit to how things stand.
+    Conflict,
+    /// It is not what can be taken.
+    Refused,
+    /// The fault is not the caller's.
+    Failed,
 }
 
 impl Fault {
@@ -186,6 +208,10 @@ impl Kind {
             Self::PlainListener => "E0960",
             Self::Certificate(_) => "E0961",
             Self::Listen(_) => "E0962",
+            Self::Asked(_) => "E0980",
+            Self::TooManyPulls => "E0981",
+            Self::NoRouter => "E1150",
+            Self::Router(_, code, _) => code,
             Self::Busy(code) | Self::NotSealed(code) | Self::Event(code, _) => code,
         }
     }
@@ -194,7 +220,7 @@ impl Kind {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
@@ -217,14 +243,22 @@ impl Kind {
             | Self::Time(_)
             | Self::Mapping(_)
             | Self::Sample
+            | Self::Asked(_)
+            | Self::Router(Outcome::Refused, ..)
             | Self::IdempotencyReused => StatusCode::UNPROCESSABLE_ENTITY,
-            Self::Conflict | Self::Erased | Self::IdempotencyUnderWay => StatusCode::CONFLICT,
+            Self::Conflict
+            | Self::Erased
+            | Self::IdempotencyUnderWay
+            | Self::Router(Outcome::Conflict, ..) => StatusCode::CONFLICT,
             Self::KeyRate(_) | Self::NodeRate(_) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_)
             | Self::QueueFull
             | Self::Stopped
             | Self::NotSealed(_)
             | Self::NoTenant
+            | Self::TooManyPulls
+            | Self::NoRouter
+            | Self::Router(Outcome::Failed, ..)
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::PlainListener | Self::Certificate(_) | Self::Listen(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -234,8 +268,12 @@ impl Kind {
     #[must_use]
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
-            Self::Busy(_) | Self::QueueFull | Self::NotReady => Some(1),
-            Self::NotSealed(_) | Self::Stopped | Self::NoTenant => Some(10),
+            Self::Busy(_) | Self::QueueFull | Self::NotReady | Self::TooManyPulls => Some(1),
+            Self::NotSealed(_)
+            | Self::Stopped
+            | Self::NoTenant
+            | Self::NoRouter
+            | Self::Router(Outcome::Failed, ..) => Some(10),
             Self::KeyRate(seconds) | Self::NodeRate(seconds) | Self::Quota(seconds) => Some(*seconds),
             Self::IdempotencyUnderWay => Some(1),
             Self::NotFound
@@ -269,6 +307,8 @@ impl Kind {
             | Self::Certificate(_)
             | Self::Listen(_)
             | Self::Gone
+            | Self::Asked(_)
+            | Self::Router(..)
             | Self::Query(_) => None,
         }
     }
@@ -324,6 +364,10 @@ impl fmt::Display for Kind {
             Self::PlainListener => write!(f, "a listener beyond loopback needs TLS"),
             Self::Certificate(why) => write!(f, "the certificate cannot be used: {why}"),
             Self::Listen(why) => write!(f, "the listener cannot be had: {why}"),
+            Self::Asked(why) => write!(f, "the body cannot be understood: {why}"),
+            Self::TooManyPulls => write!(f, "too many pulls are waiting"),
+            Self::NoRouter => write!(f, "this node delivers nothing: it has no router"),
+            Self::Router(_, _, words) => f.write_str(words),
         }
     }
 }

@@ -31,16 +31,26 @@ const KEY_CHARS: usize = PREFIX.len() + 2 * ID_BYTES + 1 + 43;
 /// Most keys of a node.
 pub const KEYS_MAX: usize = 100_000;
 
-/// What a key's holder may do; each may what those before it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// What a key's holder may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Read how far the ledger is.
+    /// Read how far the ledger is, events, and how deliveries stand.
     Reader,
-    /// Record events.
+    /// Record events, and read how far the ledger is.
     Producer,
-    /// Change mappings.
+    /// Pull events of the tenant's subscriptions and answer for them; nothing else.
+    Subscriber,
+    /// All of it, and manage subscriptions.
     Admin,
+}
+
+impl Role {
+    /// Whether it may what another role may.
+    #[must_use]
+    pub fn may(self, other: Self) -> bool {
+        self == other || self == Self::Admin || (self, other) == (Self::Producer, Self::Reader)
+    }
 }
 
 /// A key as it is kept.

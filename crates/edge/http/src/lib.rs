@@ -2,6 +2,7 @@
 //!
 //! Place in the way of an event: `accept`; it authenticates, limits, parses, maps, validates, and hands over to
 //! [`intake`], which seals and submits.
+//! The router's API is here too: subscriptions, pulling, dead letters (`deliveries`).
 //! Not here: which drivers there are and where records are kept (`ports`, wired by `bin/`), domains' rules.
 //!
 //! - `HTTP-1`: bad input never yields a 5xx and never stops a batch's good events.
@@ -10,6 +11,7 @@
 //! - `HTTP-4`: no key, and no value of a request, appears in an answer, a log line or a metric.
 
 pub mod access;
+pub mod deliveries;
 pub mod door;
 mod events;
 pub mod fault;

@@ -4,6 +4,8 @@
 //! tester holds the running node to that (`testing/outside`).
 //! Not here: what routes do (`door`), the schemas (`schemas`). The page has no script and loads nothing.
 
+mod deliveries;
+mod delivery_schemas;
 mod schemas;
 
 use serde_json::{Map, Value, json};
@@ -46,8 +48,12 @@ fn answered(description: &str, media: &str, schema: &str) -> Value {
 }
 
 fn answers(ok: Value, more: &[(&str, Value)]) -> Value {
+    answers_as("200", ok, more)
+}
+
+fn answers_as(status: &str, ok: Value, more: &[(&str, Value)]) -> Value {
     let mut all = Map::new();
-    all.insert("200".to_owned(), ok);
+    all.insert(status.to_owned(), ok);
     let too_much = "Too much is waiting, or the node cannot record; `Retry-After` says when to try again.";
     for (status, answer) in [
         ("400", problem("The request has a wrong form.")),
@@ -256,7 +262,7 @@ pub fn document() -> Value {
     let whole = json!({"description": "As asked.", "content": {JSON: {"schema": {"type": "object"}}}});
     let not_ready = ("503", problem_with("It does not.", "Retry-After"));
     let status = |description: &str| answered(description, JSON, "Status");
-    json!({
+    let mut document = json!({
         "openapi": "3.1.0",
         "info": {
             "title": "Waag", "version": env!("CARGO_PKG_VERSION"),
@@ -287,7 +293,15 @@ pub fn document() -> Value {
             "headers": schemas::headers(),
             "schemas": schemas::schemas()
         }
-    })
+    });
+    for (place, more) in
+        [("/paths", deliveries::paths()), ("/components/schemas", delivery_schemas::schemas())]
+    {
+        if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
+            known.extend(more);
+        }
+    }
+    document
 }
 
 /// The document as a page.

@@ -11,6 +11,7 @@ use waag_ledger::hash::Hash;
 use waag_model::event::Event;
 use waag_model::ids::{Actor, TenantName};
 use waag_model::time::UtcNanos;
+use waag_router::router::Router;
 
 use crate::fault::Fault;
 use crate::intake::Intake;
@@ -44,6 +45,11 @@ pub trait Ledger: Send + Sync {
     /// [`Kind::Gone`]: crate::fault::Kind::Gone
     /// [`Kind::NotSealed`]: crate::fault::Kind::NotSealed
     fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault>;
+
+    /// Delivers its events; none where this node does not.
+    fn router(&self) -> Option<Arc<Router>> {
+        None
+    }
 }
 
 /// Who wants to see personal fields, and why.

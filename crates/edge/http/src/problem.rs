@@ -6,7 +6,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{HeaderName, HeaderValue};
 
-use crate::fault::{Fault, Kind};
+use crate::fault::{Fault, Kind, Outcome};
 use crate::json;
 
 /// Most faults that one problem document lists; the rest is counted.
@@ -66,8 +66,15 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"title\":");
     // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
-    let is_of_an_event = matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_));
-    let title = if is_of_an_event { "the event was refused".to_owned() } else { kind.to_string() };
+    let title = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
+        "the event was refused".to_owned()
+    } else if matches!(kind, Kind::Asked(_)) {
+        "the body cannot be understood".to_owned()
+    } else if let Kind::Router(outcome, ..) = kind {
+        if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }.to_owned()
+    } else {
+        kind.to_string()
+    };
     json::text(&mut out, &title);
     out.extend_from_slice(b",\"status\":");
     json::number(&mut out, u64::from(status.as_u16()));

@@ -5,12 +5,14 @@
 use hyper::Method;
 
 use waag_invoices::event::Stage;
+use waag_router::spec::is_name;
 
 /// What a path serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Events,
     Event(u64),
+    Delivery(Delivery),
     Invoices(Stage),
     Mapping(Stage),
     MappingTrial(Stage),
@@ -22,9 +24,113 @@ pub(crate) enum Route {
     Docs,
 }
 
+/// What a path about deliveries serves; the name of a subscription stays in the path ([`name_of`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Subscriptions,
+    Subscription,
+    Pause,
+    Resume,
+    RotateSecret,
+    Pull,
+    Answer,
+    Letters,
+    LettersCount,
+    Redrive,
+    Discard,
+    Replay,
+    Jobs,
+    Job(u32),
+    Cancel(u32),
+    PatternTest,
+}
+
+const SUBSCRIPTIONS: &str = "/v1/subscriptions/";
+const JOBS: &str = "/v1/delivery-jobs/";
+
+/// The name in the path of a subscription.
+pub(crate) fn name_of(path: &str) -> &str {
+    path.strip_prefix(SUBSCRIPTIONS).and_then(|rest| rest.split('/').next()).unwrap_or_default()
+}
+
+impl Delivery {
+    fn find(path: &str) -> Option<Self> {
+        match path {
+            "/v1/subscriptions" => return Some(Self::Subscriptions),
+            "/v1/delivery-jobs" => return Some(Self::Jobs),
+            "/v1/patterns/test" => return Some(Self::PatternTest),
+            _ => {}
+        }
+        if let Some(rest) = path.strip_prefix(JOBS) {
+            let number = |text: &str| position_of(text).and_then(|number| u32::try_from(number).ok());
+            return match rest.strip_suffix("/cancel") {
+                Some(text) => number(text).map(Self::Cancel),
+                None => number(rest).map(Self::Job),
+            };
+        }
+        let rest = path.strip_prefix(SUBSCRIPTIONS)?;
+        let (name, what) = rest.split_once('/').map_or((rest, None), |(name, what)| (name, Some(what)));
+        is_name(name).then_some(())?;
+        Some(match what {
+            None => Self::Subscription,
+            Some("pause") => Self::Pause,
+            Some("resume") => Self::Resume,
+            Some("rotate-secret") => Self::RotateSecret,
+            Some("pull") => Self::Pull,
+            Some("answer") => Self::Answer,
+            Some("dead-letters") => Self::Letters,
+            Some("dead-letters/count") => Self::LettersCount,
+            Some("redrive") => Self::Redrive,
+            Some("discard") => Self::Discard,
+            Some("replay") => Self::Replay,
+            Some(_) => return None,
+        })
+    }
+
+    /// Its place in [`Route::LABELS`].
+    fn label(self) -> usize {
+        match self {
+            Self::Subscriptions => 11,
+            Self::Subscription => 12,
+            Self::Pause => 13,
+            Self::Resume => 14,
+            Self::RotateSecret => 15,
+            Self::Pull => 16,
+            Self::Answer => 17,
+            Self::Letters => 18,
+            Self::LettersCount => 19,
+            Self::Redrive => 20,
+            Self::Discard => 21,
+            Self::Replay => 22,
+            Self::Jobs => 23,
+            Self::Job(_) => 24,
+            Self::Cancel(_) => 25,
+            Self::PatternTest => 26,
+        }
+    }
+
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Subscriptions => "GET, POST",
+            Self::Subscription => "GET, PUT, DELETE",
+            Self::Letters | Self::LettersCount | Self::Jobs | Self::Job(_) => "GET",
+            Self::Pause
+            | Self::Resume
+            | Self::RotateSecret
+            | Self::Pull
+            | Self::Answer
+            | Self::Redrive
+            | Self::Discard
+            | Self::Replay
+            | Self::Cancel(_)
+            | Self::PatternTest => "POST",
+        }
+    }
+}
+
 impl Route {
     /// Labels of metrics; the last is for everything else.
-    pub(crate) const LABELS: [&str; 12] = [
+    pub(crate) const LABELS: [&str; 28] = [
         "/v1/events",
         "/invoices/{stage}",
         "/v1/mappings/{stage}",
@@ -36,6 +142,22 @@ impl Route {
         "/openapi.json",
         "/docs",
         "/v1/events/{position}",
+        "/v1/subscriptions",
+        "/v1/subscriptions/{name}",
+        "/v1/subscriptions/{name}/pause",
+        "/v1/subscriptions/{name}/resume",
+        "/v1/subscriptions/{name}/rotate-secret",
+        "/v1/subscriptions/{name}/pull",
+        "/v1/subscriptions/{name}/answer",
+        "/v1/subscriptions/{name}/dead-letters",
+        "/v1/subscriptions/{name}/dead-letters/count",
+        "/v1/subscriptions/{name}/redrive",
+        "/v1/subscriptions/{name}/discard",
+        "/v1/subscriptions/{name}/replay",
+        "/v1/delivery-jobs",
+        "/v1/delivery-jobs/{number}",
+        "/v1/delivery-jobs/{number}/cancel",
+        "/v1/patterns/test",
         "other",
     ];
 
@@ -49,6 +171,9 @@ impl Route {
             "/openapi.json" => Self::OpenApi,
             "/docs" => Self::Docs,
             other => {
+                if let Some(delivery) = Delivery::find(other) {
+                    return Some(Self::Delivery(delivery));
+                }
                 if let Some(position) = other.strip_prefix("/v1/events/") {
                     return position_of(position).map(Self::Event);
                 }
@@ -77,6 +202,7 @@ impl Route {
             Self::OpenApi => 8,
             Self::Docs => 9,
             Self::Event(_) => 10,
+            Self::Delivery(delivery) => delivery.label(),
         }
     }
 
@@ -85,6 +211,7 @@ impl Route {
         match self {
             Self::Events | Self::Invoices(_) | Self::MappingTrial(_) => "POST",
             Self::Mapping(_) => "GET, PUT, DELETE",
+            Self::Delivery(delivery) => delivery.allow(),
             Self::Event(_)
             | Self::Ledger
             | Self::Health
@@ -104,4 +231,39 @@ impl Route {
 fn position_of(text: &str) -> Option<u64> {
     let is_plain = text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
     is_plain.then(|| text.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_label_is_the_path_that_is_found_under_it() {
+        for (label, path) in Route::LABELS.into_iter().enumerate() {
+            let path = path.replace("{stage}", "posting").replace("{position}", "7");
+            let path = path.replace("{name}", "a-1").replace("{number}", "7");
+            let found = Route::find(&path).map_or(Route::LABELS.len() - 1, Route::label);
+            assert_eq!(found, label, "{path}");
+        }
+        assert_eq!(name_of("/v1/subscriptions/a-1/dead-letters/count"), "a-1");
+    }
+
+    #[test]
+    fn what_is_no_name_and_no_number_is_not_served() {
+        for path in [
+            "/v1/subscriptions/",
+            "/v1/subscriptions/A",
+            "/v1/subscriptions/%61",
+            "/v1/subscriptions/a/",
+            "/v1/subscriptions/a/pull/",
+            "/v1/subscriptions//pull",
+            "/v1/delivery-jobs/",
+            "/v1/delivery-jobs/01",
+            "/v1/delivery-jobs/4294967296",
+            "/v1/delivery-jobs/1/cancel/",
+            "/v1/patterns/test/",
+        ] {
+            assert_eq!(Route::find(path), None, "{path}");
+        }
+    }
 }

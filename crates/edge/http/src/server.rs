@@ -118,6 +118,7 @@ impl Server {
             });
         }
         drop(listener);
+        door.end_waits();
         // Every connection gives its place back when it ends.
         let all = u32::try_from(self.limits.connections_max).unwrap_or(u32::MAX);
         let drained = room.acquire_many(all);

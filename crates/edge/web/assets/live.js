@@ -43,14 +43,15 @@
   document.addEventListener("htmx:finally:request", done);
 
   function open() {
-    const line = new EventSource("/live");
+    const line = new EventSource(`/live${bar.dataset.of}`);
     line.addEventListener("progress", (event) => {
       const told = JSON.parse(event.data);
       arrived = Date.now();
       ageThen = told.age_ms;
       newest = told.newest ? Date.parse(told.newest) : 0;
-      if (shown === null) shown = told.projected;
-      seen = told.projected;
+      // The event's id is all that this page waits for.
+      if (shown === null) shown = event.lastEventId;
+      seen = event.lastEventId;
       if (!paused) say("on", "Live updates are on.");
       if (seen !== shown) { dot.classList.remove("beat"); void dot.offsetWidth; dot.classList.add("beat"); }
       age();

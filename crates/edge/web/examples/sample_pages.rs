@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use support::sample::SampleFigures;
 use support::{Sample, Still};
+use waag_stdx::entropy::SystemEntropy;
 use waag_web::{Pages, serve};
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,6 +27,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let house = Sample::new(empty);
     let pages =
         Pages::with_figures(house.clone(), Arc::new(Still), move |_| Box::new(SampleFigures { empty }));
+    let pages = pages.commanded(&SystemEntropy::new())?;
     let listener = tokio::net::TcpListener::bind(("127.0.0.1", port)).await?;
     if !empty {
         tokio::spawn(async move {

@@ -5,13 +5,16 @@
 //! browser still sends the foreign name in `Host`, so any name but loopback's is refused.
 //! Sources: CSP Level 3; Fetch (CORP, COOP); RFC 9110 §7.2 (Host) and §15.5.20 (421).
 
-use axum::extract::Request;
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::WebError;
+use crate::router::Pages;
 
 /// Nothing but this program's own files may be loaded, and nothing may frame the page.
 pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
@@ -20,7 +23,8 @@ pub(crate) const POLICY: &str = "default-src 'none'; script-src 'self'; style-sr
 const FENCES: [(HeaderName, &str); 7] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    (header::REFERRER_POLICY, "no-referrer"),
+    // Under `no-referrer` a browser names no origin when it sends a form, not even to the page's own site (Fetch).
+    (header::REFERRER_POLICY, "same-origin"),
     (header::X_FRAME_OPTIONS, "DENY"),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
@@ -28,8 +32,8 @@ const FENCES: [(HeaderName, &str); 7] = [
 ];
 
 /// Checks a request before any page sees it, and fences every answer in, refusals included.
-pub(crate) async fn pass(request: Request, next: Next) -> Response {
-    let refusal = refused(&request);
+pub(crate) async fn pass(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
+    let refusal = refused(&pages, &request);
     let mut response = match refusal {
         Some(error) => plain(&error),
         None => next.run(request).await,
@@ -43,12 +47,17 @@ pub(crate) async fn pass(request: Request, next: Next) -> Response {
 }
 
 /// Why a request is turned away at the door.
-fn refused(request: &Request) -> Option<WebError> {
+fn refused(pages: &Pages, request: &Request) -> Option<WebError> {
     if !is_loopback_name(request.headers()) {
         return Some(WebError::Host);
     }
-    let reads = request.method() == Method::GET || request.method() == Method::HEAD;
-    (!reads).then_some(WebError::Method)
+    match (request.method(), pages.forms()) {
+        (&Method::GET | &Method::HEAD, _) => None,
+        (&Method::POST, Some(forms)) => {
+            (!forms.came_from_here(request.headers())).then_some(WebError::Forgery)
+        }
+        _ => Some(WebError::Method),
+    }
 }
 
 /// Whether the one Host header names this machine's loopback, with any port.
@@ -68,7 +77,7 @@ fn is_loopback_name(headers: &HeaderMap) -> bool {
 }
 
 /// A refusal in plain text: whoever is turned away here is not shown a page.
-fn plain(error: &WebError) -> Response {
+pub(crate) fn plain(error: &WebError) -> Response {
     let text = format!("{}: {error}\n{}\n", error.code(), error.advice());
     let mut response = (error.status(), text).into_response();
     if error.status() == StatusCode::METHOD_NOT_ALLOWED {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use axum::http::StatusCode;
+use waag_router::error::RouterError;
 
 use crate::ports::HouseError;
 
@@ -34,6 +35,14 @@ pub enum WebError {
     Drawing(String),
     /// E1069: the listener failed.
     Listener(String),
+    /// E1070: a form did not come from a page of this very run.
+    Forgery,
+    /// E1071: this node has no router.
+    NoDeliveries,
+    /// E1072: the body of a request is no form.
+    Form(String),
+    /// The router refused or failed; bears its code.
+    Deliveries(RouterError),
     /// The house could not answer; bears its code.
     House(HouseError),
 }
@@ -53,6 +62,10 @@ impl WebError {
             Self::NotLoopback(_) => "E1067",
             Self::Drawing(_) => "E1068",
             Self::Listener(_) => "E1069",
+            Self::Forgery => "E1070",
+            Self::NoDeliveries => "E1071",
+            Self::Form(_) => "E1072",
+            Self::Deliveries(inner) => inner.code(),
             Self::House(inner) => inner.code,
         }
     }
@@ -64,8 +77,15 @@ impl WebError {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoPage | Self::NoInvoice(_) | Self::NoEntry(_) => StatusCode::NOT_FOUND,
-            Self::Parameter { .. } => StatusCode::BAD_REQUEST,
-            Self::Busy | Self::House(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Parameter { .. } | Self::Form(_) => StatusCode::BAD_REQUEST,
+            Self::Forgery => StatusCode::FORBIDDEN,
+            Self::Deliveries(
+                RouterError::Unknown(_) | RouterError::NoJob(_) | RouterError::NoDeadLetter(_),
+            ) => StatusCode::NOT_FOUND,
+            Self::Deliveries(inner) if inner.is_the_callers_fault() => StatusCode::CONFLICT,
+            Self::Busy | Self::House(_) | Self::NoDeliveries | Self::Deliveries(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -74,9 +94,16 @@ impl WebError {
     pub(crate) fn title(&self) -> &'static str {
         match self {
             Self::Host => "This address is not answered here",
-            Self::Method => "Pages can only be read",
+            Self::Method => "This address can only be read",
             Self::NoPage => "There is no such page",
-            Self::Parameter { .. } => "The address cannot be read",
+            Self::Parameter { .. } => "This cannot be read",
+            Self::Forgery => "The form is not this page's",
+            Self::NoDeliveries => "This node delivers nothing",
+            Self::Form(_) => "The form cannot be read",
+            Self::Deliveries(RouterError::Unknown(_)) => "No such subscription",
+            Self::Deliveries(RouterError::NoJob(_)) => "No such job",
+            Self::Deliveries(inner) if inner.is_the_callers_fault() => "This cannot be done",
+            Self::Deliveries(_) => "Deliveries cannot be read",
             Self::NoInvoice(_) => "No such invoice",
             Self::NoEntry(_) => "No such entry",
             Self::Busy => "Too many pages at once",
@@ -91,9 +118,23 @@ impl WebError {
     pub(crate) fn advice(&self) -> &'static str {
         match self {
             Self::Host => "Open the pages by the address that the program printed when it started.",
-            Self::Method => "Send events to the intake; pages never change anything.",
+            Self::Method => {
+                "Send events to the intake; pages record nothing. What may be ordered here has a button."
+            }
             Self::NoPage => "Choose a page on the left, or look an invoice up by its id.",
-            Self::Parameter { .. } => "Choose again on the page; the address keeps what you choose.",
+            Self::Parameter { .. } => "Go back and choose again; nothing was done.",
+            Self::Forgery => "Nothing was done. Load the page again, and send its form.",
+            Self::NoDeliveries => {
+                "Start it with `waag serve`, which delivers; a node that only reads does not."
+            }
+            Self::Form(_) => "Nothing was done. Load the page again, and send its form.",
+            Self::Deliveries(inner) if inner.is_the_callers_fault() => {
+                "Nothing was done. Go back, look at the page as it is now, and choose again."
+            }
+            Self::Deliveries(_) => {
+                "Nothing recorded is lost: what was not delivered is delivered later. \
+                 Run `waag explain` with the code below."
+            }
             Self::NoInvoice(_) => {
                 "Check the id letter by letter. An invoice is found as soon as its first event is projected; \
                  the line at the top says how fresh these pages are."
@@ -115,7 +156,7 @@ impl fmt::Display for WebError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("the Host header names another host than this listener"),
-            Self::Method => f.write_str("only GET and HEAD are answered"),
+            Self::Method => f.write_str("this address answers GET and HEAD only"),
             Self::NoPage => f.write_str("no page or file has this address"),
             Self::Parameter { name, allowed } => write!(f, "`{name}` may be {allowed}"),
             Self::NoInvoice(id) => write!(f, "no event about the invoice `{id}` is in the read model"),
@@ -126,6 +167,10 @@ impl fmt::Display for WebError {
             }
             Self::Drawing(why) => write!(f, "the page could not be drawn: {why}"),
             Self::Listener(why) => write!(f, "the listener of the pages failed: {why}"),
+            Self::Forgery => f.write_str("the form was not filled in on a page of this run of the program"),
+            Self::NoDeliveries => f.write_str("this node has no router"),
+            Self::Form(why) => write!(f, "the form cannot be read: {why}"),
+            Self::Deliveries(inner) => inner.fmt(f),
             Self::House(inner) => inner.fmt(f),
         }
     }
@@ -142,6 +187,12 @@ impl From<HouseError> for WebError {
 impl From<waag_domain::project::RowsError> for WebError {
     fn from(inner: waag_domain::project::RowsError) -> Self {
         Self::House(HouseError { code: inner.code, reason: inner.reason })
+    }
+}
+
+impl From<RouterError> for WebError {
+    fn from(inner: RouterError) -> Self {
+        Self::Deliveries(inner)
     }
 }
 

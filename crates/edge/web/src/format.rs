@@ -16,6 +16,10 @@ const SECOND_NS: i64 = 1_000_000_000;
 const MINUTE_S: i64 = 60;
 const HOUR_S: i64 = 3_600;
 const DAY_S: i64 = 86_400;
+/// Deepest indentation of JSON, in levels.
+const JSON_INDENT_MAX: usize = 64;
+/// Longest list that stays on one line of JSON, in bytes.
+const JSON_LINE_BYTES_MAX: usize = 60;
 /// More digits behind the point than any currency of ISO 4217 has; a larger exponent is shown as minor units.
 const EXPONENT_MAX: u8 = 8;
 
@@ -33,7 +37,7 @@ macro_rules! given {
         }
     )*};
 }
-given!(u64, i64, UtcNanos, UtcDay);
+given!(u32, u64, i64, UtcNanos, UtcDay);
 
 impl<T, G: Given<T>> Given<T> for &G {
     fn given(&self) -> T {
@@ -319,6 +323,63 @@ pub(crate) fn query_value(text: &str) -> String {
     safe
 }
 
+/// JSON set in lines, two spaces a level, short lists of plain values in one; digits, escapes and the order of members
+/// stay as they were written.
+///
+/// Text that is no JSON stays readable, and what it says stays the same.
+pub(crate) fn json_in_lines(text: &str) -> String {
+    let mut lines = String::with_capacity(text.len().saturating_mul(2));
+    let mut depth = 0usize;
+    let (mut in_text, mut escaped, mut fresh) = (false, false, false);
+    let mut flat_until = 0;
+    for (at, c) in text.char_indices() {
+        if in_text {
+            lines.push(c);
+            (in_text, escaped) = (escaped || c != '"', !escaped && c == '\\');
+            continue;
+        }
+        if c.is_ascii_whitespace() {
+            continue;
+        }
+        let closes = matches!(c, '}' | ']');
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
+        let is_flat = at < flat_until;
+        if c == '[' && !is_flat {
+            flat_until = flat_end(text, at);
+        }
+        // An empty object or array stays on one line.
+        if fresh != closes && is_flat {
+            lines.push_str(if fresh && lines.ends_with(',') { " " } else { "" });
+        } else if fresh != closes {
+            lines.push('\n');
+            lines.push_str(&"  ".repeat(depth.min(JSON_INDENT_MAX)));
+        }
+        fresh = false;
+        lines.push(c);
+        match c {
+            '"' => in_text = true,
+            '{' | '[' => (depth, fresh) = (depth.saturating_add(1), true),
+            ',' => fresh = true,
+            ':' => lines.push(' '),
+            _ => {}
+        }
+    }
+    lines
+}
+
+/// The byte behind a list that begins at a byte, where it is short and has plain values only; otherwise 0.
+fn flat_end(text: &str, start: usize) -> usize {
+    let list = text.get(start..).unwrap_or("");
+    let inside = list.strip_prefix('[').unwrap_or("");
+    let end = inside.find(['[', ']', '{', '}', '\\']).filter(|end| *end <= JSON_LINE_BYTES_MAX);
+    // An odd number of quotes before it: the bracket stands in a text.
+    let closes = |(list, rest): (&str, &str)| rest.starts_with(']') && list.matches('"').count() % 2 == 0;
+    let closed = end.filter(|end| inside.split_at_checked(*end).is_some_and(closes));
+    closed.map_or(0, |end| start.saturating_add(end).saturating_add(2))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -403,6 +464,25 @@ mod tests {
             ago(UtcNanos(i64::MIN), at).0.contains(">1677-09-21<"),
             "a date of long ago is told as a date"
         );
+    }
+
+    #[test]
+    fn json_keeps_every_digit_and_escape() {
+        let text = r#"{"b":1.10,"a":["x\\",{}, [] ,"}\"{"],"n":12345678901234567890.50}"#;
+        let lines = json_in_lines(text);
+        assert_eq!(
+            lines,
+            "{\n  \"b\": 1.10,\n  \"a\": [\n    \"x\\\\\",\n    {},\n    [],\n    \"}\\\"{\"\n  ],\n  \"n\": 12345678901234567890.50\n}"
+        );
+        assert_eq!(json_in_lines(&lines), lines, "set once, it stays");
+        let short = json_in_lines(r#"{"a":["EUR" ,"USD"],"b":[{"numeric":[">=",1]}],"c":["]"]}"#);
+        assert_eq!(
+            short,
+            "{\n  \"a\": [\"EUR\", \"USD\"],\n  \"b\": [\n    {\n      \"numeric\": [\">=\", 1]\n    }\n  ],\n  \"c\": [\n    \"]\"\n  ]\n}"
+        );
+        let long = json_in_lines(&format!("[{}1]", "1,".repeat(40)));
+        assert_eq!(long.lines().count(), 43, "a long list has a line for each");
+        assert_eq!(json_in_lines("]]}"), "\n]\n]\n}", "what is no JSON does no harm");
     }
 
     #[test]

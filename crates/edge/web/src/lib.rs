@@ -5,7 +5,8 @@
 //! Not here: how rows come to be (`domains/invoices`), where they are stored (drivers), taking events in (`edge/http`).
 //!
 //! Invariants:
-//! - `WEB-1`: nothing is changed by a request: only GET and HEAD are answered.
+//! - `WEB-1`: nothing recorded is changed by a request, and GET and HEAD change nothing at all. Where the program hands
+//!   commands to the pages, a POST of a form that came from this very page asks the router for something, by an actor.
 //! - `WEB-2`: until people sign in, only loopback is listened on, and only its own names are answered (DNS rebinding).
 //! - `WEB-3`: a browser runs and loads nothing but this program's own files: no inline script, no foreign host.
 //! - `WEB-4`: every page says all it knows without JavaScript; scripts add movement, checks and keys.
@@ -15,11 +16,13 @@
 pub mod address;
 mod assets;
 mod chart;
+mod deliveries;
 mod door;
 mod error;
 pub mod figures;
 mod flow_chart;
 mod format;
+mod forms;
 mod live;
 mod load;
 pub mod model;

@@ -16,6 +16,7 @@ use waag_stdx::clock::Clock;
 
 use crate::format;
 use crate::ports::Progress;
+use crate::ports::deliveries::Deliveries;
 
 /// Least time between two events of one connection, in milliseconds: four a second.
 const PUSH_GAP_MS: u64 = 250;
@@ -23,6 +24,8 @@ const PUSH_GAP_MS: u64 = 250;
 const HEARTBEAT_S: u64 = 15;
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY_MS: u64 = 1_000;
+/// How often a page of deliveries asks whether they moved on, in milliseconds: they do without any event coming in.
+const DELIVERIES_ASKED_MS: u64 = 1_000;
 /// Open pages that are told of progress at once.
 pub(crate) const LIVE_CONNECTIONS_MAX: usize = 256;
 
@@ -30,6 +33,9 @@ struct Line {
     changes: watch::Receiver<Progress>,
     closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
+    /// The router, where the page shows deliveries.
+    deliveries: Option<Arc<dyn Deliveries>>,
+    told: String,
     started: bool,
     _place: OwnedSemaphorePermit,
 }
@@ -39,20 +45,26 @@ pub(crate) fn answer(
     changes: watch::Receiver<Progress>,
     closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
+    deliveries: Option<Arc<dyn Deliveries>>,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let line = Line { changes, closing, clock, started: false, _place: place };
+    let line =
+        Line { changes, closing, clock, deliveries, told: String::new(), started: false, _place: place };
     let events = stream::unfold(line, |mut line| async move {
         if line.started {
             // An open line must not hold up the end of the program.
             tokio::select! {
-                progressed = progress_after_gap(&mut line.changes) => progressed?,
+                progressed = moved_on(&mut line.changes, line.deliveries.as_ref(), &line.told) => progressed?,
                 _ = line.closing.wait_for(|closing| *closing) => return None,
             }
         }
         line.started = true;
         let progress = *line.changes.borrow_and_update();
-        let event = Ok::<_, Infallible>(told(&progress, &*line.clock));
+        line.told = match &line.deliveries {
+            Some(deliveries) => stamp(deliveries).await,
+            None => String::new(),
+        };
+        let event = Ok::<_, Infallible>(told(&progress, &line.told, &*line.clock));
         Some((event, line))
     });
     let beat = KeepAlive::new().interval(Duration::from_secs(HEARTBEAT_S)).text("beat");
@@ -65,8 +77,50 @@ async fn progress_after_gap(changes: &mut watch::Receiver<Progress>) -> Option<(
     changes.changed().await.ok()
 }
 
+/// Waits for progress, or for deliveries that moved on.
+async fn moved_on(
+    changes: &mut watch::Receiver<Progress>,
+    deliveries: Option<&Arc<dyn Deliveries>>,
+    known: &str,
+) -> Option<()> {
+    let Some(deliveries) = deliveries else {
+        return progress_after_gap(changes).await;
+    };
+    let others = async {
+        loop {
+            tokio::time::sleep(Duration::from_millis(DELIVERIES_ASKED_MS)).await;
+            if stamp(deliveries).await != known {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        progressed = progress_after_gap(changes) => progressed,
+        () = others => Some(()),
+    }
+}
+
+/// All totals in a row: another one whenever something was delivered, failed, waits, or was given up.
+///
+/// The router may take its time to answer, so a blocking thread waits for it; a line asks again only once it has.
+async fn stamp(deliveries: &Arc<dyn Deliveries>) -> String {
+    let deliveries = Arc::clone(deliveries);
+    let told = tokio::task::spawn_blocking(move || deliveries.figures()).await.unwrap_or_default();
+    let numbers = [
+        told.subscriptions,
+        told.stopped,
+        told.delivered,
+        told.failed,
+        told.given_up,
+        told.dead_letters,
+        told.waiting_keys,
+        told.parked_keys,
+    ];
+    numbers.map(|number| format!(".{number}")).concat()
+}
+
 /// One event: plain numbers and a time, no personal data.
-fn told(progress: &Progress, clock: &dyn Clock) -> Event {
+fn told(progress: &Progress, stamp: &str, clock: &dyn Clock) -> Event {
     let newest = progress.newest.map_or_else(String::new, |at| format::seconds(&at));
     let age_ms = progress
         .newest
@@ -75,7 +129,7 @@ fn told(progress: &Progress, clock: &dyn Clock) -> Event {
         format!("{{\"projected\":{},\"newest\":\"{newest}\",\"age_ms\":{age_ms}}}", progress.projected);
     Event::default()
         .event("progress")
-        .id(progress.projected.to_string())
+        .id(format!("{}{stamp}", progress.projected))
         .retry(Duration::from_millis(RETRY_MS))
         .data(data)
 }

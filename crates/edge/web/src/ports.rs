@@ -1,9 +1,12 @@
-//! What the pages need from the house, as one small trait; the program wires it.
+//! What the pages need from the house, as small traits; the program wires them.
 //!
 //! Whom it trusts: the house for what it reads; the browser's check trusts nobody but a key that the reader knows.
 //! Not here: keys, logs, databases; personal fields come in masked, so that what is not shown never reaches a browser.
 
+pub mod deliveries;
+
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -11,6 +14,8 @@ use waag_domain::project::Reads;
 use waag_ledger::hash::Hash;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
+
+use self::deliveries::Deliveries;
 
 /// What the pages are drawn from.
 ///
@@ -39,6 +44,33 @@ pub trait House: Send + Sync {
 
     /// The latest progress of the read model; changes whenever rows became visible to [`House::reads`].
     fn changes(&self) -> watch::Receiver<Progress>;
+
+    /// The router; none where this node delivers nothing.
+    fn router(&self) -> Option<Arc<dyn Deliveries>> {
+        None
+    }
+
+    /// The newest events, the newest first, to try patterns on: at most so many, personal fields left out.
+    ///
+    /// # Errors
+    /// [`HouseError`] where the log cannot be read.
+    fn recent(&self, _most: usize) -> Result<Vec<Recent>, HouseError> {
+        Ok(Vec::new())
+    }
+
+    /// The principal id under which commands of these pages are recorded, until people sign in.
+    fn actor(&self) -> String {
+        "page".to_owned()
+    }
+}
+
+/// A recent event.
+#[derive(Clone, Debug)]
+pub struct Recent {
+    /// Its place in the ledger.
+    pub position: Position,
+    /// Its CloudEvents JSON, without personal fields.
+    pub json: String,
 }
 
 /// The house cannot answer.

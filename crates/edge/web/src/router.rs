@@ -1,4 +1,6 @@
 //! Addresses and their pages, and the listener that serves them (`WEB-1`, `WEB-2`, `WEB-6`).
+//!
+//! Not here: the pages of deliveries and what they order (`deliveries`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -6,7 +8,7 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
@@ -16,15 +18,17 @@ use tokio::sync::{Semaphore, watch};
 use waag_domain::project::Reads;
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
+use waag_stdx::entropy::{Entropy, NoEntropy};
 
 use crate::address::{self, Asked};
 use crate::error::WebError;
 use crate::figures::Figures;
+use crate::forms::Forms;
 use crate::live::{self, LIVE_CONNECTIONS_MAX};
 use crate::ports::{House, Proof};
 use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
 use crate::shell::{Shell, Theme};
-use crate::{assets, door};
+use crate::{assets, deliveries, door};
 
 /// Pages drawn at once; each holds a blocking thread and a snapshot of the read model.
 const PAGES_AT_ONCE_MAX: usize = 16;
@@ -32,6 +36,8 @@ const PAGES_AT_ONCE_MAX: usize = 16;
 const TURN_WAIT_MS: u64 = 2_000;
 /// Events listed on an invoice's page; an invoice has some ten, a loop may have thousands.
 const HISTORY_EVENTS_MAX: usize = 200;
+/// Longest form, in bytes as it is sent: a pattern of full length, and what percent-encoding adds.
+const FORM_BYTES_MAX: usize = 256 * 1_024;
 /// A year, for the cookie of light and dark.
 const THEME_AGE_S: u32 = 31_536_000;
 
@@ -45,6 +51,8 @@ pub struct Pages {
     figures: Arc<FiguresOf>,
     turns: Semaphore,
     lines: Arc<Semaphore>,
+    /// Present where commands are taken.
+    forms: Option<Forms>,
     /// Turns true when the listener closes.
     closing: watch::Sender<bool>,
 }
@@ -67,8 +75,26 @@ impl Pages {
             figures: Arc::new(figures),
             turns: Semaphore::new(PAGES_AT_ONCE_MAX),
             lines: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)),
+            forms: None,
             closing: watch::Sender::new(false),
         }
+    }
+
+    /// The same pages, which take commands too: whoever can open them can order what the router does (`WEB-1`).
+    ///
+    /// # Errors
+    /// [`NoEntropy`]: without randomness nobody could tell this page's forms from foreign ones.
+    pub fn commanded(mut self, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        self.forms = Some(Forms::draw(entropy)?);
+        Ok(self)
+    }
+
+    pub(crate) fn forms(&self) -> Option<&Forms> {
+        self.forms.as_ref()
+    }
+
+    pub(crate) fn house(&self) -> &dyn House {
+        &*self.house
     }
 
     fn figures(&self) -> Result<Box<dyn Figures>, WebError> {
@@ -78,6 +104,7 @@ impl Pages {
 
 /// All addresses.
 pub fn router(pages: Pages) -> Router {
+    let pages = Arc::new(pages);
     Router::new()
         .route("/", get(overview))
         .route("/operations", get(operations))
@@ -88,9 +115,12 @@ pub fn router(pages: Pages) -> Router {
         .route("/live", get(live_line))
         .route("/proof/{file}", get(proof))
         .route("/assets/{file}", get(asset))
+        .merge(deliveries::addresses())
         .fallback(nothing)
-        .with_state(Arc::new(pages))
-        .layer(axum::middleware::from_fn(door::pass))
+        .method_not_allowed_fallback(|| async { door::plain(&WebError::Method) })
+        .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
+        .with_state(Arc::clone(&pages))
+        .layer(axum::middleware::from_fn_with_state(pages, door::pass))
 }
 
 /// Serves the pages until `stop` is done.
@@ -115,16 +145,16 @@ pub async fn serve(
     served.await.map_err(|error| WebError::Listener(error.to_string()))
 }
 
-type Pairs = Query<Vec<(String, String)>>;
-type Shared = State<Arc<Pages>>;
+pub(crate) type Pairs = Query<Vec<(String, String)>>;
+pub(crate) type Shared = State<Arc<Pages>>;
 
 /// What every page's request brings.
-struct Visit {
+pub(crate) struct Visit {
     theme: Theme,
     here: String,
 }
 
-fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
+pub(crate) fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let theme = cookies
         .flat_map(|line| line.split(';'))
@@ -136,7 +166,7 @@ fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
     }
 }
 
-fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static str, live: bool) -> Shell {
+pub(crate) fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static str, live: bool) -> Shell {
     Shell {
         title: title.to_owned(),
         place,
@@ -145,41 +175,55 @@ fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static str, live: b
         now: pages.clock.now(),
         health: pages.house.health(),
         live,
+        token: pages.forms.as_ref().map(|forms| forms.field().to_owned()),
     }
 }
 
 /// Draws a page on a blocking thread when its turn comes.
-async fn drawn<F>(pages: Arc<Pages>, headers: HeaderMap, uri: Uri, draw: F) -> Response
+pub(crate) async fn drawn<F>(pages: Arc<Pages>, headers: HeaderMap, uri: Uri, draw: F) -> Response
 where
     F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
+{
+    done(pages, headers, uri, draw).await.map_or_else(|refusal| refusal, |html| page(StatusCode::OK, html))
+}
+
+/// Does a request's work on a blocking thread when its turn comes; what went wrong comes back as its page.
+pub(crate) async fn done<F, T>(
+    pages: Arc<Pages>,
+    headers: HeaderMap,
+    uri: Uri,
+    work: F,
+) -> Result<T, Response>
+where
+    F: FnOnce(&Pages, &Visit) -> Result<T, WebError> + Send + 'static,
+    T: Send + 'static,
 {
     let visit = visit(&headers, &uri);
     let waiting = tokio::time::timeout(Duration::from_millis(TURN_WAIT_MS), pages.turns.acquire());
     let Ok(Ok(_turn)) = waiting.await else {
-        return failed(&pages, &visit, WebError::Busy);
+        return Err(failed(&pages, &visit, WebError::Busy));
     };
     let at_work = Arc::clone(&pages);
     let work = tokio::task::spawn_blocking(move || {
-        let drawn = draw(&at_work, &visit);
-        (drawn, visit)
+        let done = work(&at_work, &visit);
+        (done, visit)
     });
     match work.await {
-        Ok((Ok(html), _)) => page(StatusCode::OK, html),
-        Ok((Err(error), visit)) => failed(&pages, &visit, error),
+        Ok((done, visit)) => done.map_err(|error| failed(&pages, &visit, error)),
         Err(error) => {
             let visit = self::visit(&headers, &uri);
-            failed(&pages, &visit, WebError::Drawing(error.to_string()))
+            Err(failed(&pages, &visit, WebError::Drawing(error.to_string())))
         }
     }
 }
 
-fn page(status: StatusCode, html: String) -> Response {
+pub(crate) fn page(status: StatusCode, html: String) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
     (status, kind, html).into_response()
 }
 
 /// An error's own page; in plain text where even that cannot be drawn.
-fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
+pub(crate) fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
     let status = error.status();
     let shell = shell(pages, visit, error.title(), "", false);
     let text = format!("{}: {error}\n", error.code());
@@ -260,11 +304,13 @@ async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs):
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
+async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
+    let of_deliveries = pairs.iter().any(|(name, value)| name == "of" && value == "deliveries");
+    let router = of_deliveries.then(|| pages.house.router()).flatten();
     match Arc::clone(&pages.lines).try_acquire_owned() {
         Ok(place) => {
             let (changes, closing) = (pages.house.changes(), pages.closing.subscribe());
-            live::answer(changes, closing, Arc::clone(&pages.clock), place)
+            live::answer(changes, closing, Arc::clone(&pages.clock), router, place)
         }
         Err(_) => failed(&pages, &visit(&headers, &uri), WebError::Busy),
     }

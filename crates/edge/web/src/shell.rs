@@ -46,7 +46,7 @@ impl Theme {
 pub(crate) struct Shell {
     /// The page's name, as title and heading.
     pub(crate) title: String,
-    /// The navigation's entry: `overview`, `operations`, `cash`, or none.
+    /// The navigation's entry: `overview`, `operations`, `cash`, `deliveries`, `help`, or none.
     pub(crate) place: &'static str,
     pub(crate) theme: Theme,
     /// This page's own address, to come back to.
@@ -55,12 +55,19 @@ pub(crate) struct Shell {
     pub(crate) health: Health,
     /// Whether the page fetches itself again on progress.
     pub(crate) live: bool,
+    /// What forms of this page have in their field `token`; none where nothing can be ordered here.
+    pub(crate) token: Option<String>,
 }
 
 impl Shell {
     /// Where a theme's choice leads.
     pub(crate) fn theme_address(&self, theme: &Theme) -> String {
         format!("/theme?to={}&back={}", theme.word(), format::query_value(&self.here))
+    }
+
+    /// What beside new events makes an open page fetch itself again.
+    pub(crate) fn of(&self) -> &'static str {
+        if self.place == "deliveries" { "?of=deliveries" } else { "" }
     }
 
     /// The newest event's age, in words; `None` in an empty ledger.

@@ -193,7 +193,7 @@ pub struct Keyring {
     opened: Cache,
     commit: Mutex<()>,
     pending: Mutex<Pending>,
-    lookup: hmac::Key,
+    pub(crate) lookup: hmac::Key,
     limits: Limits,
     durable: AtomicU64,
     generation: AtomicU64,

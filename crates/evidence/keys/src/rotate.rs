@@ -203,7 +203,9 @@ impl Keyring {
             | Table::Tombstone
             | Table::Lease
             | Table::Cursor
-            | Table::Door => Ok(None),
+            | Table::Door
+            | Table::Subscription
+            | Table::Delivery => Ok(None),
         }
     }
 

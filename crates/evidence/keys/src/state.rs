@@ -59,11 +59,15 @@ pub enum Table {
     Cursor,
     /// What a door keeps: API keys (hashed), usage plans, mappings of clients' field names.
     Door,
+    /// Subscriptions and jobs of the router; targets' secrets in them are wrapped.
+    Subscription,
+    /// Events that wait for another attempt, and dead letters, by lane.
+    Delivery,
 }
 
 impl Table {
     /// Every table, in the order of their codes.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Meta,
         Self::Tenant,
         Self::Ledger,
@@ -75,6 +79,8 @@ impl Table {
         Self::Lease,
         Self::Cursor,
         Self::Door,
+        Self::Subscription,
+        Self::Delivery,
     ];
 
     /// The stored code.
@@ -92,6 +98,8 @@ impl Table {
             Self::Lease => 9,
             Self::Cursor => 10,
             Self::Door => 11,
+            Self::Subscription => 12,
+            Self::Delivery => 13,
         }
     }
 
@@ -116,6 +124,8 @@ impl Table {
             Self::Lease => "lease",
             Self::Cursor => "cursor",
             Self::Door => "door",
+            Self::Subscription => "subscription",
+            Self::Delivery => "delivery",
         }
     }
 
@@ -124,7 +134,15 @@ impl Table {
     pub fn holds_secrets(self) -> bool {
         match self {
             Self::Tenant | Self::Ledger | Self::Signing | Self::DataKey | Self::Person => true,
-            Self::Meta | Self::Common | Self::Tombstone | Self::Lease | Self::Cursor | Self::Door => false,
+            // A subscription's secrets are the target's, wrapped, and replaced by rotating them.
+            Self::Meta
+            | Self::Common
+            | Self::Tombstone
+            | Self::Lease
+            | Self::Cursor
+            | Self::Door
+            | Self::Subscription
+            | Self::Delivery => false,
         }
     }
 }

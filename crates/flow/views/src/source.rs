@@ -157,11 +157,21 @@ impl Default for BatchLimits {
     }
 }
 
+/// What stands in clear beside an entry's type, for whoever keeps events in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clear {
+    /// Stands for the event's subject, where it has one; also where the subject is a person's.
+    pub ordering: Option<[u8; 16]>,
+    /// How many causes stand before it.
+    pub depth: u8,
+}
+
 /// An entry's place in its batch's plaintext.
 #[derive(Clone, Copy, Debug)]
 struct Mark {
     committed: UtcNanos,
     accepted: UtcNanos,
+    clear: Clear,
     kind_end: usize,
     /// Equal to `kind_end` where the common part is erased.
     plain_end: usize,
@@ -223,7 +233,11 @@ impl Batch {
         let kind_end = self.bytes.len();
         self.bytes.extend_from_slice(plain.unwrap_or_default());
         let (accepted, plain_end) = (entry.header.accepted, self.bytes.len());
-        self.marks.push(Mark { committed, accepted, kind_end, plain_end });
+        let clear = Clear {
+            ordering: entry.header.ordering.map(|tag| tag.0),
+            depth: entry.header.cause.map_or(0, |cause| cause.depth),
+        };
+        self.marks.push(Mark { committed, accepted, clear, kind_end, plain_end });
     }
 
     /// Reads the opened parts one after the other, and shows each as a fact.
@@ -231,6 +245,17 @@ impl Batch {
     /// # Errors
     /// [`SourceFault::Entry`] where a part is no event's; the facts before it were shown.
     pub fn each(&self, show: &mut dyn FnMut(&Fact<'_>)) -> Result<(), SourceFault> {
+        self.each_whole(&mut |fact, _, _| show(fact))
+    }
+
+    /// The same with what stands in clear, and with bodies that are no JSON; a body is none where the common part is erased.
+    ///
+    /// # Errors
+    /// As [`Self::each`].
+    pub fn each_whole(
+        &self,
+        show: &mut dyn FnMut(&Fact<'_>, Clear, Option<&Body<'_>>),
+    ) -> Result<(), SourceFault> {
         let nothing = Object::default();
         let mut start = 0;
         for (at, mark) in (self.first.0..).map(Position).zip(&self.marks) {
@@ -247,7 +272,8 @@ impl Batch {
             };
             // It was a text when it was taken from the header.
             let kind = std::str::from_utf8(kind).unwrap_or_default();
-            show(&fact(at, *mark, kind, common.as_ref(), &nothing));
+            let body = common.as_ref().map(|common| &common.body);
+            show(&fact(at, *mark, kind, common.as_ref(), &nothing), mark.clear, body);
         }
         Ok(())
     }
@@ -337,6 +363,75 @@ impl FactSource {
             (None, Err(error)) => Err(SourceFault::Log(error)),
             (None, Ok(())) => Ok(()),
         }
+    }
+}
+
+/// Positions that are so far from the last frame's end are looked up anew rather than read up to.
+const NEAR_ENTRIES: u64 = 20_000;
+
+impl FactSource {
+    /// The entries at these positions, which rise, as they are stored, with their frames' commit times; each frame is read
+    /// once.
+    ///
+    /// # Errors
+    /// [`SourceFault::Log`], [`SourceFault::BeyondGuard`].
+    pub fn visit(
+        &self,
+        positions: &[Position],
+        show: &mut dyn FnMut(UtcNanos, Position, &[u8]) -> Result<(), SourceFault>,
+    ) -> Result<(), SourceFault> {
+        let guarded = self.guarded();
+        if let Some(cursor) = positions.last().copied().filter(|last| *last >= guarded) {
+            return Err(SourceFault::BeyondGuard { cursor, guarded });
+        }
+        let mut wanted = positions.iter().copied().peekable();
+        while let Some(from) = wanted.peek().copied() {
+            let mut fault = None;
+            let read = self.log.read(from, &mut |frame| {
+                let committed = frame.header().fields.commit_time;
+                let mut end = from;
+                for (position, bytes) in frame.entries() {
+                    end = Position(position.0.saturating_add(1));
+                    if wanted.peek() == Some(&position) {
+                        wanted.next();
+                        if let Err(error) = show(committed, position, bytes) {
+                            fault = Some(error);
+                            return ControlFlow::Break(());
+                        }
+                    }
+                }
+                match wanted.peek() {
+                    Some(next) if next.0.saturating_sub(end.0) <= NEAR_ENTRIES => ControlFlow::Continue(()),
+                    Some(_) | None => ControlFlow::Break(()),
+                }
+            });
+            match (fault, read) {
+                (Some(fault), _) => return Err(fault),
+                (None, Err(error)) => return Err(SourceFault::Log(error)),
+                (None, Ok(())) => {}
+            }
+            if wanted.peek() == Some(&from) {
+                return Err(SourceFault::BeyondGuard { cursor: from, guarded });
+            }
+        }
+        Ok(())
+    }
+
+    /// Opens the entries at these positions, which rise, each into a batch of its own.
+    ///
+    /// # Errors
+    /// [`SourceFault`].
+    pub fn pick(
+        &self,
+        positions: &[Position],
+        show: &mut dyn FnMut(&Batch) -> Result<(), SourceFault>,
+    ) -> Result<(), SourceFault> {
+        let mut opening = Opening { source: self, last: None, last_dictionary: None };
+        self.visit(positions, &mut |committed, position, bytes| {
+            let mut batch = Batch::after(Cursor { position, committed });
+            opening.take(&mut batch, committed, position, bytes)?;
+            show(&batch)
+        })
     }
 }
 

@@ -31,6 +31,7 @@ use waag_files::hashes::HashFile;
 use waag_files::log::FilesLog;
 use waag_files::objects::FileObjects;
 use waag_files::vault::FileVault;
+use waag_http::deliveries::RouterFigures;
 use waag_http::door::{Door, DoorLimits, DoorParts};
 use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
@@ -46,15 +47,20 @@ use waag_ledger::note::VerifierKey;
 use waag_log::guard::Guard;
 use waag_log::objects::Objects;
 use waag_model::ids::{Actor, TenantName};
+use waag_router::router::Router;
 use waag_sqlite::state::SqliteState;
 use waag_stdx::clock::{Clock, SystemClock};
 use waag_stdx::entropy::{Entropy, SystemEntropy};
+use waag_stdx::figures::Figures;
 use waag_stdx::files::{DiskFiles, Files};
+
+pub(crate) mod router;
 
 /// One tenant's ledger on the embedded drivers.
 pub(crate) struct TestLedger {
     intake: Intake,
     pub(crate) writer: Arc<Writer>,
+    router: Option<Arc<Router>>,
 }
 
 impl Ledger for TestLedger {
@@ -71,6 +77,10 @@ impl Ledger for TestLedger {
     // Reading back is the node's, and tested there.
     fn event(&self, _position: u64, _reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault> {
         Ok(None)
+    }
+
+    fn router(&self) -> Option<Arc<Router>> {
+        self.router.clone()
     }
 }
 
@@ -108,6 +118,13 @@ pub(crate) struct Settings {
     pub(crate) intake: IntakeLimits,
     pub(crate) plan: Option<Plan>,
     pub(crate) node_rate: Option<Rate>,
+}
+
+/// A door's means beside its settings.
+#[derive(Default)]
+pub(crate) struct More {
+    pub(crate) tls: Option<Arc<Tls>>,
+    pub(crate) router: Option<Arc<Router>>,
 }
 
 fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
@@ -171,17 +188,25 @@ fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
     let writer = Arc::new(Writer::start(Engine::new(start), world).unwrap());
     let verifier = writer.status().checkpoint.signers()[0].clone();
     let means = Means { sealer, writer: Arc::clone(&writer), keyring, clock, tenant: "default".to_owned() };
-    (TestLedger { intake: Intake::start(means, limits).unwrap(), writer }, verifier)
+    (TestLedger { intake: Intake::start(means, limits).unwrap(), writer, router: None }, verifier)
 }
 
 impl TestDoor {
     pub(crate) fn open(settings: Settings) -> Self {
-        Self::open_tls(settings, None)
+        Self::open_with(settings, More::default())
     }
 
     pub(crate) fn open_tls(settings: Settings, tls: Option<Arc<Tls>>) -> Self {
+        Self::open_with(settings, More { tls, router: None })
+    }
+
+    pub(crate) fn open_with(settings: Settings, More { tls, router }: More) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (ledger, verifier) = ledger(folder.path(), settings.intake);
+        let (mut ledger, verifier) = ledger(folder.path(), settings.intake);
+        let figures =
+            router.iter().map(|router| Arc::new(RouterFigures(Arc::clone(router))) as Arc<dyn Figures>);
+        let figures = figures.collect();
+        ledger.router = router;
         let ledger = Arc::new(ledger);
         let keys = Arc::new(Keys::load(Arc::new(MemoryDesk::default())).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
@@ -192,6 +217,7 @@ impl TestDoor {
         let parts = DoorParts {
             limits: settings.door,
             limiter: Arc::new(Limiter::new(settings.node_rate, plans)),
+            figures,
             ..DoorParts::plain(node, Arc::clone(&keys), mappings, clock)
         };
         let door = Arc::new(Door::new(parts));

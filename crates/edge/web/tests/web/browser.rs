@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 
 use base64::Engine as _;
 use serde_json::json;
+use waag_stdx::entropy::SystemEntropy;
 use waag_web::{Pages, serve};
 
 use crate::chromium::Chromium;
@@ -26,6 +27,7 @@ pub(crate) fn served(house: &Arc<Sample>) -> String {
             let empty = house.empty;
             let pages =
                 Pages::with_figures(house, Arc::new(Still), move |_| Box::new(SampleFigures { empty }));
+            let pages = pages.commanded(&SystemEntropy::new()).unwrap();
             serve(listener, pages, std::future::pending()).await.unwrap();
         });
     });
@@ -70,6 +72,24 @@ fn look_at(names: &[&str], theme: &str) {
         ("cash", format!("{base}/cash")),
         ("help", format!("{base}/help")),
         ("new-node", format!("{new}/")),
+        ("subscriptions", format!("{base}/subscriptions")),
+        ("subscription", format!("{base}/subscriptions/erp-payments")),
+        ("subscription-stopped", format!("{base}/subscriptions/treasury-mirror")),
+        ("dead-letters", format!("{base}/dead-letters")),
+        ("dead-letter", format!("{base}/dead-letters?subscription=erp-payments&from=126&to=127")),
+        ("discard", format!("{base}/dead-letters/confirm?do=discard&subscription=erp-payments")),
+        ("replay", format!("{base}/replay")),
+        (
+            "replay-confirm",
+            format!(
+                "{base}/replay/confirm?subscription=erp-payments&from=1000&rate=0&pattern={}",
+                "%7B%22type%22%3A%5B%22x%22%5D%7D"
+            ),
+        ),
+        ("patterns", format!("{base}/patterns?subscription=erp-payments")),
+        ("patterns-refused", format!("{base}/patterns?pattern=%7B%0A%20%20%22type%22%3A%20%5Bx%5D%0A%7D")),
+        ("event", format!("{base}/event/3")),
+        ("new-deliveries", format!("{new}/subscriptions")),
     ] {
         if !names.contains(&name) {
             continue;
@@ -113,13 +133,56 @@ fn needs_chromium_lists_are_accessible_and_quiet_in_dark() {
     look_at(&["operations", "invoice", "help"], "dark");
 }
 
+/// The pages of deliveries, in runs of about the same length.
+const DELIVERIES: [[&str; 4]; 3] = [
+    ["subscriptions", "subscription", "subscription-stopped", "new-deliveries"],
+    ["dead-letters", "dead-letter", "discard", "event"],
+    ["replay", "replay-confirm", "patterns", "patterns-refused"],
+];
+
+#[test]
+fn needs_chromium_subscriptions_are_accessible_and_quiet_in_light() {
+    look_at(&DELIVERIES[0], "light");
+}
+
+#[test]
+fn needs_chromium_dead_letters_are_accessible_and_quiet_in_light() {
+    look_at(&DELIVERIES[1], "light");
+}
+
+#[test]
+fn needs_chromium_replays_and_patterns_are_accessible_and_quiet_in_light() {
+    look_at(&DELIVERIES[2], "light");
+}
+
+#[test]
+fn needs_chromium_subscriptions_are_accessible_and_quiet_in_dark() {
+    look_at(&DELIVERIES[0], "dark");
+}
+
+#[test]
+fn needs_chromium_dead_letters_are_accessible_and_quiet_in_dark() {
+    look_at(&DELIVERIES[1], "dark");
+}
+
+#[test]
+fn needs_chromium_replays_and_patterns_are_accessible_and_quiet_in_dark() {
+    look_at(&DELIVERIES[2], "dark");
+}
+
 #[test]
 fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
     let base = served(&Sample::new(false));
     let mut browser = Chromium::start();
     // The width of A4 within its margins.
     look(&mut browser, "dark", "print", 720);
-    for (name, path) in [("overview", "/"), ("operations", "/operations"), ("cash", "/cash")] {
+    for (name, path) in [
+        ("overview", "/"),
+        ("operations", "/operations"),
+        ("cash", "/cash"),
+        ("subscription", "/subscriptions/erp-payments"),
+        ("dead-letters", "/dead-letters"),
+    ] {
         browser.open(&format!("{base}{path}"));
         let seen = "[...document.querySelectorAll('nav:not(.tabs), .top, .choice, button, select')].filter((one) => one.checkVisibility()).length";
         assert_eq!(browser.value(seen), json!(0), "{name}");
@@ -222,6 +285,46 @@ fn needs_chromium_an_open_page_shows_progress_within_a_second() {
         browser.value("document.getElementById('main').innerText.includes('3,000,000')"),
         json!(false)
     );
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_an_order_goes_from_the_page_to_the_router_and_from_no_other_site() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/dead-letters/confirm?do=discard&subscription=erp-payments"));
+    let orders = || house.deliveries.orders.lock().unwrap().len();
+    let send = "document.querySelector('main form button[type=submit]').click()";
+    browser.value(send);
+    assert_eq!(browser.value("location.pathname"), json!("/dead-letters/confirm"), "a reason is required");
+    browser.value("document.getElementById('reason').value = 'they were tests'");
+    // Later than the answer to this very call, which the page's end would cut off.
+    browser.value(&format!("void setTimeout(() => {send}, 20)"));
+    browser.loaded();
+    assert_eq!(browser.value("location.pathname"), json!("/dead-letters"));
+    assert_eq!(orders(), 1);
+    // Another node of this machine is the same site to a browser, but another origin.
+    let other = served(&Sample::new(false));
+    browser.open(&format!("{other}/subscriptions/erp-payments"));
+    browser.complaints.clear();
+    let refused = browser.value(&format!(
+        "fetch('{base}/jobs/42/cancel', {{ method: 'POST', mode: 'no-cors', credentials: 'include' }}).then(() => 'sent', () => 'not sent')"
+    ));
+    assert_eq!((refused, orders()), (json!("not sent"), 1), "the page's own policy connects nowhere else");
+}
+
+#[test]
+fn needs_chromium_deliveries_move_on_by_themselves_and_leave_what_is_typed() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/subscriptions/erp-payments"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    browser.value("document.getElementById('pause-reason').value = 'half a sen'");
+    house.deliveries.figures.lock().unwrap().failed = 1_000;
+    browser.until("document.getElementById('main').innerText.includes('1,214 failed')");
+    assert_eq!(browser.value("document.getElementById('pause-reason').value"), json!("half a sen"));
     quiet(&browser);
 }
 

@@ -88,6 +88,11 @@ impl Chromium {
     /// Opens an address and waits until it is loaded.
     pub(crate) fn open(&mut self, address: &str) {
         self.call("Page.navigate", json!({ "url": address }));
+        self.loaded();
+    }
+
+    /// Waits until a page that something on this one leads to is loaded.
+    pub(crate) fn loaded(&mut self) {
         while self.message()["method"] != "Page.loadEventFired" {}
     }
 

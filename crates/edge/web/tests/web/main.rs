@@ -5,6 +5,7 @@
 
 mod browser;
 mod chromium;
+mod deliveries;
 mod pages;
 mod readme;
 mod support;

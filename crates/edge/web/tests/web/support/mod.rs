@@ -1,5 +1,6 @@
 //! A house for tests: a small ledger of real entries with real proofs, and pages full of plausible figures.
 
+pub(crate) mod deliveries;
 pub(crate) mod ledger;
 pub(crate) mod sample;
 
@@ -13,8 +14,10 @@ use waag_domain::project::Reads;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
-use waag_web::ports::{Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Writer};
+use waag_web::ports::deliveries::Deliveries;
+use waag_web::ports::{Health, House, HouseError, LastCheckpoint, Progress, Proof, Recent, Recorded, Writer};
 
+use deliveries::SampleDeliveries;
 use ledger::Ledger;
 
 /// The point in time all samples are about: 2026-11-20 14:30:00 UTC.
@@ -36,6 +39,7 @@ impl Clock for Still {
 /// A house of samples.
 pub(crate) struct Sample {
     pub(crate) ledger: Ledger,
+    pub(crate) deliveries: Arc<SampleDeliveries>,
     pub(crate) progress: watch::Sender<Progress>,
     /// Whether proofs come out with one byte changed.
     pub(crate) tampered: AtomicBool,
@@ -49,7 +53,8 @@ impl Sample {
         let newest = (!empty).then_some(UtcNanos(NOW.0 - 400_000_000));
         let projected = if empty { 0 } else { 1_284_311 };
         let progress = watch::Sender::new(Progress { projected, newest });
-        Arc::new(Self { ledger, progress, tampered: AtomicBool::new(false), empty })
+        let deliveries = Arc::new(SampleDeliveries::new(empty));
+        Arc::new(Self { ledger, deliveries, progress, tampered: AtomicBool::new(false), empty })
     }
 }
 
@@ -92,5 +97,23 @@ impl House for Sample {
 
     fn changes(&self) -> watch::Receiver<Progress> {
         self.progress.subscribe()
+    }
+
+    fn router(&self) -> Option<Arc<dyn Deliveries>> {
+        Some(Arc::clone(&self.deliveries) as Arc<dyn Deliveries>)
+    }
+
+    fn recent(&self, most: usize) -> Result<Vec<Recent>, HouseError> {
+        let text = self.deliveries.foreign.unwrap_or("Van Dijk Logistiek BV");
+        let event = |at: u64| {
+            let kind = ["invoice.authorization", "payment.requested", "invoice.posting"][at as usize % 3];
+            let (vendor, currency) = (serde_json::json!(text), ["EUR", "USD"][at as usize % 2]);
+            let (invoice, amount) = (104_233 + at * 977, 250_000 * (at + 1));
+            let json = format!(
+                r#"{{"specversion":"1.0","id":"evt-{at}","source":"/erp/eu-west-1","type":"{kind}","subject":"INV-2026-{invoice}","data":{{"vendor":{vendor},"amount_minor":{amount},"currency":"{currency}"}}}}"#
+            );
+            Recent { position: Position(1_284_310 - at), json }
+        };
+        Ok(if self.empty { Vec::new() } else { (0..most.min(12) as u64).map(event).collect() })
     }
 }
