@@ -4,7 +4,7 @@
 //! Not here: any rule. What may be recorded, sealed, signed or destroyed is decided in the crates below.
 //!
 //! Error codes: E0664 to E0689, E0700 to E0749 in [`cli`], E0800 to E0849 in [`store`], E0850 to E0879 in [`node`],
-//! E1190 to E1199 about deliveries in [`cli`] and [`node`].
+//! E1190 to E1199 about deliveries and bridges in [`cli`] and [`node`].
 
 pub mod cli;
 pub mod demo;

@@ -237,7 +237,10 @@ fn listed(all: &[Shown]) -> String {
         ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
-    table(&["name", "server", "stream", "standing", " at", " recorded", " passed over", " missing", "code"], &rows)
+    table(
+        &["name", "server", "stream", "standing", " at", " recorded", " passed over", " missing", "code"],
+        &rows,
+    )
 }
 
 fn in_full(shown: &Shown) -> String {
@@ -253,7 +256,10 @@ fn in_full(shown: &Shown) -> String {
     line("stream", format!("{stream} at {server}"));
     line("consumer", consumer.clone());
     line("identities", format!("nats://{origin}/{stream}, type {kind}"));
-    line("at", format!("{}, generation {}, stream made {}", cursor.sequence, cursor.generation, cursor.created));
+    line(
+        "at",
+        format!("{}, generation {}, stream made {}", cursor.sequence, cursor.generation, cursor.created),
+    );
     line("recorded", format!("{}, of them {} as bytes", counts.recorded, counts.opaque));
     line("before", counts.before.to_string());
     line("passed over", format!("{} conflicts, {} refused", counts.conflicts, counts.refused));
@@ -284,7 +290,10 @@ mod tests {
             counts: Counts { recorded: 5, conflicts: 2, refused: 1, ..Counts::default() },
         };
         let full = in_full(&shown);
-        assert!(full.contains("E1178: the stream was reset") && full.contains("2 conflicts, 1 refused"), "{full}");
+        assert!(
+            full.contains("E1178: the stream was reset") && full.contains("2 conflicts, 1 refused"),
+            "{full}"
+        );
         let listed = listed(&[shown]);
         let cells: Vec<&str> = listed.lines().nth(1).unwrap().split_whitespace().collect();
         assert_eq!(cells, ["a", "nats://h", "S", "stopped", "0", "5", "3", "0", "E1178"]);

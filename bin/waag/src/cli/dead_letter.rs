@@ -275,7 +275,7 @@ fn show(setting: &Setting, name: &str, position: u64, output: &mut Output) -> Re
     let asked = Asked::DeadLetters { name: name.to_owned(), filter, after: None, most: 1 };
     let page: LetterPage = ask(setting, &asked)?;
     let found = page.letters.into_iter().find(|letter| letter.position == position);
-    let letter = found.ok_or(RouterError::NoDeadLetter(position))?;
+    let letter = found.ok_or(RouterError::NoDeadLetter(Some(position)))?;
     output.answer(&Of { subscription: name, letter: &letter }, || in_full(name, &letter))?;
     Ok(Exit::Done)
 }
@@ -335,7 +335,7 @@ fn one_is_there(setting: &Setting, name: &str, change: &Change) -> Result<(), Fa
     let Some(position) = change.which.position() else { return Ok(()) };
     let asked = Asked::CountDeadLetters { name: name.to_owned(), filter: change.which.filter() };
     match ask(setting, &asked)? {
-        0_u64 => Err(RouterError::NoDeadLetter(position).into()),
+        0_u64 => Err(RouterError::NoDeadLetter(Some(position)).into()),
         _ => Ok(()),
     }
 }

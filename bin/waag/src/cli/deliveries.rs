@@ -52,12 +52,15 @@ impl fmt::Display for NodeAskError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoNode(None) => {
-                write!(f, "deliveries are a running node's, and none runs on this store (`waag serve`)")
+                write!(
+                    f,
+                    "deliveries and bridges are a running node's, and none runs on this store (`waag serve`)"
+                )
             }
             Self::NoNode(Some(why)) => {
                 write!(
                     f,
-                    "deliveries are a running node's, and the process that writes this store said: {why}"
+                    "deliveries and bridges are a running node's, and the process that writes this store said: {why}"
                 )
             }
             Self::NoAnswer(why) => write!(f, "the node gave no answer that can be understood: {why}"),

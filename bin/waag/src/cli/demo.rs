@@ -88,7 +88,7 @@ pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     }
     subscribers::subscribe(running.router(), running.writer().checkpoint.checkpoint().size, &actor)?;
     let keys = load(store)?;
-    let at = Where::plain(args.listen, args.pages);
+    let at = Where { pages_act: true, ..Where::plain(args.listen, args.pages) };
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;
     let asked = Asked::Create {
         by: ACTOR.to_owned(),

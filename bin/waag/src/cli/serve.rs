@@ -73,9 +73,14 @@ pub(crate) struct Args {
     #[arg(long)]
     allow_private_webhooks: bool,
 
-    /// A server of NATS that bridges may go to, `nats://host:port` or `tls://host:port`; may be given several times
-    #[arg(long = "nats-server", value_name = "SERVER")]
+    /// A NATS server that subscriptions may deliver to and bridges may read from, as `nats://host:port`; may be given
+    /// several times
+    #[arg(long = "nats-server", value_name = "URL")]
     nats_servers: Vec<String>,
+
+    /// Let the pages pause subscriptions, redrive, discard and replay: whoever may open them on this machine may then do so
+    #[arg(long)]
+    pages_act: bool,
 
     #[command(flatten)]
     telemetry: Telemetry,
@@ -178,6 +183,7 @@ impl Args {
             listen: self.listen,
             tls: self.certificate.clone().zip(self.private_key.clone()),
             pages: self.pages,
+            pages_act: self.pages_act,
             access_log: self.access_log(place),
             telemetry: self.telemetry.options(origin)?,
         })

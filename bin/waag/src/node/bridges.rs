@@ -33,8 +33,8 @@ use super::deliveries::{Part, Refused};
 use crate::store::own::{OWN_TYPES, own_event};
 use crate::store::writer::OpenedStore;
 
-pub use record::Counts;
 use error::BridgeError;
+pub use record::Counts;
 use record::{Kept, New, Record, Standing};
 use taker::Taker;
 use told::{Answer, Asked, Shown};
@@ -215,7 +215,11 @@ fn check(new: &New<'_>) -> Result<(), BridgeError> {
     let is_kind = new.kind.len() <= TYPE_BYTES_MAX
         && !new.kind.starts_with(OWN_TYPES)
         && !new.kind.chars().any(char::is_control);
-    if is_kind { Ok(()) } else { Err(unusable("events have a type of at most 255 bytes, and none of Waag's own")) }
+    if is_kind {
+        Ok(())
+    } else {
+        Err(unusable("events have a type of at most 255 bytes, and none of Waag's own"))
+    }
 }
 
 impl Bridge {
@@ -350,7 +354,8 @@ impl Inner {
             if is_told {
                 let mut bridges = self.bridges();
                 let is_same = |run: &Run| Arc::ptr_eq(&run.taker, taker);
-                let Some(bridge) = bridges.get_mut(name).filter(|bridge| bridge.run.as_ref().is_some_and(is_same))
+                let Some(bridge) =
+                    bridges.get_mut(name).filter(|bridge| bridge.run.as_ref().is_some_and(is_same))
                 else {
                     return;
                 };
@@ -445,7 +450,9 @@ impl Inner {
     fn accept_reset(self: &Arc<Self>, by: &str, name: &str, reason: &str) -> Result<Shown, BridgeError> {
         let is_reason = !reason.trim().is_empty() && reason.len() <= REASON_BYTES_MAX;
         if !is_reason {
-            return Err(BridgeError::Standing("a reset is accepted with a reason, of at most 512 bytes".to_owned()));
+            return Err(BridgeError::Standing(
+                "a reset is accepted with a reason, of at most 512 bytes".to_owned(),
+            ));
         }
         self.with(name, |bridge| {
             let reset = Condition::Reset(String::new());
@@ -512,7 +519,9 @@ mod tests {
     fn names_and_types_are_checked_at_their_limits() {
         let long = "a".repeat(NAME_BYTES_MAX);
         let longer = "a".repeat(NAME_BYTES_MAX + 1);
-        let new = |name, stream, kind| New { name, server: "nats://h", stream, consumer: "c", origin: "o", kind };
+        let (kind, longer_kind) = ("k".repeat(TYPE_BYTES_MAX), "k".repeat(TYPE_BYTES_MAX + 1));
+        let new =
+            |name, stream, kind| New { name, server: "nats://h", stream, consumer: "c", origin: "o", kind };
         let is_fine = |name, stream, kind| check(&new(name, stream, kind)).is_ok();
         assert!(is_fine(&long, &long, KIND));
         assert!(!is_fine(&longer, "S", KIND));
@@ -522,7 +531,7 @@ mod tests {
         }
         assert!(!is_fine("a", "S", "waag.x"));
         assert!(!is_fine("a", "S", "x\ny"));
-        assert!(is_fine("a", "S", &"k".repeat(TYPE_BYTES_MAX)));
-        assert!(!is_fine("a", "S", &"k".repeat(TYPE_BYTES_MAX + 1)));
+        assert!(is_fine("a", "S", &kind));
+        assert!(!is_fine("a", "S", &longer_kind));
     }
 }

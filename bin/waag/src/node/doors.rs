@@ -19,6 +19,7 @@ use waag_http::plans::PlanError;
 use waag_http::server::{Server, ServerLimits};
 use waag_http::tls::{Tls, TlsFiles};
 use waag_http::validate::Validator;
+use waag_stdx::entropy::{NoEntropy, SystemEntropy};
 use waag_telemetry::TelemetryError;
 use waag_web::{Pages, WebError};
 
@@ -45,6 +46,8 @@ pub struct Where {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Pages; loopback only.
     pub pages: SocketAddr,
+    /// Whether pages take orders: whoever can open them may then pause, redrive, discard and replay.
+    pub pages_act: bool,
     /// The access log; none is kept where there is none.
     pub access_log: Option<AccessLogOptions>,
     /// Where traces and figures are sent, if anywhere.
@@ -55,7 +58,7 @@ impl Where {
     /// Doors at two addresses and nothing else.
     #[must_use]
     pub fn plain(listen: SocketAddr, pages: SocketAddr) -> Self {
-        Self { listen, tls: None, pages, access_log: None, telemetry: None }
+        Self { listen, tls: None, pages, pages_act: false, access_log: None, telemetry: None }
     }
 }
 
@@ -64,6 +67,8 @@ impl Where {
 pub enum DoorsError {
     /// The runtime cannot be had.
     Runtime(std::io::Error),
+    /// No randomness for the pages' forms.
+    Entropy(NoEntropy),
     /// The door for events.
     Http(Fault),
     /// The pages.
@@ -88,6 +93,7 @@ impl DoorsError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Runtime(_) => "E0854",
+            Self::Entropy(error) => error.code(),
             Self::Http(fault) => fault.kind.code(),
             Self::Web(error) => error.code(),
             Self::Pages(..) => "E0855",
@@ -104,6 +110,7 @@ impl fmt::Display for DoorsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Runtime(_) => write!(f, "the doors' threads cannot be started"),
+            Self::Entropy(error) => error.fmt(f),
             Self::Http(fault) => fault.fmt(f),
             Self::Web(error) => error.fmt(f),
             Self::Mappings(error) => error.fmt(f),
@@ -121,7 +128,7 @@ impl std::error::Error for DoorsError {
         match self {
             Self::Runtime(error) | Self::Pages(_, error) | Self::Desk(error) => Some(error),
             Self::Telemetry(error) => std::error::Error::source(error),
-            Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Plans(_) | Self::Schema(_) => None,
+            Self::Entropy(_) | Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Plans(_) | Self::Schema(_) => None,
         }
     }
 }
@@ -198,7 +205,10 @@ impl Doors {
             let _gone = stop.wait_for(|ending| *ending).await;
         };
         let house = Arc::new(RunningHouse::new(Arc::clone(&running), url_of(listen, tls.is_some())));
-        let shown = Pages::new(house, Arc::clone(&running.store().clock));
+        let mut shown = Pages::new(house, Arc::clone(&running.store().clock));
+        if at.pages_act {
+            shown = shown.commanded(&SystemEntropy::new()).map_err(DoorsError::Entropy)?;
+        }
         let web = pages.spawn(waag_web::serve(listener, shown, stopped));
         // Taken before anybody is told that the doors are open, so that none of them ends the process half-way.
         let signals = {

@@ -17,21 +17,27 @@ use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
+use waag_router::router::Router;
+use waag_router::source::{ChunkLimits, Source, SourceError};
 use waag_views::contract::Which;
 use waag_views::progress::Reached;
+use waag_web::ports::deliveries::Deliveries;
 use waag_web::ports::{
-    Field, Health, House, HouseError, LastCheckpoint, Progress, Proof, Recorded, Shown, Writer,
+    Field, Health, House, HouseError, LastCheckpoint, Progress, Proof, Recent, Recorded, Shown, Writer,
 };
 
 use crate::store::error::StoreError;
 
-use super::Running;
+use super::{Running, routing};
 use super::recorded::{Opened, open};
 
 /// The view that the pages read.
 const INVOICES: &str = "invoices";
 /// How long the size of the store is told before it is looked at again.
 const STORED_FOR: Duration = Duration::from_secs(10);
+
+/// How much of the newest events is read at a time.
+const RECENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 
 /// A running node as the pages see it.
 pub struct RunningHouse {
@@ -208,6 +214,31 @@ impl House for RunningHouse {
             file: proof.to_string(),
             keys: keys.iter().map(ToString::to_string).collect(),
         }))
+    }
+
+    fn router(&self) -> Option<Arc<dyn Deliveries>> {
+        let router: Arc<dyn Deliveries> = Arc::<Router>::clone(self.running.router());
+        Some(router)
+    }
+
+    fn recent(&self, most: usize) -> Result<Vec<Recent>, HouseError> {
+        let failed = |error: SourceError| HouseError { code: error.code, reason: error.reason };
+        let source = routing::source(self.running.store());
+        let end = source.end();
+        let mut from = Position(end.0.saturating_sub(most as u64));
+        let limits = ChunkLimits { events_max: most, bytes_max: RECENT_BYTES_MAX };
+        let mut recent = Vec::new();
+        while from < end {
+            let events = source.read(from, end, limits).map_err(failed)?.events;
+            let Some(last) = events.last() else { break };
+            from = Position(last.position.0.saturating_add(1));
+            recent.extend(events.iter().map(|event| Recent {
+                position: event.position,
+                json: String::from_utf8_lossy(&event.json).into_owned(),
+            }));
+        }
+        recent.reverse();
+        Ok(recent)
     }
 
     fn health(&self) -> Health {

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use waag_http::deliveries::RouterFigures;
 use waag_http::door::{Door, DoorParts};
 use waag_http::keys::Keys;
 use waag_http::mapping::Mappings;
@@ -48,6 +49,7 @@ pub(super) fn open(
     let mut parts = DoorParts::plain(node, keys, mappings, Arc::clone(&clock));
     parts.limiter = Arc::clone(plans.limiter());
     parts.figures.push(Arc::new(NodeFigures::new(Arc::clone(running))));
+    parts.figures.push(Arc::new(RouterFigures(Arc::clone(running.router()))));
     if let Some(tls) = tls {
         parts.figures.push(Arc::<Tls>::clone(tls));
     }

@@ -13,6 +13,7 @@ use waag_keys::keyring::Keyring;
 use waag_router::error::RouterError;
 use waag_router::ports::{Means, Secrets};
 use waag_router::router::Router;
+use waag_router::source::Source;
 use waag_stdx::entropy::SystemEntropy;
 use zeroize::Zeroizing;
 
@@ -40,6 +41,11 @@ pub fn start(store: &Arc<OpenedStore>, options: &TargetOptions) -> Result<Router
         targets: Arc::new(NodeTargets::new(options, Arc::clone(&store.clock)).map_err(RouterError::Stopped)?),
         clock: Arc::clone(&store.clock),
     })
+}
+
+/// The ledger as subscribers see it.
+pub(super) fn source(store: &OpenedStore) -> impl Source + use<> {
+    LedgerSource(super::following::source(store))
 }
 
 /// Targets' secrets, wrapped under the tenant's keys.

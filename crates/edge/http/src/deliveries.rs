@@ -4,7 +4,8 @@
 //! producer sees no lists, since they tell of others' events. Every change carries the key's actor.
 //! Not here: what is asked and whether it can be (`asked`), what is told (`told`), the router itself (`flow/router`).
 //!
-//! - `PULL-1`: an event is leased to one pull; where its client goes away the lease runs out, and the event comes again.
+//! - `PULL-1`: an event is leased to one pull whose client is there; where it goes away the lease runs out, and the event
+//!   comes again.
 //! - `PULL-2`: pulls that wait are bounded, and end when the door ends, so that they hold up neither others nor a restart.
 
 pub(crate) mod asked;
@@ -18,7 +19,8 @@ use hyper::{Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use waag_pattern::Pattern;
 use waag_router::error::RouterError;
-use waag_router::router::Router;
+use waag_router::router::{Pulls, Router};
+use waag_router::shown::Leased;
 
 use crate::access::Learned;
 use crate::deliveries::asked::{Page, Pull};
@@ -36,6 +38,20 @@ const CALLS_MAX: usize = 8;
 const ANSWERING_MAX: usize = 16;
 /// Most pulls that wait at a time: a part of the connections, so that others find one.
 pub const PULLS_MAX: usize = 256;
+
+/// The client of a pull, for as long as its connection is there.
+struct Client(oneshot::Sender<Result<Vec<Leased>, RouterError>>);
+
+impl Pulls for Client {
+    fn is_wanted(&self) -> bool {
+        !self.0.is_closed()
+    }
+
+    fn hear(self: Box<Self>, events: Result<Vec<Leased>, RouterError>) {
+        // Who goes away at this very moment leaves leases that run out (`PULL-1`).
+        drop(self.0.send(events));
+    }
+}
 
 /// Turns at the router, and the end of waiting for it.
 #[derive(Debug)]
@@ -319,8 +335,7 @@ impl Door {
         let _turn = pulls.try_acquire().map_err(|_| Fault::of(Kind::TooManyPulls))?;
         let (sender, pulled) = oneshot::channel();
         let name = name_of(request.uri().path());
-        // Where the client has gone away nobody hears of these leases, and they run out (`PULL-1`).
-        router.pull(name, most, wait, Box::new(move |events| drop(sender.send(events))));
+        router.pull(name, most, wait, Box::new(Client(sender)));
         let mut ended = self.turns.ended.subscribe();
         let events = tokio::select! {
             biased;

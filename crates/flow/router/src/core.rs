@@ -128,7 +128,10 @@ pub(crate) struct Core {
     pub(crate) order: Vec<LaneId>,
     pub(crate) shared: Shared,
     pub(crate) shared_asked: bool,
+    /// Those that were compiled last; perhaps not the newest.
     pub(crate) rules: Arc<Rules>,
+    /// The version of the newest.
+    pub(crate) version: u64,
     pub(crate) jobs: BTreeMap<u32, Job>,
     pub(crate) pulls: Vec<Pull>,
     /// Lanes whose records are being removed: of ended replays, or, with job 0, all of a removed subscription.

@@ -9,6 +9,9 @@ use waag_pattern::PatternError;
 use crate::source::SourceError;
 use crate::transform::TransformError;
 
+/// The code of a target that the node does not deliver to.
+pub(crate) const NO_TARGET: &str = "E1139";
+
 /// A refusal or failure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RouterError {
@@ -36,8 +39,8 @@ pub enum RouterError {
     Span(String),
     /// The node does not open such a target.
     Target(String),
-    /// There is no such dead letter.
-    NoDeadLetter(u64),
+    /// There is no such dead letter, or none of this position.
+    NoDeadLetter(Option<u64>),
     /// A reason is required.
     NoReason,
     /// A record in the state cannot be read. Ours, or damage.
@@ -68,7 +71,7 @@ impl RouterError {
             Self::NoJob(_) => "E1136",
             Self::JobUnderWay(_) => "E1137",
             Self::Span(_) => "E1138",
-            Self::Target(_) => "E1139",
+            Self::Target(_) => NO_TARGET,
             Self::NoDeadLetter(_) => "E1140",
             Self::NoReason => "E1141",
             Self::Record(_) => "E1142",
@@ -117,7 +120,8 @@ impl fmt::Display for RouterError {
             Self::JobUnderWay(number) => write!(f, "job {number} of this subscription is under way"),
             Self::Span(what) => f.write_str(what),
             Self::Target(what) => write!(f, "this node does not deliver there: {what}"),
-            Self::NoDeadLetter(position) => write!(f, "there is no dead letter of position {position}"),
+            Self::NoDeadLetter(Some(position)) => write!(f, "there is no dead letter of position {position}"),
+            Self::NoDeadLetter(None) => write!(f, "there are no such dead letters"),
             Self::NoReason => write!(f, "a reason is required"),
             Self::Record(what) => write!(f, "{what} in the state cannot be read"),
             Self::Stopped(why) => write!(f, "deliveries have stopped: {why}"),

@@ -89,11 +89,12 @@ impl Core {
         let live = || fed.iter().filter(|id| id.job == 0).filter_map(|id| self.streams.get(id));
         let near = |stream: &&Stream| self.shared.is_near(stream.lane.read_to(), NEAR_EVENTS);
         let furthest = live().filter(near).map(|stream| stream.lane.read_to()).max();
+        let is_behind = |furthest: u64| {
+            self.shared.end() < end && self.shared.end() < furthest.saturating_add(AHEAD_EVENTS)
+        };
         match furthest {
-            Some(furthest)
-                if self.shared.end() < end && self.shared.end() < furthest.saturating_add(AHEAD_EVENTS) =>
-            {
-                let rules = Arc::clone(&self.rules);
+            Some(furthest) if is_behind(furthest) => {
+                let rules = self.newest_rules();
                 let request = Request::Chunk { lane: None, from: self.shared.end(), to: end, rules };
                 self.shared_asked = self.newest.ask(request);
             }

@@ -48,6 +48,7 @@ impl Core {
             shared: Shared::default(),
             shared_asked: false,
             rules: Arc::new(Rules::default()),
+            version: 0,
             jobs: BTreeMap::new(),
             pulls: Vec::new(),
             purges: Vec::new(),
@@ -181,7 +182,7 @@ impl Core {
             own_asked: false,
             fetch_asked: false,
             not_before: now.mono,
-            rules: Arc::new(Rules::new(self.rules.version, std::slice::from_ref(wish))),
+            rules: Arc::new(Rules::new(self.version, std::slice::from_ref(wish))),
             until,
             bucket: Bucket::new(rate, now.mono),
             settle,
@@ -189,14 +190,22 @@ impl Core {
         }
     }
 
-    /// Compiles all wishes anew; chunks that are sorted later have them.
+    /// Wishes have changed: chunks that are sorted later know them. They are compiled when the next chunk is read, so that
+    /// making many subscriptions compiles them once.
     pub(crate) fn exchange_rules(&mut self) {
-        let version = self.rules.version.saturating_add(1);
-        let wishes: Vec<Wish> = self.subscriptions.values().map(|one| one.wish.clone()).collect();
-        self.rules = Arc::new(Rules::new(version, &wishes));
+        self.version = self.version.saturating_add(1);
         for subscription in self.subscriptions.values_mut() {
-            subscription.since = subscription.since.min(version);
+            subscription.since = subscription.since.min(self.version);
         }
+    }
+
+    /// The rules as they are now.
+    pub(crate) fn newest_rules(&mut self) -> Arc<Rules> {
+        if self.rules.version != self.version {
+            let wishes: Vec<Wish> = self.subscriptions.values().map(|one| one.wish.clone()).collect();
+            self.rules = Arc::new(Rules::new(self.version, &wishes));
+        }
+        Arc::clone(&self.rules)
     }
 
     /// The order of lanes: by priority, live before replays.

@@ -8,7 +8,7 @@ use waag_keys::state::Table;
 use waag_model::ids::Actor;
 
 use crate::core::{Core, Subscription};
-use crate::error::RouterError;
+use crate::error::{NO_TARGET, RouterError};
 use crate::jobs::Job;
 use crate::lane::{Lane, Now};
 use crate::letters::hex;
@@ -156,7 +156,7 @@ impl Core {
             subscription.meter = old.meter;
             subscription.attempts = old.attempts;
         }
-        let version = self.rules.version.saturating_add(1);
+        let version = self.version.saturating_add(1);
         let own = Arc::new(crate::rules::Rules::new(version, std::slice::from_ref(&subscription.wish)));
         let live = LaneId { subscription: number, job: 0 };
         for (id, stream) in self.streams.range_mut(live..=LaneId { job: u32::MAX, ..live }) {
@@ -403,7 +403,7 @@ impl Core {
         let oldest = lane.oldest();
         let standing = match (&subscription.kept.standing, &subscription.target) {
             (Standing::Active, Err(why)) => {
-                Standing::Stopped { code: "E1139".to_owned(), reason: why.clone(), at_ns: now.utc.0 }
+                Standing::Stopped { code: NO_TARGET.to_owned(), reason: why.clone(), at_ns: now.utc.0 }
             }
             (standing, _) => standing.clone(),
         };

@@ -14,8 +14,29 @@ use crate::shown::{LeaseAnswer, Leased, PULL_MAX, PULL_WAIT_MS_MAX};
 use crate::spec::TargetSpec;
 use crate::target::{Class, Failure, Outcome, REFUSED};
 
-/// What a pull is answered with.
-pub type Pulled = Box<dyn FnOnce(Result<Vec<Leased>, RouterError>) + Send>;
+/// Who waits for the answer to a pull.
+pub trait Pulls: Send {
+    /// Whether anybody still waits; events are leased to nobody who has gone.
+    fn is_wanted(&self) -> bool;
+
+    /// The answer, from the router's thread; must not block, nor ask the router.
+    fn hear(self: Box<Self>, events: Result<Vec<Leased>, RouterError>);
+}
+
+impl<F: FnOnce(Result<Vec<Leased>, RouterError>) + Send> Pulls for F {
+    fn is_wanted(&self) -> bool {
+        true
+    }
+
+    fn hear(self: Box<Self>, events: Result<Vec<Leased>, RouterError>) {
+        self(events);
+    }
+}
+
+/// Who is told what a pull gave.
+pub type Pulled = Box<dyn Pulls>;
+/// An answer takes no further event once it has so many bytes of them.
+pub const PULL_BYTES_MAX: usize = 8 * 1_024 * 1_024;
 /// Most pulls that wait at a time; one more is answered at once.
 const PULLS_MAX: usize = 10_000;
 
@@ -31,7 +52,7 @@ impl Core {
     pub(crate) fn pull(&mut self, name: &str, most: usize, wait: Duration, then: Pulled) {
         let subscription = match self.pulled(name) {
             Ok(subscription) => subscription,
-            Err(error) => return then(Err(error)),
+            Err(error) => return then.hear(Err(error)),
         };
         let wait = wait.min(Duration::from_millis(PULL_WAIT_MS_MAX));
         let wait = if self.pulls.len() >= PULLS_MAX { Duration::ZERO } else { wait };
@@ -53,14 +74,17 @@ impl Core {
     pub(crate) fn serve_pulls(&mut self, now: Now) {
         let (is_full, held) = (self.is_owing_too_much(), self.held());
         for pull in std::mem::take(&mut self.pulls) {
+            if !pull.then.is_wanted() {
+                continue;
+            }
             if !self.subscriptions.contains_key(&pull.subscription) {
-                (pull.then)(Err(RouterError::Unknown("removed meanwhile".to_owned())));
+                pull.then.hear(Err(RouterError::Unknown("removed meanwhile".to_owned())));
                 continue;
             }
             let leased =
                 if is_full { Vec::new() } else { self.lease(pull.subscription, pull.most, &held, now) };
             if !leased.is_empty() || now.mono >= pull.until {
-                (pull.then)(Ok(leased));
+                pull.then.hear(Ok(leased));
             } else {
                 self.pulls.push(pull);
             }
@@ -70,7 +94,7 @@ impl Core {
     pub(crate) fn refuse_pulls(&mut self) {
         let why = self.stopped.clone().unwrap_or_default();
         for pull in self.pulls.drain(..) {
-            (pull.then)(Err(RouterError::Stopped(why.clone())));
+            pull.then.hear(Err(RouterError::Stopped(why.clone())));
         }
     }
 
@@ -86,10 +110,10 @@ impl Core {
             return leased;
         }
         let (transform, lease_ms) = (subscription.transform.clone(), subscription.spec().timeout_ms);
-        let mut failed = Vec::new();
+        let (mut failed, mut bytes) = (Vec::new(), 0_usize);
         for id in lanes {
             let Some(stream) = self.streams.get_mut(&id) else { continue };
-            while leased.len() < most {
+            while leased.len() < most && bytes < PULL_BYTES_MAX {
                 let serial = self.serial;
                 let Some(attempt) = stream.lane.dispatch(serial, now) else { break };
                 self.serial = self.serial.saturating_add(1);
@@ -106,6 +130,7 @@ impl Core {
                         continue;
                     }
                 };
+                bytes = bytes.saturating_add(body.len());
                 leased.push(Leased {
                     lease: format!("{:x}-{:x}-{serial:x}", self.run, id.job),
                     position: event.position.0,

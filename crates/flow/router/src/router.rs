@@ -18,7 +18,7 @@ use crate::core::Core;
 use crate::error::RouterError;
 use crate::letters::{count, page};
 use crate::ports::{Means, Secret};
-pub use crate::pulls::Pulled;
+pub use crate::pulls::{PULL_BYTES_MAX, Pulled, Pulls};
 use crate::reading::Answer;
 use crate::records::LaneId;
 use crate::shown::{
@@ -202,9 +202,9 @@ impl Router {
     /// Stops delivering; what is under way comes out.
     ///
     /// # Errors
-    /// [`RouterError::Unknown`], [`RouterError::Stopped`].
+    /// [`RouterError::NoReason`], [`RouterError::Unknown`], [`RouterError::Stopped`].
     pub fn pause(&self, name: &str, reason: &str, by: &Actor) -> Result<Overview, RouterError> {
-        let (name, reason, by) = (name.to_owned(), cut(reason), by.clone());
+        let (name, reason, by) = (name.to_owned(), required(reason)?, by.clone());
         self.ask(move |core| core.switch(&name, Some(&reason), &by))
     }
 
@@ -289,7 +289,7 @@ impl Router {
     /// Tries dead letters again, those there are at this moment, at most `rate` a second (0: [`RATE_DEFAULT`]).
     ///
     /// # Errors
-    /// [`RouterError::JobUnderWay`], and as [`Self::dead_letters`].
+    /// [`RouterError::NoDeadLetter`] where there are none, [`RouterError::JobUnderWay`], and as [`Self::dead_letters`].
     pub fn redrive(
         &self,
         name: &str,
@@ -304,7 +304,7 @@ impl Router {
     /// Discards dead letters, those there are at this moment; each is an event with the reason.
     ///
     /// # Errors
-    /// [`RouterError::NoReason`], [`RouterError::JobUnderWay`], and as [`Self::dead_letters`].
+    /// [`RouterError::NoReason`], [`RouterError::NoDeadLetter`], [`RouterError::JobUnderWay`], and as [`Self::dead_letters`].
     pub fn discard(
         &self,
         name: &str,
@@ -332,6 +332,10 @@ impl Router {
             )));
         }
         let total = self.count_dead_letters(name, &filter)?;
+        if total == 0 {
+            let one = filter.from.filter(|from| filter.to == from.checked_add(1));
+            return Err(RouterError::NoDeadLetter(one));
+        }
         let rate = if rate == 0 { RATE_DEFAULT } else { rate.min(RATE_MAX) };
         let shown = JobShown { filter, rate, reason, total, ..blank(kind, name) };
         let (name, by) = (name.to_owned(), by.clone());

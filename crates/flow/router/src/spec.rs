@@ -4,6 +4,8 @@
 //! it is ignored, and what is read is written back equal).
 //! Not here: secrets, which lie beside it, wrapped (`registry`); what a pattern means (`flow/pattern`).
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use waag_model::time::UtcNanos;
@@ -175,7 +177,7 @@ pub enum Start {
 }
 
 #[derive(Serialize, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, deny_unknown_fields)]
 enum StartForm {
     Word(String),
     Position { position: u64 },
@@ -277,7 +279,28 @@ impl Spec {
         }
         let spec: Self = serde_json::from_slice(json).map_err(|error| RouterError::Spec(error.to_string()))?;
         spec.check()?;
+        spec.check_whole(json)?;
         Ok(spec)
+    }
+
+    /// Whether everything that was written is in it (`SPEC-1`): the reader takes an array for an object, and passes over what
+    /// it does not need there.
+    fn check_whole(&self, json: &[u8]) -> Result<(), RouterError> {
+        let wrong = |error: serde_json::Error| RouterError::Spec(error.to_string());
+        let given: BTreeMap<String, &RawValue> = serde_json::from_slice(json).map_err(wrong)?;
+        let kept = self.to_json();
+        let kept: BTreeMap<String, &RawValue> = serde_json::from_str(&kept).map_err(wrong)?;
+        // These two are read by readers of their own, which are strict.
+        for (name, given) in given.iter().filter(|(name, _)| !["pattern", "transform"].contains(&name.as_str())) {
+            // What is not written has its default.
+            let Some(kept) = kept.get(name) else { continue };
+            let given: serde_json::Value = serde_json::from_str(given.get()).map_err(wrong)?;
+            let kept: serde_json::Value = serde_json::from_str(kept.get()).map_err(wrong)?;
+            if !is_within(&given, &kept) {
+                return Err(RouterError::Spec(format!("`{name}` has another form, or more in it than is read")));
+            }
+        }
+        Ok(())
     }
 
     /// Its JSON.
@@ -354,6 +377,16 @@ impl Spec {
     }
 }
 
+/// Whether all that was given was kept; what was not given has its default.
+fn is_within(given: &serde_json::Value, kept: &serde_json::Value) -> bool {
+    match (given, kept) {
+        (serde_json::Value::Object(given), serde_json::Value::Object(kept)) => {
+            given.iter().all(|(name, value)| kept.get(name).is_some_and(|kept| is_within(value, kept)))
+        }
+        _ => given == kept,
+    }
+}
+
 /// Whether a text may name a subscription.
 #[must_use]
 pub fn is_name(text: &str) -> bool {
@@ -363,14 +396,10 @@ pub fn is_name(text: &str) -> bool {
         && text.bytes().all(is_part)
 }
 
-/// The same of a pattern's text.
+/// The same of a pattern's text: some `type` beside or inside of `$or` has an alternative that begins with `waag.`.
 pub(crate) fn names_own_text(pattern: &str) -> bool {
-    serde_json::from_str(pattern).is_ok_and(|pattern: serde_json::Value| names_own(&pattern))
-}
-
-/// Whether some `type` beside or inside of `$or` has an alternative that begins with `waag.`.
-fn names_own(pattern: &serde_json::Value) -> bool {
     use serde_json::Value;
+    let Ok(fields) = serde_json::from_str::<BTreeMap<String, &RawValue>>(pattern) else { return false };
     let own = |text: &Value| text.as_str().is_some_and(|text| text.starts_with("waag."));
     let alternative = |value: &Value| match value {
         Value::String(_) => own(value),
@@ -379,8 +408,54 @@ fn names_own(pattern: &serde_json::Value) -> bool {
             .any(|name| operator.get(*name).is_some_and(own)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) => false,
     };
-    let of_type = pattern.get("type").and_then(Value::as_array);
-    let of_or = pattern.get("$or").and_then(Value::as_array);
-    of_type.is_some_and(|values| values.iter().any(alternative))
-        || of_or.is_some_and(|branches| branches.iter().any(names_own))
+    // Each alternative is read by itself: one number beyond what a reader takes hides no other.
+    let list = |name: &str| -> Vec<&RawValue> {
+        fields.get(name).and_then(|list| serde_json::from_str(list.get()).ok()).unwrap_or_default()
+    };
+    let is_own = |value: &&RawValue| serde_json::from_str(value.get()).is_ok_and(|value| alternative(&value));
+    list("type").iter().any(is_own) || list("$or").iter().any(|branch| names_own_text(branch.get()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(member: &str) -> Result<Spec, RouterError> {
+        let json = format!(r#"{{"name":"a","target":{{"kind":"pull"}}{member}}}"#);
+        Spec::read(json.as_bytes())
+    }
+
+    #[test]
+    fn what_is_read_is_written_back_equal_and_nothing_is_ignored() {
+        let full = r#","description":"d","pattern":{"type":["x"]},"transform":{"path":"$.data"},"key":"/data/k","concurrency":3,
+            "timeout_ms":500,"retry":{"attempts_max":2,"age_s_max":60,"delay_ms_min":1,"delay_ms_max":2},"on_failure":"halt",
+            "start":{"position":7},"priority":9"#;
+        let spec = with(full).unwrap();
+        assert_eq!(Spec::read(spec.to_json().as_bytes()).unwrap(), spec);
+        let wrong = [
+            r#","retry":[]"#, r#","start":{"position":5,"x":1}"#, r#","start":{"position":5,"time_ns":1}"#,
+            r#","start":"later""#, r#","key":"data""#, r#","x":1"#, r#","concurrency":0"#, r#","priority":10"#,
+            r#","concurrency":1025"#, r#","timeout_ms":99"#, r#","retry":{"attempts_max":0}"#,
+            r#","retry":{"delay_ms_min":9,"delay_ms_max":8}"#, r#","pattern":{"type":"x"}"#,
+        ];
+        for member in wrong {
+            assert!(with(member).is_err(), "{member}");
+        }
+        let whole = [r#"["a"]"#, r#"{"name":"a","target":["pull"]}"#, r#"{"name":"A","target":{"kind":"pull"}}"#,
+            r#"{"name":"a","target":{"kind":"pull","url":"x"}}"#, r#"{"name":"a","target":{"kind":"webhook","url":"ftp://x"}}"#];
+        for json in whole {
+            assert!(Spec::read(json.as_bytes()).is_err(), "{json}");
+        }
+        let long = with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX)));
+        assert!(long.is_ok());
+        assert!(with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn own_events_are_named_by_their_type_alone_also_beside_numbers_that_no_reader_takes() {
+        let names = [r#"{"type":["waag.x"]}"#, r#"{"type":[1e999,{"prefix":"waag."}]}"#, r#"{"$or":[{"a":[1]},{"type":["waag.x"]}]}"#];
+        assert!(names.iter().all(|text| names_own_text(text)));
+        let others = [r#"{"type":["invoice"]}"#, r#"{"type":[{"anything-but":"waag.x"}]}"#, r#"{"data":{"type":["waag.x"]}}"#, "[]"];
+        assert!(others.iter().all(|text| !names_own_text(text)));
+    }
 }

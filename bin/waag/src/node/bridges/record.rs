@@ -110,11 +110,7 @@ pub(super) struct New<'n> {
 }
 
 impl Record {
-    pub(super) fn new(
-        new: &New<'_>,
-        secret: Option<&str>,
-        keyring: &Keyring,
-    ) -> Result<Self, BridgeError> {
+    pub(super) fn new(new: &New<'_>, secret: Option<&str>, keyring: &Keyring) -> Result<Self, BridgeError> {
         let wrap = |secret: &str| keyring.wrap_target_secret(&SystemEntropy::new(), secret.as_bytes());
         let secret = secret.map(wrap).transpose()?.map(|wrapped| STANDARD.encode(wrapped));
         let New { name, server, stream, consumer, origin, kind } = new.clone();
@@ -206,7 +202,10 @@ pub(super) fn load(keyring: &Keyring) -> Result<Vec<(Record, Kept)>, BridgeError
                 let kept: Kept = read(&key, &bytes)?;
                 checked(&key, kept.version, kept)?
             }
-            None => Kept::new(Cursor { generation: generation(keyring, &record)?, ..Cursor::default() }, Counts::default()),
+            None => Kept::new(
+                Cursor { generation: generation(keyring, &record)?, ..Cursor::default() },
+                Counts::default(),
+            ),
         };
         all.push((record, kept));
     }

@@ -26,7 +26,7 @@ use waag_nats::take::{Cursor, Gap, Incoming, Take, TakeError};
 use super::error::BridgeError;
 use super::record::{Counts, Kept, Record, keep_cursor};
 use crate::store::error::StoreError;
-use crate::store::own::{Members, OWN_TYPES, own_event};
+use crate::store::own::{Members, OWN_SOURCE, OWN_TYPES, own_event};
 use crate::store::writer::OpenedStore;
 
 /// How often a batch is sealed and submitted anew because keys were destroyed meanwhile, or the writer is full.
@@ -138,8 +138,18 @@ impl Taker {
     fn tell(&self, kind: &str, id: Option<String>, data: Members<'_>) -> Result<(), TakeError> {
         let mut members = vec![("bridge", text(&self.name)), ("stream", text(&self.stream))];
         members.extend(data);
-        let event = own_event(kind, id, members).map_err(|error| failed(&SealError::Entropy(error).into()))?;
-        self.store.record(&event, &self.actor).map(drop).map_err(|error| failed(&error))
+        let of = |id| {
+            own_event(kind, id, members.clone()).map_err(|error| failed(&SealError::Entropy(error).into()))
+        };
+        let has_id = id.is_some();
+        match self.store.record(&of(id)?, &self.actor) {
+            Ok(_) => Ok(()),
+            // Somebody else's event has this very id: it must not keep ours out of the ledger.
+            Err(StoreError::Unrecorded(_)) if has_id => {
+                self.store.record(&of(None)?, &self.actor).map(drop).map_err(|error| failed(&error))
+            }
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     /// The id of what is told of a place in the stream: the same however often it is told.
@@ -153,22 +163,20 @@ impl Taker {
         let sequence = passed.sequence;
         let number = |number: u64| Value::Integer(number.into());
         let mut data = vec![("sequence", number(sequence))];
-        let (kind, what) = match &passed.why {
-            Why::Conflict(position) | Why::Erased(position) => {
-                let fault = match &passed.why {
-                    Why::Erased(_) => Kind::Erased,
-                    Why::Conflict(_) | Why::Refused(_) => Kind::Conflict,
-                };
-                data.extend([("position", number(position.0)), ("code", text(fault.code()))]);
-                ("waag.bridge.conflict", "conflict")
+        let (kind, code) = match &passed.why {
+            Why::Conflict(position) => {
+                data.push(("position", number(position.0)));
+                ("waag.bridge.conflict", Kind::Conflict.code())
+            }
+            Why::Erased(position) => {
+                data.push(("position", number(position.0)));
+                ("waag.bridge.conflict", Kind::Erased.code())
             }
             // Its code alone: what is said of it may have words of its own, which no erasure would reach here.
-            Why::Refused(code) => {
-                data.push(("code", text(code)));
-                ("waag.bridge.refused", "refused")
-            }
+            Why::Refused(code) => ("waag.bridge.refused", *code),
         };
-        self.tell(kind, Some(self.id(cursor, &format!("{what} {sequence}"))), data)
+        data.push(("code", text(code)));
+        self.tell(kind, Some(self.id(cursor, &format!("passed {code} {sequence}"))), data)
     }
 
     /// Seals one form of a message: done, refused with a code, or none where it belongs into the next batch.
@@ -181,7 +189,8 @@ impl Taker {
             Ok(event) => event,
             Err(refusal) => return Ok(Some(Err(refusal.code()))),
         };
-        if event.kind.starts_with(OWN_TYPES) {
+        // Under our own source it could take the id of what we are about to tell.
+        if event.kind.starts_with(OWN_TYPES) || event.source == OWN_SOURCE {
             return Ok(Some(Err(Kind::OwnType.code())));
         }
         let meant = event.attributes.get(TENANT_ATTRIBUTE);

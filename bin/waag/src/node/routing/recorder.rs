@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::JoinHandle;
 
-use serde_json::{Value as Json, json};
+use serde_json::json;
 use waag_cloudevents::read_event;
 use waag_engine::effect::Rejection;
 use waag_model::event::Accepted;
@@ -129,13 +129,11 @@ fn record(store: &OpenedStore, source: &FactSource, notices: &[Notice]) -> Resul
 
 /// A notice as a CloudEvent.
 fn text(notice: &Notice) -> Vec<u8> {
-    let subject = notice.data.get("subscription").and_then(Json::as_str).map(|name| format!("subscription/{name}"));
-    let mut event = json!({
+    // Without a subject, as all of Waag's own: an event of a type without a schema is its subject's as a whole, and who
+    // follows dead letters is to see which.
+    let event = json!({
         "specversion": "1.0", "id": notice.id, "source": OWN_SOURCE, "type": notice.kind,
         "datacontenttype": "application/json", "data": notice.data,
     });
-    if let (Some(subject), Json::Object(members)) = (subject, &mut event) {
-        members.insert("subject".to_owned(), Json::String(subject));
-    }
     event.to_string().into_bytes()
 }

@@ -36,7 +36,7 @@ pub struct TargetOptions {
     pub allow_http: bool,
     /// Webhooks at addresses of this machine and of private networks.
     pub allow_private: bool,
-    /// The servers that bridges may go to.
+    /// The NATS servers that may be delivered to, as `nats://host:port`: what is sent there is a subscription's secret too.
     pub nats_servers: Vec<String>,
     /// Handlers of the program that this node runs in.
     pub handlers: Handlers,
@@ -46,6 +46,7 @@ pub struct TargetOptions {
 pub(super) struct NodeTargets {
     webhooks: WebhookPool,
     policy: Policy,
+    nats_servers: Vec<String>,
     handlers: Handlers,
     runtime: Option<Runtime>,
 }
@@ -65,10 +66,13 @@ impl NodeTargets {
             allow_private: options.allow_private,
             ..Policy::default()
         };
-        Ok(Self { webhooks, policy, handlers: options.handlers.clone(), runtime: Some(runtime) })
+        Ok(Self { webhooks, policy, nats_servers: options.nats_servers.clone(), handlers: options.handlers.clone(), runtime: Some(runtime) })
     }
 
     fn nats(&self, name: &str, server: &str, subject: &str, secrets: &[Secret]) -> Result<NatsTarget, String> {
+        if !self.nats_servers.iter().any(|allowed| allowed == server) {
+            return Err(format!("`{server}` is not among the servers that `--nats-server` names"));
+        }
         let options = NatsOptions {
             server: server.to_owned(),
             login: login(secrets.first()),

@@ -10,7 +10,7 @@ use crate::lane::queue::{Block, Item, Origin, Queue};
 use crate::lane::{
     Effect, Flight, ITEMS_MAX, KEPT_KEYS_MAX, KEYS_WAITING_MAX, Lane, Now, Redriven, Settled, THROTTLED_S_MAX,
 };
-use crate::records::{DeadLetter, Key, Kind, Queued, Why, numbered_key, queued_key};
+use crate::records::{DeadLetter, Key, Queued, Why, numbered_key, queued_key};
 use crate::spec::OnFailure;
 use crate::target::{Class, Failure, Outcome, SNIPPET_CHARS_MAX};
 
