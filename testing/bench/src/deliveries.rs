@@ -172,7 +172,12 @@ impl Bench {
         Ok(events as f64 / start.elapsed().as_secs_f64())
     }
 
-    fn wait_until(&self, what: &str, most: Duration, mut is_so: impl FnMut(&Self) -> anyhow::Result<bool>) -> anyhow::Result<f64> {
+    fn wait_until(
+        &self,
+        what: &str,
+        most: Duration,
+        mut is_so: impl FnMut(&Self) -> anyhow::Result<bool>,
+    ) -> anyhow::Result<f64> {
         let start = Instant::now();
         while !is_so(self)? {
             ensure!(start.elapsed() < most, "{what}: not within {} s", most.as_secs());
@@ -276,7 +281,13 @@ fn latency(bench: &mut Bench, seconds: u64) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fan_out(bench: &mut Bench, name: &str, many: u64, more: impl Fn(u64) -> String, seconds: u64) -> anyhow::Result<()> {
+fn fan_out(
+    bench: &mut Bench,
+    name: &str,
+    many: u64,
+    more: impl Fn(u64) -> String,
+    seconds: u64,
+) -> anyhow::Result<()> {
     let start = Instant::now();
     for number in 0..many {
         bench.subscribe(&format!("{name}-{number}"), &more(number))?;
@@ -295,7 +306,10 @@ fn fan_out(bench: &mut Bench, name: &str, many: u64, more: impl Fn(u64) -> Strin
     let came = bench.subscriber.received.load(Ordering::Relaxed) - before;
     let third = lags.len() / 3;
     let most = |lags: &[u64]| lags.iter().copied().max().unwrap_or_default();
-    let (first, last) = (most(lags.get(..third).unwrap_or_default()), most(lags.get(lags.len() - third..).unwrap_or_default()));
+    let (first, last) = (
+        most(lags.get(..third).unwrap_or_default()),
+        most(lags.get(lags.len() - third..).unwrap_or_default()),
+    );
     println!(
         "{name}: {many} subscriptions, {FAN_OUT_RATE} events/s for {seconds} s: {came} deliveries ({:.0}/s), greatest lag {first} events in \
          the first third, {last} in the last, all there {late:.1} s after the end ({})",
@@ -334,7 +348,8 @@ fn redrive(bench: &mut Bench, letters: u64) -> anyhow::Result<()> {
     let counted = bench.router().count_dead_letters("redrive", &Filter::default())?;
     let count_s = start.elapsed().as_secs_f64();
     let start = Instant::now();
-    let job = bench.router().redrive("redrive", Filter::default(), REDRIVE_RATE, "the benchmark", &bench.actor)?;
+    let job =
+        bench.router().redrive("redrive", Filter::default(), REDRIVE_RATE, "the benchmark", &bench.actor)?;
     let mut done = None;
     bench.wait_until("redriven", Duration::from_secs(1_200), |bench| {
         done = bench.job_done(job.number)?;
@@ -372,10 +387,17 @@ fn replay(bench: &mut Bench, events: u64) -> anyhow::Result<()> {
     *bench.subscriber.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(BTreeMap::new());
     let broken_before = bench.subscriber.out_of_order.load(Ordering::Relaxed);
     let before = bench.subscriber.received.load(Ordering::Relaxed);
-    let asked = ReplayAsked { from: Some(from), to: Some(from + events), reason: "the benchmark".to_owned(), ..ReplayAsked::default() };
+    let asked = ReplayAsked {
+        from: Some(from),
+        to: Some(from + events),
+        reason: "the benchmark".to_owned(),
+        ..ReplayAsked::default()
+    };
     let start = Instant::now();
     let job = bench.router().replay("replay", asked, &bench.actor)?;
-    bench.wait_until("replayed", Duration::from_secs(1_200), |bench| Ok(bench.job_done(job.number)?.is_some()))?;
+    bench.wait_until("replayed", Duration::from_secs(1_200), |bench| {
+        Ok(bench.job_done(job.number)?.is_some())
+    })?;
     let took = start.elapsed().as_secs_f64();
     let came = bench.subscriber.received.load(Ordering::Relaxed) - before;
     let bar = REPLAY_BAR_S * events as f64 / REPLAY_EVENTS as f64;

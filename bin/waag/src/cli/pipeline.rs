@@ -18,7 +18,7 @@ use waag_stdx::clock::Clock;
 
 use super::failure::{CliError, EventRefusal, Failure, chain};
 use super::input::{Chunk, RawLine, Read1};
-use crate::store::own::OWN_TYPES;
+use crate::store::own::{OWN_SOURCE, OWN_TYPES};
 use crate::store::writer::OpenedStore;
 
 /// An attribute by which a sender can say for which tenant an event is meant.
@@ -157,6 +157,10 @@ impl Means {
         let event = read_event(bytes).map_err(|refusal| Problem::from(&refusal))?;
         if event.kind.starts_with(OWN_TYPES) {
             return Err(Problem::event(EventRefusal::OwnType, "/type"));
+        }
+        // An id under Waag's own source would keep the event that is to have it out of the ledger.
+        if event.source == OWN_SOURCE {
+            return Err(Problem::event(EventRefusal::OwnType, "/source"));
         }
         let meant = event.attributes.get(TENANT_ATTRIBUTE);
         if meant.is_some_and(|tenant| tenant.as_text() != Some(&self.tenant)) {

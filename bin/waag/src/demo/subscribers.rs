@@ -42,7 +42,7 @@ impl Target for BookKeeping {
                 "the book-keeping system refuses the posting",
                 "{\"error\":\"accounts 4400 to 4499 are closed\"}",
             )
-        } else if delivery.attempt == 1 && delivery.event.position.0 % PUT_OFF == 0 {
+        } else if delivery.attempt == 1 && delivery.event.position.0.is_multiple_of(PUT_OFF) {
             failed(Class::Transient, 503, "the book-keeping system is busy", "{\"error\":\"try again\"}")
         } else {
             Outcome::Delivered(Some(204))

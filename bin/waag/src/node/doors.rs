@@ -128,7 +128,12 @@ impl std::error::Error for DoorsError {
         match self {
             Self::Runtime(error) | Self::Pages(_, error) | Self::Desk(error) => Some(error),
             Self::Telemetry(error) => std::error::Error::source(error),
-            Self::Entropy(_) | Self::Http(_) | Self::Web(_) | Self::Mappings(_) | Self::Plans(_) | Self::Schema(_) => None,
+            Self::Entropy(_)
+            | Self::Http(_)
+            | Self::Web(_)
+            | Self::Mappings(_)
+            | Self::Plans(_)
+            | Self::Schema(_) => None,
         }
     }
 }

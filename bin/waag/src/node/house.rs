@@ -28,8 +28,8 @@ use waag_web::ports::{
 
 use crate::store::error::StoreError;
 
-use super::{Running, routing};
 use super::recorded::{Opened, open};
+use super::{Running, routing};
 
 /// The view that the pages read.
 const INVOICES: &str = "invoices";

@@ -21,8 +21,8 @@ use crate::store::writer::OpenedStore;
 
 use recorder::LedgerRecorder;
 use source::LedgerSource;
-pub use targets::{Handlers, TargetOptions};
 use targets::NodeTargets;
+pub use targets::{Handlers, TargetOptions};
 
 /// Starts the router of a store that is open to write.
 ///

@@ -338,7 +338,9 @@ impl fmt::Display for Kind {
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Gone => write!(f, "what was recorded there has been erased"),
             Self::Query(which) => write!(f, "the query parameter `{which}` has a value that it may not have"),
-            Self::OwnType => write!(f, "types that begin with `waag.` are Waag's own"),
+            Self::OwnType => {
+                write!(f, "types that begin with `waag.`, and the source `/waag`, are Waag's own")
+            }
             Self::OtherTenant => write!(f, "the attribute `waagtenant` names another tenant"),
             Self::Conflict => write!(f, "another event was recorded under the same `source` and `id`"),
             Self::Erased => write!(

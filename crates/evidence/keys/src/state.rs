@@ -134,15 +134,9 @@ impl Table {
     pub fn holds_secrets(self) -> bool {
         match self {
             Self::Tenant | Self::Ledger | Self::Signing | Self::DataKey | Self::Person => true,
-            // A subscription's secrets are the target's, wrapped, and replaced by rotating them.
-            Self::Meta
-            | Self::Common
-            | Self::Tombstone
-            | Self::Lease
-            | Self::Cursor
-            | Self::Door
-            | Self::Subscription
-            | Self::Delivery => false,
+            Self::Meta | Self::Common | Self::Tombstone | Self::Lease | Self::Cursor | Self::Door => false,
+            // A subscription's secrets are wrapped, and replaced by rotating them.
+            Self::Subscription | Self::Delivery => false,
         }
     }
 }

@@ -45,7 +45,8 @@ fn at(json: &[u8], place: &str) -> Option<String> {
         let step = step.replace("~1", "/").replace("~0", "~");
         let text = value.get();
         value = if text.starts_with('{') {
-            let mut members: std::collections::HashMap<String, &RawValue> = serde_json::from_str(text).ok()?;
+            let mut members: std::collections::HashMap<String, &RawValue> =
+                serde_json::from_str(text).ok()?;
             members.remove(&step)?
         } else if text.starts_with('[') {
             let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
@@ -59,7 +60,11 @@ fn at(json: &[u8], place: &str) -> Option<String> {
         return None;
     }
     // The same text however it is escaped.
-    if text.starts_with('"') { serde_json::from_str(text).ok().map(|text: String| format!("\"{text}")) } else { Some(text.to_owned()) }
+    if text.starts_with('"') {
+        serde_json::from_str(text).ok().map(|text: String| format!("\"{text}"))
+    } else {
+        Some(text.to_owned())
+    }
 }
 
 #[cfg(test)]
@@ -87,7 +92,12 @@ mod tests {
         let one = of(1, r#"{"data":{"lines":[0,{"a/b":"x"}]}}"#);
         assert_eq!(one, of(2, r#"{"data":{"lines":[{},{"a/b":"\u0078"}]}}"#));
         assert_ne!(one, of(2, r#"{"data":{"lines":[{},{"a/b":"y"}]}}"#));
-        let without = [r#"{"data":1}"#, r#"{"data":{"lines":[0,{"a/b":null}]}}"#, "no json", r#"{"data":{"lines":[0,{"a/b":[]}]}}"#];
+        let without = [
+            r#"{"data":1}"#,
+            r#"{"data":{"lines":[0,{"a/b":null}]}}"#,
+            "no json",
+            r#"{"data":{"lines":[0,{"a/b":[]}]}}"#,
+        ];
         for json in without {
             assert_eq!(of(9, json), alone(9), "{json}");
             assert_ne!(of(9, json), of(10, json));

@@ -262,7 +262,8 @@ mod tests {
         assert_eq!(waits.write().len(), 21);
         assert_eq!(Queued::read(&waits.write()), Ok(waits));
         let why = Why { kind: "a".into(), code: "E1161".into(), status: Some(500), ..Why::default() };
-        let dead = DeadLetter { key: [8; 16], attempts: 20, first: UtcNanos(1), last: UtcNanos(2), job: 0, why };
+        let dead =
+            DeadLetter { key: [8; 16], attempts: 20, first: UtcNanos(1), last: UtcNanos(2), job: 0, why };
         assert_eq!(DeadLetter::read(&dead.write()), Ok(dead.clone()));
         let golden = "0108080808080808080808080808080808000000140000000000000001000000000000000200000000\
                       7b2274223a2261222c2263223a22222c2265223a224531313631222c2272223a22222c2273223a3530307d";

@@ -164,12 +164,12 @@ const RUN_KEY: &[u8] = b"router";
 /// The number of this run: one more than the last.
 pub(crate) fn next_run(state: &dyn State) -> Result<u64, RouterError> {
     let before = state.get(Table::Lease, RUN_KEY)?;
-    let last = before.as_ref().and_then(|record| record.value.first_chunk::<8>()).map(|n| u64::from_be_bytes(*n));
+    let last =
+        before.as_ref().and_then(|record| record.value.first_chunk::<8>()).map(|n| u64::from_be_bytes(*n));
     let run = last.unwrap_or_default().saturating_add(1);
     let expect = before.map_or(Expect::Absent, |record| Expect::Equals(record.sum));
     let value = run.to_be_bytes();
-    let change =
-        waag_keys::state::Change { table: Table::Lease, key: RUN_KEY, expect, value: Some(&value) };
+    let change = waag_keys::state::Change { table: Table::Lease, key: RUN_KEY, expect, value: Some(&value) };
     state.commit(&[change])?;
     Ok(run)
 }

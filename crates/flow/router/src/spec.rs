@@ -111,7 +111,9 @@ impl<'de> Deserialize<'de> for KeySpec {
             "subject" => Ok(Self::Subject),
             "none" => Ok(Self::None),
             place if place.starts_with('/') && place.len() <= 1_024 => Ok(Self::Pointer(text)),
-            _ => Err(serde::de::Error::custom("a key is `subject`, `none` or a JSON Pointer such as `/data/invoice`")),
+            _ => Err(serde::de::Error::custom(
+                "a key is `subject`, `none` or a JSON Pointer such as `/data/invoice`",
+            )),
         }
     }
 }
@@ -277,7 +279,8 @@ impl Spec {
         if json.len() > SPEC_BYTES_MAX {
             return Err(RouterError::Spec(format!("it is longer than {SPEC_BYTES_MAX} bytes")));
         }
-        let spec: Self = serde_json::from_slice(json).map_err(|error| RouterError::Spec(error.to_string()))?;
+        let spec: Self =
+            serde_json::from_slice(json).map_err(|error| RouterError::Spec(error.to_string()))?;
         spec.check()?;
         spec.check_whole(json)?;
         Ok(spec)
@@ -291,13 +294,17 @@ impl Spec {
         let kept = self.to_json();
         let kept: BTreeMap<String, &RawValue> = serde_json::from_str(&kept).map_err(wrong)?;
         // These two are read by readers of their own, which are strict.
-        for (name, given) in given.iter().filter(|(name, _)| !["pattern", "transform"].contains(&name.as_str())) {
+        for (name, given) in
+            given.iter().filter(|(name, _)| !["pattern", "transform"].contains(&name.as_str()))
+        {
             // What is not written has its default.
             let Some(kept) = kept.get(name) else { continue };
             let given: serde_json::Value = serde_json::from_str(given.get()).map_err(wrong)?;
             let kept: serde_json::Value = serde_json::from_str(kept.get()).map_err(wrong)?;
             if !is_within(&given, &kept) {
-                return Err(RouterError::Spec(format!("`{name}` has another form, or more in it than is read")));
+                return Err(RouterError::Spec(format!(
+                    "`{name}` has another form, or more in it than is read"
+                )));
             }
         }
         Ok(())
@@ -328,7 +335,9 @@ impl Spec {
     pub(crate) fn check(&self) -> Result<(), RouterError> {
         let wrong = |what: &str| Err(RouterError::Spec(what.to_owned()));
         if !is_name(&self.name) {
-            return wrong("`name` has 1 to 64 lower-case letters, digits and hyphens, and begins with a letter");
+            return wrong(
+                "`name` has 1 to 64 lower-case letters, digits and hyphens, and begins with a letter",
+            );
         }
         if self.description.len() > DESCRIPTION_BYTES_MAX {
             return wrong("`description` has at most 1,024 bytes");
@@ -341,10 +350,14 @@ impl Spec {
         }
         let Retry { attempts_max, age_s_max, delay_ms_min, delay_ms_max } = self.retry;
         if !(1..=ATTEMPTS_MAX).contains(&attempts_max) || age_s_max > AGE_S_MAX {
-            return wrong("`retry.attempts_max` is 1 to 1,000, `retry.age_s_max` at most 2,592,000 (thirty days)");
+            return wrong(
+                "`retry.attempts_max` is 1 to 1,000, `retry.age_s_max` at most 2,592,000 (thirty days)",
+            );
         }
         if delay_ms_min == 0 || delay_ms_min > delay_ms_max || delay_ms_max > DELAY_MS_MAX {
-            return wrong("`retry.delay_ms_min` is 1 to `retry.delay_ms_max`, which is at most 86,400,000 (a day)");
+            return wrong(
+                "`retry.delay_ms_min` is 1 to `retry.delay_ms_max`, which is at most 86,400,000 (a day)",
+            );
         }
         if self.priority > PRIORITY_MAX {
             return wrong("`priority` is 0 to 9");
@@ -357,7 +370,8 @@ impl Spec {
     }
 
     fn check_target(&self) -> Result<(), RouterError> {
-        let fits = |text: &str| !text.is_empty() && text.len() <= 2_048 && !text.chars().any(char::is_control);
+        let fits =
+            |text: &str| !text.is_empty() && text.len() <= 2_048 && !text.chars().any(char::is_control);
         let is_fine = match &self.target {
             TargetSpec::Webhook { url } => {
                 fits(url) && (url.starts_with("https://") || url.starts_with("http://"))
@@ -373,7 +387,10 @@ impl Spec {
         if is_fine {
             return Ok(());
         }
-        Err(RouterError::Spec(format!("the target of kind `{}` has an address that is none", self.target.kind())))
+        Err(RouterError::Spec(format!(
+            "the target of kind `{}` has an address that is none",
+            self.target.kind()
+        )))
     }
 }
 
@@ -433,16 +450,30 @@ mod tests {
         let spec = with(full).unwrap();
         assert_eq!(Spec::read(spec.to_json().as_bytes()).unwrap(), spec);
         let wrong = [
-            r#","retry":[]"#, r#","start":{"position":5,"x":1}"#, r#","start":{"position":5,"time_ns":1}"#,
-            r#","start":"later""#, r#","key":"data""#, r#","x":1"#, r#","concurrency":0"#, r#","priority":10"#,
-            r#","concurrency":1025"#, r#","timeout_ms":99"#, r#","retry":{"attempts_max":0}"#,
-            r#","retry":{"delay_ms_min":9,"delay_ms_max":8}"#, r#","pattern":{"type":"x"}"#,
+            r#","retry":[]"#,
+            r#","start":{"position":5,"x":1}"#,
+            r#","start":{"position":5,"time_ns":1}"#,
+            r#","start":"later""#,
+            r#","key":"data""#,
+            r#","x":1"#,
+            r#","concurrency":0"#,
+            r#","priority":10"#,
+            r#","concurrency":1025"#,
+            r#","timeout_ms":99"#,
+            r#","retry":{"attempts_max":0}"#,
+            r#","retry":{"delay_ms_min":9,"delay_ms_max":8}"#,
+            r#","pattern":{"type":"x"}"#,
         ];
         for member in wrong {
             assert!(with(member).is_err(), "{member}");
         }
-        let whole = [r#"["a"]"#, r#"{"name":"a","target":["pull"]}"#, r#"{"name":"A","target":{"kind":"pull"}}"#,
-            r#"{"name":"a","target":{"kind":"pull","url":"x"}}"#, r#"{"name":"a","target":{"kind":"webhook","url":"ftp://x"}}"#];
+        let whole = [
+            r#"["a"]"#,
+            r#"{"name":"a","target":["pull"]}"#,
+            r#"{"name":"A","target":{"kind":"pull"}}"#,
+            r#"{"name":"a","target":{"kind":"pull","url":"x"}}"#,
+            r#"{"name":"a","target":{"kind":"webhook","url":"ftp://x"}}"#,
+        ];
         for json in whole {
             assert!(Spec::read(json.as_bytes()).is_err(), "{json}");
         }
@@ -453,9 +484,18 @@ mod tests {
 
     #[test]
     fn own_events_are_named_by_their_type_alone_also_beside_numbers_that_no_reader_takes() {
-        let names = [r#"{"type":["waag.x"]}"#, r#"{"type":[1e999,{"prefix":"waag."}]}"#, r#"{"$or":[{"a":[1]},{"type":["waag.x"]}]}"#];
+        let names = [
+            r#"{"type":["waag.x"]}"#,
+            r#"{"type":[1e999,{"prefix":"waag."}]}"#,
+            r#"{"$or":[{"a":[1]},{"type":["waag.x"]}]}"#,
+        ];
         assert!(names.iter().all(|text| names_own_text(text)));
-        let others = [r#"{"type":["invoice"]}"#, r#"{"type":[{"anything-but":"waag.x"}]}"#, r#"{"data":{"type":["waag.x"]}}"#, "[]"];
+        let others = [
+            r#"{"type":["invoice"]}"#,
+            r#"{"type":[{"anything-but":"waag.x"}]}"#,
+            r#"{"data":{"type":["waag.x"]}}"#,
+            "[]",
+        ];
         assert!(others.iter().all(|text| !names_own_text(text)));
     }
 }

@@ -366,6 +366,9 @@ impl FactSource {
     }
 }
 
+/// Is shown an entry's frame's commit time, its position and its bytes.
+pub type Show<'s> = &'s mut dyn FnMut(UtcNanos, Position, &[u8]) -> Result<(), SourceFault>;
+
 /// Positions that are so far from the last frame's end are looked up anew rather than read up to.
 const NEAR_ENTRIES: u64 = 20_000;
 
@@ -375,11 +378,7 @@ impl FactSource {
     ///
     /// # Errors
     /// [`SourceFault::Log`], [`SourceFault::BeyondGuard`].
-    pub fn visit(
-        &self,
-        positions: &[Position],
-        show: &mut dyn FnMut(UtcNanos, Position, &[u8]) -> Result<(), SourceFault>,
-    ) -> Result<(), SourceFault> {
+    pub fn visit(&self, positions: &[Position], show: Show<'_>) -> Result<(), SourceFault> {
         let guarded = self.guarded();
         if let Some(cursor) = positions.last().copied().filter(|last| *last >= guarded) {
             return Err(SourceFault::BeyondGuard { cursor, guarded });

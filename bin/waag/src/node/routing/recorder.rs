@@ -7,12 +7,14 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 use waag_cloudevents::read_event;
+use waag_engine::batch::Outcome;
 use waag_engine::effect::Rejection;
-use waag_model::event::Accepted;
 use waag_entry::form::{Cause, Entry};
 use waag_ledger::hash::leaf_hash;
+use waag_model::event::Accepted;
 use waag_model::ids::{Actor, Position};
 use waag_router::notice::{Notice, Recorded, Recorder};
+use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_views::source::{FactSource, SourceFault};
 
 use crate::store::error::StoreError;
@@ -23,6 +25,8 @@ use crate::store::writer::OpenedStore;
 const ROUTER: &str = "waag/router";
 /// Most lots of notices that wait; the router has one under way at a time.
 const WAITING_MAX: usize = 4;
+/// How many ids are tried for what is told.
+const IDS_TRIED_MAX: u32 = 3;
 /// How often a full writer, or one that had keys destroyed meanwhile, is asked again, and the wait between.
 const TRIES_MAX: u32 = 1_000;
 const TRY_DELAY_MS: u64 = 5;
@@ -47,7 +51,8 @@ impl Recorder for LedgerRecorder {
         let sent = self.notices.as_ref().map(|to| to.try_send((notices, then)));
         if let Some(Err(refused)) = sent {
             let (_, then) = match refused {
-                std::sync::mpsc::TrySendError::Full(lot) | std::sync::mpsc::TrySendError::Disconnected(lot) => lot,
+                std::sync::mpsc::TrySendError::Full(lot)
+                | std::sync::mpsc::TrySendError::Disconnected(lot) => lot,
             };
             then(Err("the ledger's writer is busy".to_owned()));
         }
@@ -65,7 +70,7 @@ impl Drop for LedgerRecorder {
 
 fn run(store: &OpenedStore, source: &FactSource, told: &Receiver<(Vec<Notice>, Recorded)>) {
     while let Ok((notices, then)) = told.recv() {
-        then(record(store, source, &notices));
+        then(record_all(store, source, notices));
     }
 }
 
@@ -89,11 +94,29 @@ fn told(code: &str, why: impl std::fmt::Display) -> String {
     format!("{code}: {why}")
 }
 
-fn record(store: &OpenedStore, source: &FactSource, notices: &[Notice]) -> Result<(), String> {
+/// Records all of them, under another id where somebody else's event has theirs: what the router tells is not to be kept out
+/// of the ledger by an event that came before it.
+fn record_all(store: &OpenedStore, source: &FactSource, mut notices: Vec<Notice>) -> Result<(), String> {
+    for _ in 0..IDS_TRIED_MAX {
+        let taken = record(store, source, &notices)?;
+        if taken.is_empty() {
+            return Ok(());
+        }
+        let mut random = [0; 8];
+        SystemEntropy::new().fill(&mut random).map_err(|error| told(error.code(), error))?;
+        notices = taken.into_iter().filter_map(|at| notices.get(at).cloned()).collect();
+        for notice in &mut notices {
+            notice.id = format!("{}-{}", notice.id, hex::encode(random));
+        }
+    }
+    Err("the ids of what the router tells are taken".to_owned())
+}
+
+/// Records them; which ones were not, since another event has their id.
+fn record(store: &OpenedStore, source: &FactSource, notices: &[Notice]) -> Result<Vec<usize>, String> {
     let causes = causes(source, notices).map_err(|fault| told(fault.code(), &fault))?;
     let texts: Vec<Vec<u8>> = notices.iter().map(text).collect();
-    let mut from = 0;
-    let mut tries = 0;
+    let (mut from, mut tries, mut conflicts) = (0, 0, Vec::new());
     while from < notices.len() {
         let mut batch = store.sealer.begin();
         let mut to = from;
@@ -112,8 +135,15 @@ fn record(store: &OpenedStore, source: &FactSource, notices: &[Notice]) -> Resul
         }
         let taken = store.writer.submit(batch.finish()).map_err(Rejection::from);
         match taken.and_then(waag_engine::runtime::Pending::wait) {
-            // Whatever the outcome of each, its id is recorded.
-            Ok(_) => from = to,
+            Ok(receipt) => {
+                let is_taken = |outcome: &Outcome| match outcome {
+                    Outcome::Recorded(_) | Outcome::Before(_) => false,
+                    Outcome::Conflict(_) | Outcome::Erased(_) => true,
+                };
+                let taken = receipt.items.iter().enumerate().filter(|(_, outcome)| is_taken(outcome));
+                conflicts.extend(taken.map(|(at, _)| from + at));
+                from = to;
+            }
             Err(Rejection::Busy | Rejection::Reseal) if tries < TRIES_MAX => {
                 tries += 1;
                 std::thread::sleep(std::time::Duration::from_millis(TRY_DELAY_MS));
@@ -124,7 +154,7 @@ fn record(store: &OpenedStore, source: &FactSource, notices: &[Notice]) -> Resul
             }
         }
     }
-    Ok(())
+    Ok(conflicts)
 }
 
 /// A notice as a CloudEvent.

@@ -66,10 +66,22 @@ impl NodeTargets {
             allow_private: options.allow_private,
             ..Policy::default()
         };
-        Ok(Self { webhooks, policy, nats_servers: options.nats_servers.clone(), handlers: options.handlers.clone(), runtime: Some(runtime) })
+        Ok(Self {
+            webhooks,
+            policy,
+            nats_servers: options.nats_servers.clone(),
+            handlers: options.handlers.clone(),
+            runtime: Some(runtime),
+        })
     }
 
-    fn nats(&self, name: &str, server: &str, subject: &str, secrets: &[Secret]) -> Result<NatsTarget, String> {
+    fn nats(
+        &self,
+        name: &str,
+        server: &str,
+        subject: &str,
+        secrets: &[Secret],
+    ) -> Result<NatsTarget, String> {
         if !self.nats_servers.iter().any(|allowed| allowed == server) {
             return Err(format!("`{server}` is not among the servers that `--nats-server` names"));
         }
@@ -102,7 +114,8 @@ impl Targets for NodeTargets {
             TargetSpec::Webhook { url } => {
                 let parsed: Result<Vec<_>, _> =
                     secrets.iter().map(|secret| SigningSecret::parse(&secret.0)).collect();
-                let made = parsed.and_then(|secrets| self.webhooks.webhook(url, secrets, self.policy.clone()));
+                let made =
+                    parsed.and_then(|secrets| self.webhooks.webhook(url, secrets, self.policy.clone()));
                 Ok(Arc::new(made.map_err(|error| format!("{}: {error}", error.code()))?))
             }
             TargetSpec::Nats { server, subject } => Ok(Arc::new(self.nats(name, server, subject, secrets)?)),

@@ -22,6 +22,8 @@ use crate::fault::{Fault, Kind};
 
 /// Types of events that only Waag itself records.
 const OWN_TYPES: &str = "waag.";
+/// The source of events that only Waag itself records.
+const OWN_SOURCE: &str = "/waag";
 /// An attribute by which a sender can say for which tenant an event is meant.
 const TENANT_ATTRIBUTE: &str = "waagtenant";
 /// Events of a batch that is settled where its outcome is heard: tens of microseconds.
@@ -204,6 +206,10 @@ impl Worker {
     fn check<'e>(&self, event: Event<'e>) -> Result<Event<'e>, Fault> {
         if event.kind.starts_with(OWN_TYPES) {
             return Err(Fault::of(Kind::OwnType).at("/type"));
+        }
+        // An id under Waag's own source would keep the event that is to have it out of the ledger.
+        if event.source == OWN_SOURCE {
+            return Err(Fault::of(Kind::OwnType).at("/source"));
         }
         let meant = event.attributes.get(TENANT_ATTRIBUTE);
         if meant.is_some_and(|tenant| tenant.as_text() != Some(&self.means.tenant)) {
