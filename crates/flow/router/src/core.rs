@@ -8,7 +8,7 @@
 //! - the commit takes all lanes' changes and cursors, jobs and owed notices at one instant (`ROUTE-2`);
 //! - notices go to the ledger after the commit that owes them, and are owed until it has them (`ROUTE-6`).
 //!
-//! Not here: what lanes get (`feed`), notices (`owed`), jobs (`jobs`), commands (`manage`), leases (`pulls`), the start (`load`).
+//! Not here: what lanes get (`feed`), the commit (`commit`), notices (`owed`), jobs (`jobs`), commands (`manage`), leases (`pulls`), the start (`load`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use waag_keys::state::{Change, Expect, State, StateError, Table};
+use waag_keys::state::Table;
 
 use crate::jobs::Job;
 use crate::lane::{Effect, Lane, Now, Policy, Redriven, Settled};
@@ -27,8 +27,8 @@ use crate::owed::Owed;
 use crate::ports::Means;
 use crate::pulls::Pull;
 use crate::reading::{Answer, Reader, Shared};
-use crate::records::{Changes, DeadLetter, Kind, LaneId, cursor_value, lane_key, numbered_key};
-use crate::registry::{Kept, job_key, subscription_key};
+use crate::records::{Changes, DeadLetter, Kind, LaneId, numbered_key};
+use crate::registry::{Kept, subscription_key};
 use crate::router::{Inbox, Message, cut};
 use crate::rules::{Rules, Sorted, Wish};
 use crate::shown::{ATTEMPTS_SHOWN_MAX, AttemptShown, FailureShown, JobKind, Standing};
@@ -36,14 +36,6 @@ use crate::spec::{KeySpec, OnFailure, Spec, TargetSpec};
 use crate::target::{Class, Delivery, Failure, Outcome, Reply, SNIPPET_CHARS_MAX, Settle, Target};
 use crate::transform::Compiled;
 
-/// After so long, in milliseconds, changes are committed.
-const COMMIT_MS: u64 = 100;
-/// After so long, in milliseconds, cursors that moved are committed although nothing else changed.
-const CURSORS_MS: u64 = 1_000;
-/// With so many changes, they are committed at once.
-const COMMIT_CHANGES: usize = 8_192;
-/// Changes of lanes that go into one commit; a lane has no more at a time than a commit takes beside these.
-const GROUP_CHANGES: usize = 30_000;
 /// Most attempts that one lane begins in a turn.
 const BEGUN_MAX: usize = 256;
 /// Events read and not settled, over all lanes.
@@ -202,14 +194,14 @@ impl Core {
         if self.stopped.is_none() {
             self.step_jobs(now);
             self.feed(now);
-            let more = self.deliver(now);
+            let mut more = self.deliver(now);
             self.serve_pulls(now);
-            self.refill(now);
+            more |= self.refill(now);
             self.fetch(now);
             self.commit_if_due(now);
             self.tell(now);
             self.read_ahead(now);
-            if more {
+            if more || !self.purges.is_empty() {
                 return Some(now.mono);
             }
         } else {
@@ -224,7 +216,15 @@ impl Core {
         let lanes = self.streams.values().filter_map(|stream| stream.lane.next_wake(now));
         let pulls = self.pulls.iter().map(|pull| pull.until);
         let jobs = self.jobs.values().filter_map(|job| job.next_wake(now.mono));
-        lanes.chain(pulls).chain(jobs).min()
+        // A replay with a rate goes on when one more event may pass; without one it goes on when something was read.
+        let held_up = |stream: &&Stream| stream.bucket.is_limited() && stream.lane.room() > 0;
+        let rates = self.streams.values().filter(held_up).map(|stream| stream.bucket.next());
+        lanes.chain(pulls).chain(jobs).chain(rates).min()
+    }
+
+    /// Where the ledger ends that may be shown.
+    pub(crate) fn end(&self) -> u64 {
+        self.means.source.end().0
     }
 
     /// Begins what may begin; whether there is more at once.
@@ -501,90 +501,6 @@ impl Core {
                 }
             }
         }
-    }
-
-    /// How many changes wait to be committed, cursors not counted.
-    fn pending(&self) -> usize {
-        let lanes: usize = self.streams.values().map(|stream| stream.lane.pending()).sum();
-        lanes.saturating_add(self.changes.len()).saturating_add(self.registry.len())
-    }
-
-    fn commit_if_due(&mut self, now: Now) {
-        let age = now.mono.saturating_sub(self.committed_at);
-        let pending = self.pending();
-        let has_news = pending > 0 || self.jobs.values().any(|job| job.is_dirty);
-        let wait = if has_news { COMMIT_MS } else { CURSORS_MS };
-        if age >= Duration::from_millis(wait) || pending >= COMMIT_CHANGES {
-            self.commit(now);
-        }
-    }
-
-    /// Makes everything durable that was decided so far (`ROUTE-2`). One commit as a rule; where there is more than the state
-    /// takes at once, each lane's changes still go with its cursor.
-    pub(crate) fn commit(&mut self, now: Now) {
-        if self.stopped.is_some() {
-            return;
-        }
-        self.committed_at = now.mono;
-        for job in self.jobs.values_mut().filter(|job| job.is_dirty) {
-            job.is_dirty = false;
-            self.registry.insert(job_key(job.shown().number), Some(job.kept.write()));
-        }
-        let mut group = Group {
-            registry: std::mem::take(&mut self.registry),
-            delivery: std::mem::take(&mut self.changes),
-            cursors: self.purge_cursors.drain(..).map(|key| (key, None)).collect(),
-        };
-        for (id, stream) in &mut self.streams {
-            group.delivery.append(&mut stream.lane.take_changes());
-            let letters = match self.subscriptions.get(&id.subscription) {
-                Some(subscription) if id.job == 0 => subscription.letters,
-                Some(_) | None => 0,
-            };
-            let cursor = (stream.lane.low(), letters);
-            if stream.committed != Some(cursor) {
-                stream.committed = Some(cursor);
-                group.cursors.push((lane_key(*id), Some(cursor_value(cursor.0, cursor.1))));
-            }
-            if group.len() >= GROUP_CHANGES
-                && let Err(error) = std::mem::take(&mut group).commit(&*self.means.state)
-            {
-                self.stopped = Some(format!("{}: {error}", error.code()));
-                return;
-            }
-        }
-        // Nothing that is not durable may be built on; a restart reads what is there.
-        match group.commit(&*self.means.state) {
-            Ok(()) => {
-                self.owed.fresh.clear();
-                self.letters.clear();
-            }
-            Err(error) => self.stopped = Some(format!("{}: {error}", error.code())),
-        }
-    }
-}
-
-/// What is committed together.
-#[derive(Default)]
-struct Group {
-    registry: Changes,
-    delivery: Changes,
-    cursors: Vec<(Vec<u8>, Option<Vec<u8>>)>,
-}
-
-impl Group {
-    fn len(&self) -> usize {
-        self.registry.len().saturating_add(self.delivery.len()).saturating_add(self.cursors.len())
-    }
-
-    fn commit(self, state: &dyn State) -> Result<(), StateError> {
-        let of = |table, key, value| Change { table, key, expect: Expect::Any, value };
-        let mut changes: Vec<Change<'_>> = Vec::with_capacity(self.len());
-        changes
-            .extend(self.registry.iter().map(|(key, value)| of(Table::Subscription, key, value.as_deref())));
-        changes.extend(self.delivery.iter().map(|(key, value)| of(Table::Delivery, key, value.as_deref())));
-        changes.extend(self.cursors.iter().map(|(key, value)| of(Table::Cursor, key, value.as_deref())));
-        if changes.is_empty() { Ok(()) } else { state.commit(&changes).map(drop) }
     }
 }
 

@@ -88,28 +88,22 @@ impl Core {
         }
         let live = || fed.iter().filter(|id| id.job == 0).filter_map(|id| self.streams.get(id));
         let near = |stream: &&Stream| self.shared.is_near(stream.lane.read_to(), NEAR_EVENTS);
-        let furthest = live().filter(near).map(|stream| stream.lane.read_to()).max();
-        let is_behind = |furthest: u64| {
-            self.shared.end() < end && self.shared.end() < furthest.saturating_add(AHEAD_EVENTS)
-        };
-        match furthest {
-            Some(furthest) if is_behind(furthest) => {
-                let rules = self.newest_rules();
-                let request = Request::Chunk { lane: None, from: self.shared.end(), to: end, rules };
-                self.shared_asked = self.newest.ask(request);
+        let mut furthest = live().filter(near).map(|stream| stream.lane.read_to()).max();
+        if furthest.is_none() {
+            // Nobody is near: begin anew where most are, or at the end where there is nobody.
+            let mut places: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
+            for stream in live() {
+                let read_to = stream.lane.read_to();
+                let place = places.entry(read_to / NEAR_EVENTS).or_insert((0, read_to));
+                *place = (place.0.saturating_add(1), place.1.min(read_to));
             }
-            Some(_) => {}
-            None => {
-                // Nobody is near: begin anew where most are, or at the end where there is nobody.
-                let mut places: BTreeMap<u64, (usize, u64)> = BTreeMap::new();
-                for stream in live() {
-                    let read_to = stream.lane.read_to();
-                    let place = places.entry(read_to / NEAR_EVENTS).or_insert((0, read_to));
-                    *place = (place.0.saturating_add(1), place.1.min(read_to));
-                }
-                let most = places.values().max_by_key(|(many, at)| (*many, *at)).map(|(_, at)| *at);
-                self.shared.begin(most.unwrap_or(end));
-            }
+            furthest = places.values().max_by_key(|(many, at)| (*many, *at)).map(|(_, at)| *at);
+            self.shared.begin(furthest.unwrap_or(end));
+        }
+        let from = self.shared.end();
+        if furthest.is_some_and(|furthest| from < end && from < furthest.saturating_add(AHEAD_EVENTS)) {
+            let rules = self.newest_rules();
+            self.shared_asked = self.newest.ask(Request::Chunk { lane: None, from, to: end, rules });
         }
     }
 
@@ -150,16 +144,16 @@ impl Core {
         }
     }
 
-    /// Reads records of keys whose events in memory are worked off.
-    pub(crate) fn refill(&mut self, now: Now) {
+    /// Reads records of keys whose events in memory are worked off; whether there were any.
+    pub(crate) fn refill(&mut self, now: Now) -> bool {
         let is_wanted = |stream: &Stream| stream.lane.refill_wanted().is_some();
         if !self.streams.values().any(is_wanted) {
-            return;
+            return false;
         }
         // What is read is what is committed.
         self.commit(now);
         if self.stopped.is_some() {
-            return;
+            return false;
         }
         let wanting: Vec<LaneId> =
             self.streams.iter().filter(|(_, stream)| is_wanted(stream)).map(|(id, _)| *id).collect();
@@ -167,7 +161,7 @@ impl Core {
         for id in wanting {
             while let Some(key) = self.streams.get(&id).and_then(|stream| stream.lane.refill_wanted()) {
                 if left == 0 {
-                    return;
+                    return true;
                 }
                 left -= 1;
                 match self.records_of(id, &key) {
@@ -178,11 +172,12 @@ impl Core {
                     }
                     Err(error) => {
                         self.stopped = Some(format!("{}: {error}", error.code()));
-                        return;
+                        return false;
                     }
                 }
             }
         }
+        true
     }
 
     fn records_of(&self, id: LaneId, key: &[u8; 16]) -> Result<(Vec<(u64, Queued)>, bool), RouterError> {

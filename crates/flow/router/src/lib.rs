@@ -23,6 +23,7 @@
 //! Not here: what a pattern means (`flow/pattern`), how webhooks and brokers are spoken to (`drivers`), sealing and
 //! recording (`flow/engine`): `bin/` puts them together through [`ports`].
 
+mod commit;
 mod core;
 pub mod error;
 mod feed;

@@ -75,6 +75,11 @@ impl Bucket {
         usize::try_from(self.gathered / ONE).unwrap_or(usize::MAX)
     }
 
+    /// Whether it holds anything up.
+    pub(crate) fn is_limited(&self) -> bool {
+        self.rate != 0
+    }
+
     pub(crate) fn take(&mut self, many: usize) {
         self.gathered = self.gathered.saturating_sub(ONE.saturating_mul(many as u64));
     }

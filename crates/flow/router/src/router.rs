@@ -425,15 +425,30 @@ impl Drop for Router {
 
 /// The thread: turn by turn, until it is over.
 fn run(mut core: Core, inbox: &Inbox, clock: &dyn Clock) {
-    loop {
+    while let Some(messages) = {
         let next = core.turn();
-        let poll = Duration::from_millis(POLL_MS);
-        let wait = next.map_or(poll, |at| at.saturating_sub(clock.monotonic()).min(poll));
-        let Some(messages) = inbox.wait(wait) else { break };
+        rest(&core, inbox, clock, next)
+    } {
         messages.into_iter().for_each(|message| core.take(message));
     }
     let now = core.now();
     core.commit(now);
+}
+
+/// Waits until there is something to do, looking only at the ledger's end now and then: a turn goes over all lanes, and with
+/// thousands of them nobody wants to pay for turns that move nothing. The messages there are; none where it is over.
+fn rest(core: &Core, inbox: &Inbox, clock: &dyn Clock, next: Option<Duration>) -> Option<Vec<Message>> {
+    let (begun, end, most) = (clock.monotonic(), core.end(), core.commit_wait());
+    loop {
+        let now = clock.monotonic();
+        let poll = Duration::from_millis(POLL_MS);
+        let messages = inbox.wait(next.map_or(poll, |at| at.saturating_sub(now).min(poll)))?;
+        let now = clock.monotonic();
+        let is_due = next.is_some_and(|at| at <= now) || now.saturating_sub(begun) >= most;
+        if is_due || !messages.is_empty() || core.end() != end {
+            return Some(messages);
+        }
+    }
 }
 
 /// A reason as it is kept.

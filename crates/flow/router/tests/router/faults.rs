@@ -118,7 +118,7 @@ fn a_state_that_fails_stops_everything_and_says_so() {
         Box::new(move |router| router.create(spec("t", ""), None, &me()).err().and_then(code)),
         Box::new(move |router| router.alter(spec("s", ""), &me()).err().and_then(code)),
         Box::new(move |router| router.remove("s", "why", &me()).err().and_then(code)),
-        Box::new(move |router| router.pause("s", "", &me()).err().and_then(code)),
+        Box::new(move |router| router.pause("s", "why", &me()).err().and_then(code)),
         Box::new(move |router| router.resume("s", &me()).err().and_then(code)),
         Box::new(move |router| router.rotate_secret("s", None, &me()).err().and_then(code)),
         Box::new(move |router| router.dead_letters("s", &Filter::default(), None, 5).err().and_then(code)),

@@ -129,7 +129,8 @@ fn a_long_pull_is_answered_when_something_comes_or_at_its_end() {
     world.turns();
     world.pass(2_000);
     world.turns();
-    world.router().pause("s", "", &me()).unwrap();
+    assert_eq!(world.router().pause("s", " ", &me()).unwrap_err().code(), "E1141");
+    world.router().pause("s", "why", &me()).unwrap();
     assert!(pull(&world, 1).is_empty(), "paused");
     world.router().resume("s", &me()).unwrap();
     world.flow(50, "it is given up in the end", || {

@@ -47,7 +47,12 @@ fn one_some_and_all_are_as_many_as_were_counted() {
     let mut left = 60;
     for filter in filters {
         let counted = world.router().count_dead_letters("s", &filter).unwrap();
-        let job = world.router().redrive("s", filter.clone(), 0, "why not", &me()).unwrap();
+        let job = world.router().redrive("s", filter.clone(), 0, "why not", &me());
+        if counted == 0 {
+            assert_eq!(job.unwrap_err().code(), "E1140");
+            continue;
+        }
+        let job = job.unwrap();
         let ended = done(&world, job.number);
         assert_eq!((job.total, ended.done, ended.succeeded), (counted, counted, counted), "{filter:?}");
         left -= counted;
@@ -55,7 +60,7 @@ fn one_some_and_all_are_as_many_as_were_counted() {
     }
     assert_eq!((left, world.delivered("s").len()), (0, 60));
     world.flow(20, "each job is told", || {
-        let told = |kind| world.notices(kind).len() == 5;
+        let told = |kind| world.notices(kind).len() == 4;
         told("waag.delivery-job.started") && told("waag.delivery-job.ended")
     });
 }

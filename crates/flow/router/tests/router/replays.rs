@@ -105,11 +105,11 @@ fn the_live_lane_gives_up_what_a_replay_gave_up_before() {
         for at in 0..10 {
             world.record("a", at);
         }
-        world.create("s", &format!(r#""start":"beginning","on_failure":"{policy}""#));
         world.script(
             "s",
             |delivery| if delivery.replay.is_some() { Act::Fail(Class::Terminal) } else { Act::Hang },
         );
+        world.create("s", &format!(r#""start":"beginning","on_failure":"{policy}""#));
         world.until("live ones are under way", || world.overview("s").under_way == 10);
         let job = world.router().replay("s", asked(0, 10), &me()).unwrap();
         world.flow(10, "it ends", || ended(&world, job.number));
