@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 61] = [
+const COMMANDS: [&[&str]; 69] = [
     &[],
     &["init"],
     &["append"],
@@ -65,6 +65,14 @@ const COMMANDS: [&[&str]; 61] = [
     &["dead-letter", "cancel"],
     &["replay"],
     &["pull"],
+    &["bridge"],
+    &["bridge", "create"],
+    &["bridge", "list"],
+    &["bridge", "show"],
+    &["bridge", "pause"],
+    &["bridge", "resume"],
+    &["bridge", "accept-reset"],
+    &["bridge", "remove"],
     &["demo"],
     &["tour"],
     &["explain"],

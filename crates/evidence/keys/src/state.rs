@@ -568,7 +568,7 @@ mod tests {
             assert!(Table::ALL.into_iter().filter(|other| other.name() == table.name()).count() == 1);
         }
         assert_eq!(Table::of_code(0), None);
-        assert_eq!(Table::of_code(12), None);
+        assert_eq!(Table::of_code(14), None);
     }
 
     #[test]

@@ -33,8 +33,6 @@ mod load;
 mod outcome;
 mod queue;
 mod spill;
-#[cfg(test)]
-mod tests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -467,3 +465,6 @@ impl Lane {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -193,9 +193,10 @@ mod tests {
         let text = leased(&[event(1, None), event(2, Some(9))]);
         assert_eq!(text.windows(11).filter(|piece| *piece == b"{\"n\": 1.50}").count(), 2);
         let told: Value = serde_json::from_slice(&text).unwrap();
+        let event: Value = serde_json::from_str("{\"n\": 1.50}").unwrap();
         assert_eq!(
             told["events"][1],
-            json!({"lease": "l\"2", "position": 7, "attempt": 2, "replay": 9, "lease_ms": 30_000, "event": {"n": 1.5}})
+            json!({"lease": "l\"2", "position": 7, "attempt": 2, "replay": 9, "lease_ms": 30_000, "event": event})
         );
         assert!(told["events"][0].get("replay").is_none());
         assert_eq!(leased(&[]), b"{\"events\":[]}");
