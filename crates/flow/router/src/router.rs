@@ -426,8 +426,10 @@ impl Drop for Router {
 /// The thread: turn by turn, until it is over.
 fn run(mut core: Core, inbox: &Inbox, clock: &dyn Clock) {
     while let Some(messages) = {
+        // Before the turn, so that what is recorded while it runs is not taken for seen.
+        let seen = core.end();
         let next = core.turn();
-        rest(&core, inbox, clock, next)
+        rest(&core, inbox, clock, next, seen)
     } {
         messages.into_iter().for_each(|message| core.take(message));
     }
@@ -437,15 +439,21 @@ fn run(mut core: Core, inbox: &Inbox, clock: &dyn Clock) {
 
 /// Waits until there is something to do, looking only at the ledger's end now and then: a turn goes over all lanes, and with
 /// thousands of them nobody wants to pay for turns that move nothing. The messages there are; none where it is over.
-fn rest(core: &Core, inbox: &Inbox, clock: &dyn Clock, next: Option<Duration>) -> Option<Vec<Message>> {
-    let (begun, end, most) = (clock.monotonic(), core.end(), core.commit_wait());
+fn rest(
+    core: &Core,
+    inbox: &Inbox,
+    clock: &dyn Clock,
+    next: Option<Duration>,
+    seen: u64,
+) -> Option<Vec<Message>> {
+    let (begun, most) = (clock.monotonic(), core.commit_wait());
     loop {
         let now = clock.monotonic();
         let poll = Duration::from_millis(POLL_MS);
         let messages = inbox.wait(next.map_or(poll, |at| at.saturating_sub(now).min(poll)))?;
         let now = clock.monotonic();
         let is_due = next.is_some_and(|at| at <= now) || now.saturating_sub(begun) >= most;
-        if is_due || !messages.is_empty() || core.end() != end {
+        if is_due || !messages.is_empty() || core.end() != seen {
             return Some(messages);
         }
     }

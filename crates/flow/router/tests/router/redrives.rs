@@ -141,11 +141,11 @@ fn a_replays_dead_letter_ends_its_redrive_wherever_the_live_lane_is() {
     for _ in 0..3 {
         world.record("a", 1);
     }
-    world.create("s", r#""start":"beginning""#);
     world.script(
         "s",
         |delivery| if delivery.replay.is_some() { Act::Fail(Class::Terminal) } else { Act::Hang },
     );
+    world.create("s", r#""start":"beginning""#);
     world.until("live ones are under way", || world.overview("s").under_way == 1);
     let replay = world.router().replay("s", ReplayAsked::default(), &me()).unwrap();
     done(&world, replay.number);
