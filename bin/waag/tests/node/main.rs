@@ -27,3 +27,4 @@ mod overload;
 mod support;
 mod tls;
 mod views;
+mod webhooks;
