@@ -33,7 +33,7 @@ It begins with the stream's first message. A message that is a CloudEvent keeps 
 
 Example:
   waag bridge create --name orders --nats nats://127.0.0.1:4222 --stream ORDERS --consumer waag
-  waag bridge create --name o --nats tls://hub.example --stream O --consumer waag --secret-file login";
+  waag bridge create --name o --nats tls://hub --stream O --consumer waag --secret-file login";
 
 const LIST_HELP: &str = "\
 Example:
