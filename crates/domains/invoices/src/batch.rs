@@ -85,6 +85,8 @@ pub(crate) struct Print {
     pub(crate) day: i64,
     pub(crate) print: i64,
     pub(crate) alike: &'static str,
+    /// As it was told when the print was made: a later fact of the same batch may change it.
+    pub(crate) currency: Currency,
 }
 
 /// Counters by name.
@@ -289,6 +291,7 @@ impl<'f> Batch<'f> {
                 day,
                 print,
                 alike,
+                currency,
             });
         };
         if !reference.is_empty() {

@@ -83,7 +83,7 @@ impl Batch<'_> {
                 *count = 1;
             }
             let day = i64::from(UtcNanos(print.at).day().0);
-            self.key_figures.add((day, slot.invoice.currency), change);
+            self.key_figures.add((day, Some(print.currency)), change);
             self.count("duplicates", true);
         }
         fresh.sort_unstable();
