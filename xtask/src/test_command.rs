@@ -15,6 +15,9 @@ use crate::{needs, repository, tidy};
 /// How many worlds the simulator visits in a run of the test command.
 const SIMULATION_SEEDS: &str = "2000";
 
+/// The variable that property tests take their seed from.
+const SEED: &str = "PROPTEST_RNG_SEED";
+
 /// How much is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Extent {
@@ -32,6 +35,8 @@ struct Run<'a> {
     strict: bool,
     /// The folder of outside test vectors.
     data: Option<PathBuf>,
+    /// The seed of generated cases; none where one was set from outside.
+    seed: Option<u64>,
     /// Tools that are not there; tests named after them are left out.
     missing: Vec<&'static str>,
     /// Names of the tests that passed and replay a fuzz corpus.
@@ -79,7 +84,8 @@ const STEPS: [Step; 9] = [
 pub(crate) fn command(root: &Path, extent: Extent) -> anyhow::Result<bool> {
     let strict = std::env::var_os("CI").is_some_and(|value| !value.is_empty());
     let data = test_data(root);
-    let mut run = Run { root, extent, strict, data, missing: Vec::new(), replayed: BTreeSet::new() };
+    let seed = seed_of_cases(root);
+    let mut run = Run { root, extent, strict, data, seed, missing: Vec::new(), replayed: BTreeSet::new() };
     let mut reports = Vec::new();
     for (step, action) in STEPS {
         println!("\n==== {step}");
@@ -91,6 +97,20 @@ pub(crate) fn command(root: &Path, extent: Extent) -> anyhow::Result<bool> {
     }
     println!("{}", outcome::summary(&reports));
     Ok(outcome::total(&reports).failed == 0)
+}
+
+/// The seed of generated cases: that of the tree that is checked out, so that each change tries other cases while a run of
+/// one change means the same everywhere and can be had again.
+fn seed_of_cases(root: &Path) -> Option<u64> {
+    if let Some(set) = std::env::var_os(SEED) {
+        println!("{SEED} is set: {}", set.display());
+        return None;
+    }
+    let tree = process::program("git", root).args(["rev-parse", "HEAD^{tree}"]).output().ok()?;
+    let name = String::from_utf8(tree.stdout).ok()?;
+    let seed = u64::from_str_radix(name.get(..16)?, 16).ok()?;
+    println!("{SEED} is taken from the tree that is checked out: {seed}");
+    Some(seed)
 }
 
 /// The outside vectors: where the variable says, or beside the checkout.
@@ -115,6 +135,9 @@ impl Run<'_> {
         command.args(arguments);
         if let Some(data) = &self.data {
             command.env("WAAG_TEST_DATA", data);
+        }
+        if let Some(seed) = self.seed {
+            command.env(SEED, seed.to_string());
         }
         command
     }

@@ -35,6 +35,7 @@ pub mod memory;
 mod records;
 pub mod rotate;
 pub mod secret;
+pub mod side;
 pub mod state;
 pub mod vault;
 mod wire;

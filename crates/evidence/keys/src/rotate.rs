@@ -205,7 +205,12 @@ impl Keyring {
             | Table::Cursor
             | Table::Door
             | Table::Subscription
-            | Table::Delivery => Ok(None),
+            | Table::Delivery
+            | Table::Witness
+            | Table::Publication
+            | Table::Pack
+            | Table::Restriction
+            | Table::Upkeep => Ok(None),
         }
     }
 

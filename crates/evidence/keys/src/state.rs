@@ -63,11 +63,21 @@ pub enum Table {
     Subscription,
     /// Events that wait for another attempt, and dead letters, by lane.
     Delivery,
+    /// Logs of others that this node witnesses: the newest checkpoint it put its name to, by origin.
+    Witness,
+    /// What was published of a ledger, and who cosigned it.
+    Publication,
+    /// Evidence packs that were handed out, by their digest.
+    Pack,
+    /// Persons whose data may be kept but not used, by lookup tag.
+    Restriction,
+    /// Backups, drills and verifications that were made.
+    Upkeep,
 }
 
 impl Table {
     /// Every table, in the order of their codes.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Meta,
         Self::Tenant,
         Self::Ledger,
@@ -81,6 +91,11 @@ impl Table {
         Self::Door,
         Self::Subscription,
         Self::Delivery,
+        Self::Witness,
+        Self::Publication,
+        Self::Pack,
+        Self::Restriction,
+        Self::Upkeep,
     ];
 
     /// The stored code.
@@ -100,6 +115,11 @@ impl Table {
             Self::Door => 11,
             Self::Subscription => 12,
             Self::Delivery => 13,
+            Self::Witness => 14,
+            Self::Publication => 15,
+            Self::Pack => 16,
+            Self::Restriction => 17,
+            Self::Upkeep => 18,
         }
     }
 
@@ -126,6 +146,11 @@ impl Table {
             Self::Door => "door",
             Self::Subscription => "subscription",
             Self::Delivery => "delivery",
+            Self::Witness => "witness",
+            Self::Publication => "publication",
+            Self::Pack => "pack",
+            Self::Restriction => "restriction",
+            Self::Upkeep => "upkeep",
         }
     }
 
@@ -137,6 +162,8 @@ impl Table {
             Self::Meta | Self::Common | Self::Tombstone | Self::Lease | Self::Cursor | Self::Door => false,
             // A subscription's secrets are wrapped, and replaced by rotating them.
             Self::Subscription | Self::Delivery => false,
+            // Witnessed checkpoints are public; packs, restrictions and upkeep hold no key and no name.
+            Self::Witness | Self::Publication | Self::Pack | Self::Restriction | Self::Upkeep => false,
         }
     }
 }
@@ -568,7 +595,7 @@ mod tests {
             assert!(Table::ALL.into_iter().filter(|other| other.name() == table.name()).count() == 1);
         }
         assert_eq!(Table::of_code(0), None);
-        assert_eq!(Table::of_code(14), None);
+        assert_eq!(Table::of_code(19), None);
     }
 
     #[test]
