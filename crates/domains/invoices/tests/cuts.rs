@@ -7,11 +7,12 @@ mod support;
 use proptest::prelude::*;
 use support::{HOUR, START, Told, project_cut, told};
 use waag_domain::memory::MemoryRows;
+use waag_domain::project::Cell;
 use waag_invoices::cash::Step;
 use waag_invoices::config::Config;
 use waag_invoices::lists::{Filter, Narrow};
 use waag_invoices::queries::{Grain, Queries};
-use waag_invoices::tables::{DUE, INVOICE, OPEN, TABLES};
+use waag_invoices::tables::{DUE, INVOICE, KEY_FIGURES, OPEN, TABLES};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 
@@ -107,6 +108,23 @@ fn assert_counted(rows: &MemoryRows) {
     }
     let (bytes, days) = (rows.all(&DUE).all(|row| !row[2].bytes().unwrap().is_empty()), rows.count(&DUE) > 0);
     assert!(bytes && days == (open > 0));
+}
+
+/// A duplicate counts under the currency it was found with, whatever a later fact of the same batch says.
+#[test]
+fn a_currency_corrected_later_in_a_batch_does_not_move_what_was_counted() {
+    let alike = |id: &str, hour: i64| {
+        let fact = told(id, "ingestion", hour).accepted(START + hour * HOUR).with("status", "received");
+        fact.with("vendor", "a").with("reference", "b").with("amount_minor", 1i64).with("currency", "EUR")
+    };
+    let corrected = told("I1", "reconciliation", 2).accepted(START + 2 * HOUR).with("currency", "JPY");
+    let events = [alike("I0", 0), alike("I1", 1), corrected];
+    let whole = project_cut(&config(), &events, &[]);
+    let at = KEY_FIGURES.columns.iter().position(|column| column.name == "duplicates").unwrap();
+    let counted: Vec<_> = whole.all(&KEY_FIGURES).filter(|row| row[at].integer() == Some(1)).collect();
+    assert_eq!(counted.len(), 1);
+    assert_eq!(counted[0][1], Cell::from("EUR"));
+    assert_equal(&whole, &project_cut(&config(), &events, &[1, 1, 1]));
 }
 
 fn any_value() -> impl Strategy<Value = Value<'static>> {
