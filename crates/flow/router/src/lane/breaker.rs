@@ -1,9 +1,9 @@
 //! Leaving a target alone that only fails.
 //!
 //! It is the target that fails, and not an event, when attempts of [`KEYS_MIN`] different keys failed in a row with no
-//! success between them. It is then left alone for half a minute, one attempt is made, and while that fails it is left alone
-//! for twice as long, up to a quarter of an hour. A target that failed for [`DISABLED_AFTER_S`] is given up until somebody
-//! resumes the subscription.
+//! success, and no refusal for good, between them. It is then left alone for half a minute, one attempt is made, and while
+//! that fails it is left alone for twice as long, up to a quarter of an hour. A target that failed for
+//! [`DISABLED_AFTER_S`] is given up until somebody resumes the subscription.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -73,6 +73,10 @@ impl Lane {
         if failure.class == Class::Gone {
             self.effects.push(Effect::Disabled(failure.code, failure.reason.clone()));
         }
+        // A target that refuses one event for good is there: only being without an answer is a reason to leave it alone.
+        if failure.class == Class::Terminal && self.breaker.succeeded() {
+            self.effects.push(Effect::Recovered);
+        }
         let alone = if self.policy.breaks && failure.class == Class::Transient {
             self.breaker.failed(key, now.mono)
         } else {

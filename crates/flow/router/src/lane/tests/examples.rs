@@ -2,7 +2,7 @@
 //!
 //! Events are numbers, whose last digit is their key: 1, 11 and 21 are of one key, 2 and 12 of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use waag_model::time::UtcNanos;
@@ -229,6 +229,28 @@ fn an_event_stays_when_its_target_is_gone() {
         case.after_ms(1_000);
     }
     assert_eq!(case.goes(), [1]);
+}
+
+#[test]
+fn a_refusal_for_good_shows_that_the_target_is_there() {
+    let mut case = given(OnFailure::Skip, &[1, 2, 3, 4, 5, 6]);
+    case.policy.breaks = true;
+    case.lane.set_policy(case.policy);
+    assert_eq!(case.goes(), [1, 2, 3, 4, 5, 6]);
+    let is_alone = |case: &mut Case| {
+        let effects = case.lane.take_effects();
+        effects.iter().filter(|effect| matches!(effect, Effect::LeftAlone(_))).count()
+    };
+    (1..=4).for_each(|at| case.fails(at, Class::Transient));
+    case.fails(5, Class::Terminal);
+    case.fails(6, Class::Transient);
+    assert_eq!(is_alone(&mut case), 0, "four failed, then it answered");
+    case.after_ms(5_000);
+    assert_eq!(case.goes().into_iter().collect::<BTreeSet<u64>>(), BTreeSet::from([1, 2, 3, 4, 6]));
+    [1, 2, 3, 4].into_iter().for_each(|at| case.fails(at, Class::Transient));
+    assert_eq!(is_alone(&mut case), 1, "with the one before it is five keys in a row");
+    case.fails(6, Class::Terminal);
+    assert!(case.lane.take_effects().contains(&Effect::Recovered), "it is there again");
 }
 
 #[test]
