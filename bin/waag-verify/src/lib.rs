@@ -1,8 +1,9 @@
-//! The auditor's offline verifier: an entry, its proof and a public key; no network, no server, no database.
+//! The auditor's offline verifier: an entry, its proof and a public key, or an evidence pack; no network, no server, no
+//! database.
 //!
 //! Place in the way of an event: none. It stands outside and trusts nobody but the keys it is given: not the ledger's
-//! operator, not the files, not the program that wrote them. It reads its named files once, within limits, writes two
-//! streams and nothing else.
+//! operator, not the files, not the program that wrote them. It reads its named files once, within limits, and writes two
+//! streams and the files it is told to.
 //!
 //! Not here: the rules themselves, which are those of `evidence/ledger` (proofs) and `evidence/entry` (parts).
 //!
@@ -12,12 +13,15 @@
 //! - `VERIFY-2`: what is shown of an entry is shown after it was proven, never before.
 //! - `VERIFY-3`: no text of a file reaches the terminal with control characters in it.
 //!
-//! The modules: [`args`] is the command line, [`input`] reads files, [`verify`] decides, [`report`] and [`json`] print.
+//! The modules: [`args`] is the command line, [`input`] reads files, [`verify`] decides on entries and the ledger's own
+//! crate on packs ([`pack`]), [`report`], [`pack_report`] and [`json`] print.
 
 pub mod args;
 pub mod error;
 pub mod input;
 pub mod json;
+pub mod pack;
+pub mod pack_report;
 pub mod report;
 pub mod verify;
 
@@ -26,7 +30,7 @@ use std::io::{Read, Write};
 
 use clap::{CommandFactory, Parser};
 
-use crate::args::Args;
+use crate::args::{Args, Verb};
 use crate::error::VerifyError;
 
 /// Verified.
@@ -48,7 +52,10 @@ pub fn run(
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let (answer, as_json) = match Args::try_parse_from(&arguments) {
         Ok(args) => {
-            let as_json = args.json;
+            let as_json = match &args.command {
+                Some(Verb::Pack(args)) => args.json,
+                None => args.json,
+            };
             (answer(args, stdin), as_json)
         }
         Err(asked) if !asked.use_stderr() => (Ok(asked.to_string()), false),
@@ -80,6 +87,9 @@ fn answer(args: Args, stdin: &mut dyn Read) -> Result<String, VerifyError> {
         let mut script = Vec::new();
         clap_complete::generate(shell, &mut Args::command(), "waag-verify", &mut script);
         return Ok(String::from_utf8_lossy(&script).into_owned());
+    }
+    if let Some(Verb::Pack(args)) = &args.command {
+        return pack::answer(args, stdin);
     }
     let as_json = args.json;
     let given = input::read(args, stdin)?;

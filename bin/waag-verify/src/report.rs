@@ -14,6 +14,7 @@ use waag_model::value::Value;
 
 use crate::error::VerifyError;
 use crate::json::{Json, shown};
+use crate::pack_report;
 use crate::verify::{Content, Verified, VerifiedPart};
 use crate::{EXIT_ENVIRONMENT, EXIT_NOT_VERIFIED};
 
@@ -117,6 +118,9 @@ pub fn refusal_json(error: &VerifyError) -> String {
         json.member("error").object(|json| {
             json.member("code").string(error.code());
             json.member("reason").string(&error.to_string());
+            if let VerifyError::Pack(fault) = error {
+                pack_report::place(json, &fault.place());
+            }
             Ok::<(), std::convert::Infallible>(())
         })
     });
@@ -124,11 +128,11 @@ pub fn refusal_json(error: &VerifyError) -> String {
 }
 
 /// A key by its name and id, which is how a signature line names it.
-fn signer(key: &VerifierKey) -> String {
+pub(crate) fn signer(key: &VerifierKey) -> String {
     format!("{}+{}", key.name(), key.id())
 }
 
-fn role(role: Role) -> &'static str {
+pub(crate) fn role(role: Role) -> &'static str {
     match role {
         Role::Common => "common",
         Role::Person => "person",
@@ -152,6 +156,11 @@ fn part_content(json: &mut Json, part: &VerifiedPart) -> Result<(), VerifyError>
             Vec::new()
         }
     };
+    write_places(json, &places)
+}
+
+/// The member `withheld`: places and the parts that fill them.
+pub(crate) fn write_places(json: &mut Json, places: &[(String, u8)]) -> Result<(), VerifyError> {
     json.member("withheld").array(|json| {
         places.iter().try_for_each(|(path, part)| {
             json.item().object(|json| {
@@ -163,7 +172,7 @@ fn part_content(json: &mut Json, part: &VerifiedPart) -> Result<(), VerifyError>
     })
 }
 
-fn common(json: &mut Json, event: &Common<'_>) -> Result<(), VerifyError> {
+pub(crate) fn common(json: &mut Json, event: &Common<'_>) -> Result<(), VerifyError> {
     json.object(|json| {
         json.member("id").value(&event.id);
         json.member("source").value(&event.source);
@@ -194,7 +203,7 @@ fn person(json: &mut Json, fields: &Fields<'_>) -> Result<(), VerifyError> {
 }
 
 /// The places of an event whose values stand in other parts.
-fn withheld(event: &Common<'_>) -> Vec<(String, u8)> {
+pub(crate) fn withheld(event: &Common<'_>) -> Vec<(String, u8)> {
     let mut places = Vec::new();
     let data = if let Body::Json(data) = &event.body { Some(data) } else { None };
     let named = [

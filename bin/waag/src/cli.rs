@@ -6,6 +6,7 @@
 //! Exit codes: 0 done or verified, 1 refused or not verified, 2 wrong usage, 3 the environment failed.
 
 mod append;
+mod backup;
 mod bridge;
 mod checkpoint;
 mod completions;
@@ -13,27 +14,35 @@ mod dead_letter;
 mod deliveries;
 mod demo;
 mod disclose;
+mod drill;
+mod evidence;
 mod explain;
+mod export;
 mod failure;
 mod import;
 mod init;
 mod input;
 mod key;
 mod keys;
+mod log;
 pub(crate) mod mask;
 mod output;
 mod pattern;
 mod pipeline;
 mod plan;
+mod promote;
 mod prove;
 mod pull;
 pub(crate) mod read;
+mod rebuild;
 mod receipt;
 mod replay;
+mod restore;
 mod report;
 mod schema;
 mod serve;
 mod setting;
+mod subject;
 mod subscription;
 mod tour;
 mod train;
@@ -84,6 +93,10 @@ enum Command {
     Read(read::Args),
     /// Write the proof of one event, to be checked by anybody offline
     Prove(prove::Args),
+    /// Make, list and check evidence packs: files that prove events to outsiders
+    Evidence(evidence::Args),
+    /// The log as outsiders see it: what is published, its witnesses and keys, a static copy
+    Log(log::Args),
     /// Check the whole store: every byte, every link, every root
     Verify(verify::Args),
     /// Show the newest signed checkpoint, and the keys that verify it
@@ -91,7 +104,7 @@ enum Command {
     /// List, rotate, retire and destroy keys
     Keys(keys::Args),
     /// Run a node: take events over HTTP, show the pages
-    Serve(serve::Args),
+    Serve(Box<serve::Args>),
     /// Take over the history of another system from its log
     Import(import::Args),
     /// Show figures from the read models
@@ -114,6 +127,20 @@ enum Command {
     Pull(pull::Args),
     /// Make, list, pause and remove bridges: streams of NATS that events come in from
     Bridge(bridge::Args),
+    /// Persons: what is held about one, erase, restrict; and what has been kept long enough
+    Subject(subject::Args),
+    /// Restore the newest backup into a scratch place, verify it, and record how that went
+    Drill(drill::Args),
+    /// Write everything in open formats, or check such an export
+    Export(export::Args),
+    /// Make a store again from an export
+    Rebuild(rebuild::Args),
+    /// Back the ledger up; list and check backups
+    Backup(backup::Args),
+    /// Restore a store from its backup
+    Restore(restore::Args),
+    /// Go on from a restored store under a new ledger
+    Promote(promote::Args),
     /// Register and list schemas
     Schema(schema::Args),
     /// Run a node with thirty days of made-up invoice traffic, and more of it coming in
@@ -159,6 +186,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Append(args) => append::run(setting, &args, output),
         Command::Read(args) => read::run(setting, &args, output),
         Command::Prove(args) => prove::run(setting, &args, output),
+        Command::Evidence(args) => evidence::run(setting, &args, output),
+        Command::Log(args) => log::run(setting, &args, output),
         Command::Verify(args) => verify::run(setting, &args, output),
         Command::Checkpoint(args) => checkpoint::run(setting, &args, output),
         Command::Keys(args) => keys::run(setting, &args, output),
@@ -174,6 +203,13 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Replay(args) => replay::run(setting, &args, output),
         Command::Pull(args) => pull::run(setting, &args, output),
         Command::Bridge(args) => bridge::run(setting, &args, output),
+        Command::Subject(args) => subject::run(setting, &args, output),
+        Command::Drill(args) => drill::run(setting, &args, output),
+        Command::Export(args) => export::run(setting, &args, output),
+        Command::Rebuild(args) => rebuild::run(setting, &args, output),
+        Command::Backup(args) => backup::run(setting, &args, output),
+        Command::Restore(args) => restore::run(setting, &args, output),
+        Command::Promote(args) => promote::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
         Command::Demo(args) => demo::run(&args, output),
         Command::Tour(args) => tour::run(&args, output),

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Not here: what the doors answer (`edge/http`, `edge/web`), the commands (`cli`).
-//! Order of ending: doors drained → bridges ended → intake answered → projector stopped → router stopped → store closed.
+//! Order of ending: doors drained → bridges ended → intake answered → the last
+//! checkpoint published → projector stopped → router stopped → store closed.
 
 pub mod access_log;
 pub mod api_keys;
@@ -14,6 +15,7 @@ pub mod bridges;
 pub mod deliveries;
 pub mod desk;
 pub mod doors;
+pub mod evidence_house;
 pub mod exchange;
 pub mod feed;
 pub mod figures;
@@ -21,11 +23,15 @@ pub mod following;
 pub mod house;
 mod operating;
 pub mod plans;
+pub mod publishing;
 pub mod read_models;
 mod recorded;
 pub mod routing;
 pub mod shipped;
+pub mod subjects;
 pub mod traces;
+pub mod upkeeping;
+pub mod witnessing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +40,7 @@ use waag_engine::runtime::Status;
 use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::ports::{Ledger, LedgerStatus, Node, Reveal, Stored};
+use waag_http::tlog::{PublishedLog, Witnessing};
 use waag_model::ids::{Actor, TenantName};
 use waag_router::error::RouterError;
 use waag_router::router::Router;
@@ -47,6 +54,10 @@ use crate::store::writer::{OpenedStore, open_writer};
 use bridges::Bridges;
 use bridges::error::BridgeError;
 use following::{Following, FollowingError};
+use publishing::{PublishError, PublishOptions, Publishing};
+use subjects::Sweeper;
+use upkeeping::Upkeeping;
+use witnessing::{OwnWitness, WitnessOptions};
 
 /// How a node is set.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +70,10 @@ pub struct NodeOptions {
     pub invoices: waag_invoices::config::Config,
     /// Where deliveries may go.
     pub targets: routing::TargetOptions,
+    /// How its log is published.
+    pub publish: PublishOptions,
+    /// Whose checkpoints it cosigns; nobody's where there is none.
+    pub witness: Option<WitnessOptions>,
 }
 
 /// Why a node cannot start.
@@ -74,6 +89,8 @@ pub enum NodeError {
     Routing(RouterError),
     /// Its bridges.
     Bridges(BridgeError),
+    /// Its publication.
+    Publishing(PublishError),
     /// A thread cannot be had.
     Thread(std::io::Error),
 }
@@ -88,6 +105,7 @@ impl NodeError {
             Self::Following(error) => error.code(),
             Self::Routing(error) => error.code(),
             Self::Bridges(error) => error.code(),
+            Self::Publishing(error) => error.code(),
             Self::Thread(_) => "E0850",
         }
     }
@@ -101,6 +119,7 @@ impl fmt::Display for NodeError {
             Self::Following(error) => error.fmt(f),
             Self::Routing(error) => error.fmt(f),
             Self::Bridges(error) => error.fmt(f),
+            Self::Publishing(error) => error.fmt(f),
             Self::Thread(_) => write!(f, "a thread of the node cannot be started"),
         }
     }
@@ -114,6 +133,7 @@ impl std::error::Error for NodeError {
             Self::Following(error) => std::error::Error::source(error),
             Self::Routing(_) => None,
             Self::Bridges(error) => std::error::Error::source(error),
+            Self::Publishing(error) => std::error::Error::source(error),
             Self::Thread(error) => Some(error),
         }
     }
@@ -127,8 +147,12 @@ impl From<StoreError> for NodeError {
 
 /// One tenant's ledger, running. Fields drop in the order they stand.
 pub struct Running {
+    upkeeping: Upkeeping,
     bridges: Bridges,
+    _sweeper: Sweeper,
     intake: Intake,
+    publishing: Publishing,
+    witness: Option<Arc<OwnWitness>>,
     following: Following,
     router: Arc<Router>,
     store: Arc<OpenedStore>,
@@ -162,8 +186,24 @@ impl Running {
             tenant: place.tenant.to_string(),
         };
         let intake = Intake::start(means, options.intake).map_err(NodeError::Thread)?;
+        let publish = options.publish.clone();
+        let publishing = Publishing::start(&store, publish).map_err(NodeError::Publishing)?;
+        let witness = options.witness.as_ref().map(|options| OwnWitness::start(&store, options));
+        let witness = witness.transpose().map_err(NodeError::Publishing)?.map(Arc::new);
         let bridges = Bridges::start(&store, &options.targets.nats_servers)?;
-        Ok(Self { bridges, intake, following, router: Arc::new(router), store })
+        let sweeper =
+            Sweeper::start(Arc::clone(&store), actor.clone(), tell_not_swept).map_err(NodeError::Thread)?;
+        Ok(Self {
+            upkeeping: Upkeeping::default(),
+            bridges,
+            _sweeper: sweeper,
+            intake,
+            publishing,
+            witness,
+            following,
+            router: Arc::new(router),
+            store,
+        })
     }
 
     /// The store behind it.
@@ -190,6 +230,24 @@ impl Running {
         &self.bridges
     }
 
+    /// Its schedule of backups and drills, which may have nothing in it.
+    #[must_use]
+    pub fn upkeeping(&self) -> &Upkeeping {
+        &self.upkeeping
+    }
+
+    /// Its publication.
+    #[must_use]
+    pub fn publishing(&self) -> &Publishing {
+        &self.publishing
+    }
+
+    /// What it is as a witness of other logs, where it is one.
+    #[must_use]
+    pub fn witness(&self) -> Option<&Arc<OwnWitness>> {
+        self.witness.as_ref()
+    }
+
     /// What the writer tells of itself.
     #[must_use]
     pub fn writer(&self) -> Status {
@@ -201,6 +259,14 @@ impl Running {
     pub fn reached(&self) -> Reached {
         self.following.reached()
     }
+}
+
+/// Says that an erasure could not be finished, or that what is over could not be destroyed.
+fn tell_not_swept(error: &crate::store::subjects::SubjectsError) {
+    crate::cli::tell(&format!(
+        "warning: {}: {error}; persons' keys that should be gone may not be",
+        error.code()
+    ));
 }
 
 /// Opens the store with the shipped schemas in it.
@@ -237,6 +303,10 @@ impl Ledger for Running {
         Some(Arc::clone(&self.router))
     }
 
+    fn published(&self) -> Option<Arc<dyn PublishedLog>> {
+        Some(self.publishing.log())
+    }
+
     fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault> {
         recorded::stored(&self.store, position, reveal)
     }
@@ -261,5 +331,13 @@ impl Node for OneTenant {
             None => Ok(()),
             Some(halt) => Err(format!("the writer has stopped ({})", halt.code)),
         }
+    }
+
+    fn public_log(&self) -> Option<Arc<dyn PublishedLog>> {
+        self.running.publishing.public_log()
+    }
+
+    fn witness(&self) -> Option<Arc<dyn Witnessing>> {
+        self.running.witness.clone().map(|witness| witness as Arc<dyn Witnessing>)
     }
 }

@@ -17,15 +17,21 @@
 //! - `STORE-3`: reading takes no lock, changes nothing, and sees nothing beyond the guard.
 //! - `STORE-4`: what is shown or handed out beside a writer was recorded by it before.
 
+pub mod backups;
 pub mod beside;
+pub mod drills;
 pub mod error;
+pub mod exports;
 pub mod init;
+pub mod keeping;
 pub mod options;
 pub mod own;
 pub mod place;
 pub mod proof;
 pub mod reader;
+pub mod restores;
 pub mod schemas;
+pub mod subjects;
 pub mod upkeep;
 pub mod verify;
 pub mod writer;

@@ -234,6 +234,13 @@ fn the_examples_of_every_help_text_work() {
         &["schema", "list"],
         &["pattern"],
         &["pattern", "test"],
+        &["backup"],
+        &["backup", "init"],
+        &["backup", "list"],
+        &["backup", "check"],
+        &["backup", "prune"],
+        &["restore"],
+        &["promote"],
         &["tour"],
         &["explain"],
         &["completions"],
@@ -257,7 +264,7 @@ fn the_examples_of_every_help_text_work() {
             done += 1;
         }
     }
-    assert!(done >= 37, "{done} examples");
+    assert!(done >= 47, "{done} examples");
     folder.run(&["verify", "--deep"]).exits(0);
 }
 

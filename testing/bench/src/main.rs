@@ -10,6 +10,8 @@ mod core;
 mod deliveries;
 mod drive;
 mod events;
+mod evidence;
+mod handed_out;
 mod ingest;
 mod latency;
 mod lives;
@@ -22,6 +24,7 @@ mod primitives;
 mod probe;
 mod rig;
 mod router;
+mod scrubbing;
 mod tables;
 mod verify;
 mod views;
@@ -36,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         ["visible", rest @ ..] => visible::run(rest),
         ["ingest", rest @ ..] => ingest::run(rest),
         ["router", rest @ ..] => router::run(rest),
+        ["evidence", rest @ ..] => evidence::run(rest),
         ["fill", folder, events] => opening::fill(folder.as_ref(), events.parse()?),
         ["dictionary", schema, out] => {
             Ok(std::fs::write(out, events::shipped_dictionary(&std::fs::read(schema)?)?)?)
@@ -49,6 +53,7 @@ fn main() -> anyhow::Result<()> {
                  waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite\n\
                  waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view\n\
                  waag-bench router [matching [--events N] [--rounds N] | deliveries [PART] [--folder DIR] [--quick]]   which subscriptions an event concerns, and its way to them\n\
+                 waag-bench evidence [proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR]]   proofs in a large tree, the scrubber's cost\n\
                  waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node"
             );
             Ok(())

@@ -196,57 +196,77 @@ impl Rig {
         lines: &[&[u8]],
         clock: &dyn Clock,
     ) -> anyhow::Result<SealedBatch> {
-        let mut batch = self.sealer.begin();
-        let accepted = clock.now();
-        for line in lines {
-            let event = read_event(line).map_err(|refusal| anyhow!("{refusal}"))?;
-            batch.push(Accepted { event, actor: actor.clone(), accepted }, None)?;
-        }
-        Ok(batch.finish())
+        seal(&self.sealer, actor, lines, clock)
     }
 
-    /// Records everything, `outstanding` batches at a time, sealed on `sealers` threads; returns what was recorded.
+    /// As [`feed`].
     pub(crate) fn feed(
         &self,
         batches: &[Vec<&[u8]>],
         sealers: usize,
         outstanding: usize,
     ) -> anyhow::Result<Fed> {
-        let next = AtomicUsize::new(0);
-        let (recorded, cpu_ns) = (AtomicUsize::new(0), AtomicU64::new(0));
-        let each = outstanding.div_ceil(sealers);
-        std::thread::scope(|scope| {
-            let work = || -> anyhow::Result<()> {
-                let (actor, clock) = (Actor::new("bench")?, SystemClock::new());
-                let mut waiting = std::collections::VecDeque::new();
-                loop {
-                    let batch = batches.get(next.fetch_add(1, Ordering::Relaxed));
-                    if let Some(lines) = batch {
-                        let sealed = self.seal(&actor, lines, &clock)?;
-                        waiting.push_back(self.writer.submit(sealed)?);
-                    }
-                    while waiting.len() >= each || batch.is_none() && !waiting.is_empty() {
-                        let Some(first) = waiting.pop_front() else { break };
-                        let receipt: waag_engine::batch::BatchReceipt = first.wait()?;
-                        recorded.fetch_add(receipt.items.len(), Ordering::Relaxed);
-                    }
-                    if batch.is_none() {
-                        let cpu = u64::try_from(cpu_of_this_thread().as_nanos()).unwrap_or(u64::MAX);
-                        cpu_ns.fetch_add(cpu, Ordering::Relaxed);
-                        return Ok(());
-                    }
-                }
-            };
-            let threads: Vec<_> = (0..sealers)
-                .map(|n| std::thread::Builder::new().name(format!("seal-{n}")).spawn_scoped(scope, work))
-                .collect::<Result<_, _>>()?;
-            for thread in threads {
-                thread.join().map_err(|_| anyhow!("a sealing thread ended"))??;
-            }
-            let cpu = Duration::from_nanos(cpu_ns.load(Ordering::Relaxed));
-            Ok(Fed { recorded: recorded.load(Ordering::Relaxed) as u64, cpu })
-        })
+        feed(&self.sealer, &self.writer, batches, sealers, outstanding)
     }
+}
+
+fn seal(
+    sealer: &Sealer<Passthrough>,
+    actor: &Actor,
+    lines: &[&[u8]],
+    clock: &dyn Clock,
+) -> anyhow::Result<SealedBatch> {
+    let mut batch = sealer.begin();
+    let accepted = clock.now();
+    for line in lines {
+        let event = read_event(line).map_err(|refusal| anyhow!("{refusal}"))?;
+        batch.push(Accepted { event, actor: actor.clone(), accepted }, None)?;
+    }
+    Ok(batch.finish())
+}
+
+/// Records everything, `outstanding` batches at a time, sealed on `sealers` threads; returns what was recorded.
+pub(crate) fn feed(
+    sealer: &Sealer<Passthrough>,
+    writer: &Writer,
+    batches: &[Vec<&[u8]>],
+    sealers: usize,
+    outstanding: usize,
+) -> anyhow::Result<Fed> {
+    let next = AtomicUsize::new(0);
+    let (recorded, cpu_ns) = (AtomicUsize::new(0), AtomicU64::new(0));
+    let each = outstanding.div_ceil(sealers);
+    std::thread::scope(|scope| {
+        let work = || -> anyhow::Result<()> {
+            let (actor, clock) = (Actor::new("bench")?, SystemClock::new());
+            let mut waiting = std::collections::VecDeque::new();
+            loop {
+                let batch = batches.get(next.fetch_add(1, Ordering::Relaxed));
+                if let Some(lines) = batch {
+                    let sealed = seal(sealer, &actor, lines, &clock)?;
+                    waiting.push_back(writer.submit(sealed)?);
+                }
+                while waiting.len() >= each || batch.is_none() && !waiting.is_empty() {
+                    let Some(first) = waiting.pop_front() else { break };
+                    let receipt: waag_engine::batch::BatchReceipt = first.wait()?;
+                    recorded.fetch_add(receipt.items.len(), Ordering::Relaxed);
+                }
+                if batch.is_none() {
+                    let cpu = u64::try_from(cpu_of_this_thread().as_nanos()).unwrap_or(u64::MAX);
+                    cpu_ns.fetch_add(cpu, Ordering::Relaxed);
+                    return Ok(());
+                }
+            }
+        };
+        let threads: Vec<_> = (0..sealers)
+            .map(|n| std::thread::Builder::new().name(format!("seal-{n}")).spawn_scoped(scope, work))
+            .collect::<Result<_, _>>()?;
+        for thread in threads {
+            thread.join().map_err(|_| anyhow!("a sealing thread ended"))??;
+        }
+        let cpu = Duration::from_nanos(cpu_ns.load(Ordering::Relaxed));
+        Ok(Fed { recorded: recorded.load(Ordering::Relaxed) as u64, cpu })
+    })
 }
 
 impl Drop for Rig {

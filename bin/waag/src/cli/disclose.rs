@@ -10,23 +10,17 @@ use std::path::Path;
 
 use serde::Serialize;
 use waag_engine::reader::{ReadFault, Reader};
-use waag_entry::blob::blob_secret;
-use waag_entry::codec::Dictionary;
-use waag_entry::form::{Codec, Entry, Role};
+use waag_entry::form::Entry;
 use waag_entry::part::{PartSecret, open_part};
-use waag_entry::plain::{Inline, read_common, read_fields};
-use waag_keys::keyring::Found;
-use waag_ledger::hash::Hash;
 
 use super::failure::{CliError, Failure};
+use crate::evidence::{Opening, opening};
 
 /// One part, disclosed.
 pub(crate) struct Disclosed {
     /// Its index.
     pub(crate) part: usize,
-    secret: PartSecret,
-    dictionary: Option<Dictionary>,
-    blob: Option<(Hash, Vec<u8>, PartSecret)>,
+    opening: Opening,
 }
 
 /// As programs read it.
@@ -45,38 +39,22 @@ pub(crate) struct DisclosedJson {
 impl Disclosed {
     /// Opens a part to find out what opening it needs; `None` where its key was destroyed.
     pub(crate) fn of(reader: &Reader, entry: &Entry<'_>, part: usize) -> Result<Option<Self>, Failure> {
-        let Some(secret) = reader.part_secret(entry, part)? else { return Ok(None) };
-        let Some(sealed) = entry.parts.get(part) else { return Ok(None) };
-        let dictionary = match sealed.codec {
-            Codec::Raw => None,
-            Codec::Zstd(name) => reader.registry.dictionary(&name).cloned(),
-        };
-        let plain =
-            open_part(&reader.ledger, entry, part, &secret, dictionary.as_ref()).map_err(ReadFault::Entry)?;
-        let reference = match sealed.role {
-            Role::Common => place(read_common(&plain).map_err(ReadFault::Entry)?),
-            Role::Person => place(read_fields(&plain).map_err(ReadFault::Entry)?),
-        };
-        let blob = match reference.and_then(|place| entry.header.blobs.get(place)) {
-            None => None,
-            Some(hash) => {
-                let name = Hash(*hash);
-                let bytes = reader.objects.get(&name)?.ok_or(ReadFault::BlobMissing(name))?;
-                let Found::Key(key) = reader.keyring.open_key(sealed.key_id)? else { return Ok(None) };
-                let secret = blob_secret(&reader.ledger, key.key(), &bytes).map_err(ReadFault::Entry)?;
-                Some((name, bytes, secret))
-            }
-        };
-        Ok(Some(Self { part, secret, dictionary, blob }))
+        let Some(opening) = opening(reader, entry, part)? else { return Ok(None) };
+        // Tried here, so that nobody is handed a secret that opens nothing.
+        open_part(&reader.ledger, entry, part, &opening.secret, opening.dictionaries.first())
+            .map_err(ReadFault::Entry)?;
+        Ok(Some(Self { part, opening }))
     }
 
     pub(crate) fn json(&self) -> DisclosedJson {
+        let Opening { secret, dictionaries, blob } = &self.opening;
         DisclosedJson {
             part: self.part,
-            secret: hex::encode(self.secret.as_slice()),
-            dictionary_sha256: self.dictionary.as_ref().map(|dictionary| hex::encode(dictionary.hash())),
-            blob_sha256: self.blob.as_ref().map(|(name, ..)| name.to_string()),
-            blob_secret: self.blob.as_ref().map(|(_, _, secret)| hex::encode(secret.as_slice())),
+            secret: hex::encode(secret.as_slice()),
+            // A part and its blob are sealed under one schema, so with one dictionary.
+            dictionary_sha256: dictionaries.first().map(|dictionary| hex::encode(dictionary.hash())),
+            blob_sha256: blob.as_ref().map(|(name, ..)| name.to_string()),
+            blob_secret: blob.as_ref().map(|(_, _, secret)| hex::encode(secret.as_slice())),
         }
     }
 
@@ -84,22 +62,16 @@ impl Disclosed {
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
         let part = self.part;
         let line = |secret: &PartSecret| format!("{}\n", hex::encode(secret.as_slice())).into_bytes();
-        write_private(&folder.join(format!("part-{part}.secret")), &line(&self.secret))?;
-        if let Some(dictionary) = &self.dictionary {
+        let Opening { secret, dictionaries, blob } = &self.opening;
+        write_private(&folder.join(format!("part-{part}.secret")), &line(secret))?;
+        if let Some(dictionary) = dictionaries.first() {
             write_private(&folder.join(format!("part-{part}.dictionary")), dictionary.bytes())?;
         }
-        if let Some((_, bytes, secret)) = &self.blob {
+        if let Some((_, bytes, secret)) = blob {
             write_private(&folder.join(format!("part-{part}.blob")), bytes)?;
             write_private(&folder.join(format!("part-{part}.blob-secret")), &line(secret))?;
         }
         Ok(())
-    }
-}
-
-fn place<T>(plain: Inline<T>) -> Option<usize> {
-    match plain {
-        Inline::Blob(place) => Some(place),
-        Inline::Here(_) => None,
     }
 }
 

@@ -220,13 +220,35 @@ impl From<StoreError> for Failure {
                         | KeysError::LastSigner
                         | KeysError::SignersFull
                         | KeysError::ActiveSignersFull
-                        | KeysError::LedgersFull,
+                        | KeysError::LedgersFull
+                        | KeysError::Restricted,
                 )
                 | StoreError::Read(ReadFault::Beyond(_) | ReadFault::Entry(EntryError::NoPart(_)))
                 | StoreError::Log(OpenError::Config(_))
         );
         let exit = if is_callers { Exit::Usage } else { Exit::Environment };
         Self { code: error.code(), reason: chain(&error), exit }
+    }
+}
+
+impl From<crate::store::subjects::SubjectsError> for Failure {
+    fn from(error: crate::store::subjects::SubjectsError) -> Self {
+        use crate::store::subjects::SubjectsError;
+        if let SubjectsError::Store(error) = error {
+            return error.into();
+        }
+        let exit = if error.is_callers() { Exit::Usage } else { Exit::Environment };
+        Self { code: error.code(), reason: chain(&error), exit }
+    }
+}
+
+impl From<crate::node::subjects::AskedError> for Failure {
+    fn from(error: crate::node::subjects::AskedError) -> Self {
+        use crate::node::subjects::AskedError;
+        if let AskedError::Subjects(error) = error {
+            return error.into();
+        }
+        Self { code: error.code(), reason: chain(&error), exit: Exit::Usage }
     }
 }
 

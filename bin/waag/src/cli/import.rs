@@ -12,7 +12,7 @@ use waag_model::ids::Position;
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
-use super::setting::Setting;
+use super::setting::{Setting, not_started};
 use crate::node::feed::{Feed, Given};
 use crate::node::{NodeOptions, Running};
 use crate::store::init::init;
@@ -68,7 +68,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         let made = init(&place, "waag", &options.store)?;
         tell(&format!("note: a new store: {}", made.origin));
     }
-    let running = Running::start(&place, &options, &actor, &mut |_, _| {})?;
+    let running = Running::start(&place, &options, &actor, &mut |_, _| {})
+        .map_err(|error| not_started(&place, error))?;
     tell_aside(&running);
     let store = running.store();
     let clock = &store.clock;

@@ -172,7 +172,7 @@ pub(super) fn ask_or_do<T: DeserializeOwned>(
     asked: &impl Serialize,
     carry_out: impl Fn(&OpenedStore) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let (place, options) = (setting.place()?, setting.options()?);
+    let (place, options) = (setting.written_place()?, setting.options()?);
     let question = serde_json::to_string(asked).map_err(|error| Failure::usage(error.to_string()))?;
     let mut tries = 0;
     loop {

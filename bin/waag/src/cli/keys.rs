@@ -82,7 +82,8 @@ Every part sealed under the person's keys becomes unreadable for ever; entries, 
 and the ledger keeps verifying. Backups of the state folder still hold the keys until they are gone too.
 The person's id is what the schema's `x-data-subject` finds, with `<kind>:` before it where the schema has a
 `x-data-subject-kind`; for types without a schema it is the event's `subject`.
-Keys of the classes given with --keep stay: use it where a law forbids the erasure.
+Keys of the classes given with --keep stay. No retention file is asked: `waag subject erase` does that, and restricts what
+a law keeps.
 
 Example:
   waag keys destroy --person customer:4711 --reason \"request 2026-118\" --keep business";
@@ -335,6 +336,15 @@ fn rotate_key(store: &OpenedStore, rotate: &Rotate) -> Result<(String, &'static 
         }
         Level::Data => {
             let (class, day) = (rotate.class.as_str(), store.clock.now().day());
+            if let Some(person) = &rotate.person {
+                let held = store.keyring.keys_of(store.keyring.person_tag(person))?;
+                // A key of a class that nothing was sealed in would be asked for by that class's retention.
+                if !held.iter().any(|key| key.class == class) {
+                    return Err(Failure::usage(format!(
+                        "the person has no key of the class `{class}` to rotate"
+                    )));
+                }
+            }
             let whom = match &rotate.person {
                 Some(id) => Whom::Person { id, class, year: day.year() },
                 None => Whom::Common { class, day },
@@ -362,6 +372,10 @@ fn destroy_person(setting: &Setting, args: &Destroy, output: &mut Output) -> Res
     let actor = setting.actor()?;
     let store = setting.open_writer(&setting.options()?)?;
     let keyring = Arc::clone(&store.keyring);
+    // What a law or the person asks to be kept is not destroyed round the rules of `waag subject`.
+    if keyring.restriction(keyring.person_tag(&args.person))?.is_some() {
+        return Err(KeysError::Restricted.into());
+    }
     let (person, keep) = (args.person.clone(), args.keep.iter().cloned().collect::<BTreeSet<String>>());
     let destroyed = store.writer.destroy_keys(move || {
         let may = |key: &waag_keys::list::KeyInfo| !keep.contains(&key.class);

@@ -14,10 +14,14 @@ const HIDDEN: &str = "****";
 
 /// A text's last characters behind asterisks, however long it is.
 pub(crate) fn mask_text(text: &str) -> String {
+    format!("{HIDDEN}{}", visible(text))
+}
+
+/// What of a text stays visible.
+pub(crate) fn visible(text: &str) -> String {
     let characters = text.chars().count();
     let visible = VISIBLE_CHARACTERS.min(characters / 2);
-    let tail = text.chars().skip(characters - visible);
-    HIDDEN.chars().chain(tail).collect()
+    text.chars().skip(characters - visible).collect()
 }
 
 /// A value with every scalar in it masked; names of members are hidden too, since they may be personal.

@@ -89,6 +89,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let position = Position(args.position);
     let bytes = store.reader.bytes(position)?;
     let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
+    refuse_restricted(&store, &entry, &args.disclose)?;
     let (disclosed, erased) = open_parts(&store, &entry, &args.disclose)?;
     if !disclosed.is_empty() {
         let parts: Vec<usize> = disclosed.iter().map(|one| one.part).collect();
@@ -135,6 +136,13 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         answer.disclosed.iter().try_for_each(|one| output.json(one))?;
     }
     Ok(if answer.erased.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// A part of somebody whose data is restricted is disclosed to nobody.
+fn refuse_restricted(store: &OpenedReader, entry: &Entry<'_>, asked: &[u8]) -> Result<(), Failure> {
+    let parts = asked.iter().filter_map(|part| entry.parts.get(usize::from(*part)));
+    store.keyring.refuse_restricted(parts.map(|part| part.key_id))?;
+    Ok(())
 }
 
 /// The parts that can be disclosed, and those that were erased.

@@ -25,12 +25,14 @@ use crate::store::beside::REVEALED;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
+use crate::store::subjects::report::refuse_restricted;
 
 const HELP: &str = "\
 One JSON object a line: `position`, `leaf_hash`, `accepted`, `actor`, `type`, and `event` in the CloudEvents JSON format.
 `masked` lists the places (JSON Pointers) of which at most the last four characters are shown; with --reveal REASON
 everything is shown, and an event with the actor, the reason and the positions is recorded before; where another
 process writes the store, that process is asked to record it.
+A span with a person in it whose data is restricted (`waag subject restrict`) is not revealed.
 `erased` lists the parts whose keys were destroyed, `missing` the places that stood in them.
 
 Example:
@@ -87,6 +89,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         if reason.is_empty() {
             return Err(Failure::usage("--reveal needs a reason"));
         }
+        refuse_restricted(&store.reader, from, to)?;
         drop(store);
         record_reveal(setting, reason, from, to)?;
         store = open_reader(&place, &options)?;
@@ -243,7 +246,7 @@ fn withheld(value: &Value<'_>, path: String, found: &mut Vec<String>) {
 }
 
 /// The event's JSON without what is withheld, `id` and `source` included.
-fn event_json(common: Common<'_>, kind: &str) -> Result<Box<RawValue>, Failure> {
+pub(crate) fn event_json(common: Common<'_>, kind: &str) -> Result<Box<RawValue>, Failure> {
     let text = |value: &Value<'_>| value.as_text().unwrap_or_default().to_owned();
     let (has_id, has_source) = (common.id.as_text().is_some(), common.source.as_text().is_some());
     let event = Event {

@@ -8,21 +8,24 @@ use serde::Serialize;
 use waag_model::ids::Position;
 use waag_views::progress::Activity;
 
+use super::drill::schedule::Schedule;
 use super::failure::{Exit, Failure};
+use super::log::flags::Publication;
 use super::output::{Output, progress, tell};
-use super::setting::Setting;
+use super::setting::{Setting, not_started};
 use crate::node::access_log::AccessLogOptions;
 use crate::node::api_keys::load;
 use crate::node::doors::{Doors, Where};
 use crate::node::routing::TargetOptions;
 use crate::node::traces::{SHARE_ALL, TelemetryOptions};
-use crate::node::{NodeOptions, Running};
+use crate::node::{NodeError, NodeOptions, Running};
 use crate::store::init::init;
 use crate::store::place::{ACCESS_FOLDER, Place};
 
 const HELP: &str = "\
 A store is made where there is none. Events come in through the first address, with an API key (`waag key create`);
 the pages are at the second one, which is on loopback always.
+The log is published every second, with its tiles, below `/log/`; `--publish-log` lets anybody read it.
 Each request leaves a line in the access log: JSON Lines below the data folder, one file a day or more.
 An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first.
 
@@ -78,9 +81,20 @@ pub(crate) struct Args {
     #[arg(long = "nats-server", value_name = "URL")]
     nats_servers: Vec<String>,
 
-    /// Let the pages pause subscriptions, redrive, discard and replay: whoever may open them on this machine may then do so
+    /// A retention file to use from now on; recorded in the ledger where it is another one than before
+    #[arg(long, value_name = "FILE")]
+    retention: Option<std::path::PathBuf>,
+
+    /// Let the pages pause subscriptions, redrive, discard and replay, make evidence packs, erase and restrict persons:
+    /// whoever may open them on this machine may then do so
     #[arg(long)]
     pages_act: bool,
+
+    #[command(flatten)]
+    publication: Publication,
+
+    #[command(flatten)]
+    schedule: Schedule,
 
     #[command(flatten)]
     telemetry: Telemetry,
@@ -237,6 +251,16 @@ pub(crate) fn wait_for_views(running: &Running, all: Position, most: Duration) {
     }
 }
 
+/// Says why nothing is published, and by which keys this node is a witness.
+fn tell_publication(running: &Running) {
+    if let Some(stopped) = running.publishing().status().stopped {
+        tell(&format!("warning: {}: {}; nothing is published", stopped.code, stopped.reason));
+    }
+    for key in running.witness().map(|witness| witness.keys()).unwrap_or_default() {
+        tell(&format!("note: a witness by the key {key}"));
+    }
+}
+
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = setting.place()?;
     let targets = TargetOptions {
@@ -245,7 +269,10 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         nats_servers: args.nats_servers.clone(),
         ..TargetOptions::default()
     };
-    let options = NodeOptions { store: setting.options()?, targets, ..NodeOptions::default() };
+    let (publish, witness) = (args.publication.publish()?, args.publication.witness()?);
+    let upkeep = args.schedule.options()?;
+    let store = setting.options()?;
+    let options = NodeOptions { store, targets, publish, witness, ..NodeOptions::default() };
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {
         let made = init(&place, &args.origin, &options.store)?;
@@ -256,12 +283,20 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         bar.set_length(all);
         bar.set_position(done);
     };
-    let running = Arc::new(Running::start(&place, &options, &actor, &mut heard)?);
+    let running = Arc::new(
+        Running::start(&place, &options, &actor, &mut heard).map_err(|error| not_started(&place, error))?,
+    );
     bar.finish_and_clear();
     tell_aside(&running);
+    tell_publication(&running);
+    super::subject::serve_retention(running.store(), args.retention.as_deref(), &actor)?;
     let keys = load(running.store())?;
     let at = args.doors(&place, &running.writer().checkpoint.checkpoint().origin)?;
     let doors = Doors::open(Arc::clone(&running), Arc::clone(&keys), &at)?;
+    if let Some(upkeep) = &upkeep {
+        let begun = running.upkeeping().begin(&running, &options.store, upkeep, &actor);
+        begun.map_err(NodeError::Thread)?;
+    }
     let checkpoint = running.writer().checkpoint;
     let open = Open {
         listen: doors.listen().to_string(),

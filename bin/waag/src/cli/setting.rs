@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use waag_model::event::Event;
-use waag_model::ids::{Actor, TenantName};
+use waag_model::ids::{Actor, LedgerId, TenantName};
 use zeroize::Zeroizing;
 
 use super::failure::{CliError, Failure};
 use super::output::{progress, tell};
+use crate::node::NodeError;
 use crate::store::beside::{ask_to_record, holder};
 use crate::store::error::StoreError;
 use crate::store::options::Options;
@@ -43,6 +44,10 @@ pub(crate) struct Setting {
     #[arg(long, value_name = "NAME", default_value = "default", global = true)]
     pub(crate) tenant: String,
 
+    /// Read an earlier ledger of this store, by its id: one that a promotion has taken the place of
+    #[arg(long, value_name = "ID", global = true, value_parser = ledger_id)]
+    pub(crate) earlier: Option<LedgerId>,
+
     /// Who asks; the system's user where not given
     #[arg(long = "as", value_name = "NAME", global = true)]
     pub(crate) actor: Option<String>,
@@ -57,8 +62,14 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// The tenant's place.
+    /// The tenant's place, or that of an earlier ledger of theirs.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
+        let place = self.written_place()?;
+        Ok(self.earlier.map_or_else(|| place.clone(), |ledger| place.earlier(ledger)))
+    }
+
+    /// The place of the ledger that is written, whichever is read.
+    pub(crate) fn written_place(&self) -> Result<Place, Failure> {
         let tenant = TenantName::new(&self.tenant).map_err(|error| Failure::name("--tenant", error))?;
         Ok(Place::new(&self.data, self.state.as_deref(), tenant)?)
     }
@@ -85,7 +96,7 @@ impl Setting {
     /// Records an event of Waag's own and waits until it is durable: through the process that writes the store where one
     /// does and takes questions, else by opening the store to write. Answers the event's position.
     pub(crate) fn record(&self, event: &Event<'_>) -> Result<u64, Failure> {
-        let (place, options, actor) = (self.place()?, self.options()?, self.actor()?);
+        let (place, options, actor) = (self.written_place()?, self.options()?, self.actor()?);
         let mut tries = 0;
         loop {
             if let Some(position) = ask_to_record(&place, event, &actor)? {
@@ -117,8 +128,21 @@ impl Setting {
         let store = opened.map_err(|error| in_use(&place, error))?;
         bar.finish_and_clear();
         tell_found(&store);
+        if let Err(error) = crate::store::subjects::finish(&store) {
+            tell(&format!(
+                "warning: {}: an erasure that was broken off is not finished: {error}",
+                error.code()
+            ));
+        }
         Ok(store)
     }
+}
+
+/// A ledger's id in hexadecimal digits.
+fn ledger_id(text: &str) -> Result<LedgerId, String> {
+    let mut id = [0; 16];
+    let read = hex::decode_to_slice(text, &mut id);
+    read.map(|()| LedgerId(id)).map_err(|_| "a ledger's id has 32 hexadecimal digits".to_owned())
 }
 
 /// Says what an opening found beyond the guard, and in it.
@@ -148,6 +172,11 @@ fn in_use(place: &Place, error: StoreError) -> Failure {
         failure.reason.push_str(&format!(": process {process}"));
     }
     failure
+}
+
+/// The error of starting a node; where another process writes the store, with its number if it tells.
+pub(crate) fn not_started(place: &Place, error: NodeError) -> Failure {
+    if let NodeError::Store(error) = error { in_use(place, error) } else { error.into() }
 }
 
 /// The first line of a file, as it is; of a longer one its beginning, which is too long for a passphrase.

@@ -24,6 +24,7 @@ use waag_telemetry::TelemetryError;
 use waag_web::{Pages, WebError};
 
 use crate::cli::tell;
+use crate::evidence;
 use crate::store::beside::{Closing, Desk};
 
 use super::Running;
@@ -35,6 +36,7 @@ use super::house::RunningHouse;
 use super::operating::{self, Operating};
 use super::plans;
 use super::shipped::{INVOICE_SCHEMA, INVOICE_TYPES};
+use super::subjects::{self, Subjects};
 use super::traces::TelemetryOptions;
 
 /// Where a node's doors are.
@@ -46,7 +48,8 @@ pub struct Where {
     pub tls: Option<(PathBuf, PathBuf)>,
     /// Pages; loopback only.
     pub pages: SocketAddr,
-    /// Whether pages take orders: whoever can open them may then pause, redrive, discard and replay.
+    /// Whether pages take orders: whoever can open them may then pause, redrive, discard and replay, make packs, erase and
+    /// restrict.
     pub pages_act: bool,
     /// The access log; none is kept where there is none.
     pub access_log: Option<AccessLogOptions>,
@@ -148,8 +151,14 @@ enum Question {
     Plans(plans::Asked),
     /// About subscriptions, dead letters and replays.
     Deliveries(deliveries::Asked),
+    /// What upkeep leaves behind.
+    Upkeep(crate::store::keeping::Asked),
     /// About bridges.
     Bridges(bridges::told::Asked),
+    /// About evidence packs.
+    Evidence(evidence::record::Asked),
+    /// About persons.
+    Subjects(subjects::Asked),
 }
 
 /// Open doors. Dropping them closes them at once; [`Doors::wait`] closes them in order.
@@ -210,10 +219,10 @@ impl Doors {
             let _gone = stop.wait_for(|ending| *ending).await;
         };
         let house = Arc::new(RunningHouse::new(Arc::clone(&running), url_of(listen, tls.is_some())));
-        let mut shown = Pages::new(house, Arc::clone(&running.store().clock));
-        if at.pages_act {
-            shown = shown.commanded(&SystemEntropy::new()).map_err(DoorsError::Entropy)?;
-        }
+        let shown = Pages::new(house, Arc::clone(&running.store().clock));
+        let entropy = SystemEntropy::new();
+        let shown = if at.pages_act { shown.commanded(&entropy) } else { shown.asked(&entropy) };
+        let shown = shown.map_err(DoorsError::Entropy)?;
         let web = pages.spawn(waag_web::serve(listener, shown, stopped));
         // Taken before anybody is told that the doors are open, so that none of them ends the process half-way.
         let signals = {
@@ -265,6 +274,7 @@ impl Doors {
         } = self;
         let store = running.store();
         let deliveries = Deliveries::default();
+        let subjects = Subjects::default();
         let doors = |asked: &str| {
             let asked: Question = serde_json::from_str(asked).map_err(|error| error.to_string())?;
             let told = match asked {
@@ -274,9 +284,14 @@ impl Doors {
                 Question::Plans(asked) => plans::carry_out(store, keys, &operating.plans, &asked)
                     .map(|told| serde_json::to_string(&told))
                     .map_err(|error| format!("{}: {error}", error.code())),
+                Question::Upkeep(asked) => crate::store::keeping::carry_out(store, &asked)
+                    .map(|told| serde_json::to_string(&told))
+                    .map_err(|error| format!("{}: {error}", error.code())),
                 // What is refused there is an answer, too, which has the code.
                 Question::Deliveries(asked) => Ok(Ok(deliveries.answer(running.router(), &asked))),
                 Question::Bridges(asked) => Ok(Ok(running.bridges().answer(&asked))),
+                Question::Evidence(asked) => Ok(serde_json::to_string(&evidence::record::answer(store, &asked))),
+                Question::Subjects(asked) => Ok(Ok(subjects.answer(store, &asked))),
             };
             told?.map_err(|error| error.to_string())
         };

@@ -22,12 +22,14 @@ use waag_router::source::{ChunkLimits, Source, SourceError};
 use waag_views::contract::Which;
 use waag_views::progress::Reached;
 use waag_web::ports::deliveries::Deliveries;
+use waag_web::ports::evidence::Evidence;
 use waag_web::ports::{
     Field, Health, House, HouseError, LastCheckpoint, Progress, Proof, Recent, Recorded, Shown, Writer,
 };
 
 use crate::store::error::StoreError;
 
+use super::evidence_house::EvidenceHouse;
 use super::recorded::{Opened, open};
 use super::{Running, routing};
 
@@ -42,6 +44,7 @@ const RECENT_BYTES_MAX: usize = 4 * 1_024 * 1_024;
 /// A running node as the pages see it.
 pub struct RunningHouse {
     running: Arc<Running>,
+    evidence: Arc<EvidenceHouse>,
     intake: String,
     started: Duration,
     stored: Mutex<Option<(Duration, u64)>>,
@@ -72,7 +75,8 @@ impl RunningHouse {
     #[must_use]
     pub fn new(running: Arc<Running>, intake: String) -> Self {
         let started = running.store().clock.monotonic();
-        Self { running, intake, started, stored: Mutex::new(None) }
+        let evidence = Arc::new(EvidenceHouse::new(Arc::clone(&running)));
+        Self { running, evidence, intake, started, stored: Mutex::new(None) }
     }
 
     fn recorded(&self, position: Position) -> Result<Option<Recorded>, ReadFault> {
@@ -219,6 +223,10 @@ impl House for RunningHouse {
     fn router(&self) -> Option<Arc<dyn Deliveries>> {
         let router: Arc<dyn Deliveries> = Arc::<Router>::clone(self.running.router());
         Some(router)
+    }
+
+    fn evidence(&self) -> Option<Arc<dyn Evidence>> {
+        Some(Arc::clone(&self.evidence) as Arc<dyn Evidence>)
     }
 
     fn recent(&self, most: usize) -> Result<Vec<Recent>, HouseError> {

@@ -19,7 +19,10 @@ use super::desk::StateDesk;
 use super::doors::{DoorsError, Where};
 use super::figures::NodeFigures;
 use super::plans::{self, DayKeeper};
+use super::publishing::figures::PublicationFigures;
 use super::traces::Traces;
+use super::upkeeping::UpkeepFigures;
+use super::witnessing::OwnWitness;
 use super::{OneTenant, Running};
 
 /// What runs beside a door; dropped after it.
@@ -49,6 +52,11 @@ pub(super) fn open(
     let mut parts = DoorParts::plain(node, keys, mappings, Arc::clone(&clock));
     parts.limiter = Arc::clone(plans.limiter());
     parts.figures.push(Arc::new(NodeFigures::new(Arc::clone(running))));
+    parts.figures.push(Arc::new(PublicationFigures(Arc::clone(running))));
+    parts.figures.push(Arc::new(UpkeepFigures(Arc::clone(running))));
+    if let Some(witness) = running.witness() {
+        parts.figures.push(Arc::<OwnWitness>::clone(witness));
+    }
     parts.figures.push(Arc::new(RouterFigures(Arc::clone(running.router()))));
     if let Some(tls) = tls {
         parts.figures.push(Arc::<Tls>::clone(tls));

@@ -13,6 +13,7 @@ use waag_entry::merge::merge;
 use waag_entry::plain::{Body, Common, Inline, read_common, read_fields};
 use waag_http::fault::{Fault, Kind};
 use waag_http::ports::{Reveal, Stored};
+use waag_keys::error::KeysError;
 use waag_ledger::hash::{Hash, leaf_hash};
 use waag_model::event::{Data, Event};
 use waag_model::ids::Position;
@@ -22,7 +23,9 @@ use waag_model::value::{Object, Value};
 use crate::cli::mask::mask_fields;
 use crate::cli::read::missing;
 use crate::store::beside::REVEALED;
+use crate::store::error::StoreError;
 use crate::store::own::own_event;
+use crate::store::subjects::report::refuse_restricted;
 use crate::store::writer::OpenedStore;
 
 /// An entry as far as it can be opened.
@@ -101,11 +104,20 @@ pub(super) fn stored(
         return Ok(None);
     }
     if let Some(reveal) = reveal {
+        let at = Position(position);
+        refuse_restricted(&store.reader, at, Position(position.saturating_add(1))).map_err(refused)?;
         record(store, position, reveal)?;
     }
     let opened = open(&store.reader, Position(position), reveal.is_some(), told);
     let opened = opened.map_err(|error| Fault::of(Kind::NotSealed(error.code())))?;
     opened.map_or(Ok(None), |told| told.map(Some).ok_or_else(|| Fault::of(Kind::Gone)))
+}
+
+/// A person's data is restricted, or something failed.
+fn refused(error: StoreError) -> Fault {
+    let is_restricted = matches!(error, StoreError::Keys(KeysError::Restricted));
+    let code = error.code();
+    Fault::of(if is_restricted { Kind::Restricted(code, error.to_string()) } else { Kind::NotSealed(code) })
 }
 
 /// The same event as `waag read --reveal` records.

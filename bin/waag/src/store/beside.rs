@@ -30,6 +30,7 @@ use waag_model::limits::{ACTOR_BYTES_MAX, EVENT_BYTES_MAX};
 
 use super::own::OWN_SOURCE;
 use super::place::Place;
+use super::subjects::report::REPORTED;
 use super::writer::OpenedStore;
 
 /// The type of the event that records a reveal.
@@ -37,7 +38,7 @@ pub const REVEALED: &str = "waag.reveal";
 /// The type of the event that records a disclosure.
 pub const DISCLOSED: &str = "waag.disclosed";
 /// What a desk records for others.
-pub const ASKED_TYPES: [&str; 2] = [REVEALED, DISCLOSED];
+pub const ASKED_TYPES: [&str; 3] = [REVEALED, DISCLOSED, REPORTED];
 /// The socket's name in the state folder.
 pub const SOCKET_FILE: &str = "writer.sock";
 
@@ -226,7 +227,7 @@ fn carry_out(question: &[u8], store: &OpenedStore) -> Result<u64, String> {
     let event = read_event(event.get(1..).unwrap_or_default())
         .map_err(|refusal| format!("{}: {refusal}", refusal.code()))?;
     if !ASKED_TYPES.contains(&event.kind.as_ref()) || event.source != OWN_SOURCE || event.subject.is_some() {
-        return Err("only reveals and disclosures are recorded for others".to_owned());
+        return Err("only reveals, disclosures and reports on persons are recorded for others".to_owned());
     }
     let recorded = store.record(&event, &actor).map_err(|error| format!("{}: {error}", error.code()))?;
     Ok(recorded.0.position.0)

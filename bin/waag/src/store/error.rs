@@ -41,6 +41,8 @@ pub enum StoreError {
     InUse,
     /// The log has frames and there is no guard.
     NoGuard,
+    /// The store was restored, and may only be read until it is promoted.
+    ReadOnly,
     /// A file operation failed.
     Io {
         /// What was attempted.
@@ -117,6 +119,7 @@ impl StoreError {
             Self::StateInside(_) => "E0805",
             Self::InUse => "E0806",
             Self::NoGuard => "E0807",
+            Self::ReadOnly => "E0741",
             Self::Io { .. } => "E0808",
             Self::Thread(_) => "E0809",
             Self::SchemaObject { .. } => "E0810",
@@ -151,6 +154,7 @@ impl StoreError {
             | Self::StateInside(_)
             | Self::InUse
             | Self::NoGuard
+            | Self::ReadOnly
             | Self::Io { .. }
             | Self::Thread(_)
             | Self::SchemaObject { .. }
@@ -211,6 +215,11 @@ impl fmt::Display for StoreError {
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
+            Self::ReadOnly => write!(
+                f,
+                "this store was restored and may only be read: entries may have been acknowledged beyond it; \
+                 `waag promote` goes on under a new ledger"
+            ),
             Self::Io { operation, path, .. } => write!(f, "cannot {operation} `{}`", path.display()),
             Self::Thread(_) => write!(f, "cannot start a thread"),
             Self::SchemaObject { kind, version, why } => {

@@ -27,6 +27,8 @@ pub struct Options {
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// Whoever opens it finishes a promotion: the ledger's first entry, before which nobody else may write it.
+    pub promotes: bool,
 }
 
 impl Default for Options {
@@ -38,6 +40,7 @@ impl Default for Options {
             scrub_bytes_per_s: SCRUB_BYTES_PER_S,
             passphrase: None,
             clock: Arc::new(SystemClock::new()),
+            promotes: false,
         }
     }
 }

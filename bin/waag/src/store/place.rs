@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waag_model::ids::TenantName;
+use waag_model::ids::{LedgerId, TenantName};
 use waag_stdx::files::{DiskFiles, Files};
 
 use super::error::StoreError;
@@ -18,7 +18,10 @@ pub const VIEWS_FOLDER: &str = "views";
 /// The folder of the doors' access log, below the data folder; no part of the ledger.
 pub const ACCESS_FOLDER: &str = "access";
 
-/// A tenant's two folders.
+/// The folder of earlier ledgers, below the data folder and below the state folder: what was promoted away from.
+pub const BEFORE_FOLDER: &str = "before";
+
+/// A tenant's two folders, and which of its ledgers is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The tenant.
@@ -27,6 +30,8 @@ pub struct Place {
     pub data: PathBuf,
     /// `DIR.state/<tenant>`: state, guard, vault.
     pub state: PathBuf,
+    /// An earlier ledger, which is read and never written; its log is below `before/` in both folders.
+    pub before: Option<LedgerId>,
 }
 
 impl Place {
@@ -53,7 +58,54 @@ impl Place {
             return Err(StoreError::StateInside(state));
         }
         let folder = tenant.as_str();
-        Ok(Self { data: data.join(folder), state: state.join(folder), tenant })
+        Ok(Self { data: data.join(folder), state: state.join(folder), tenant, before: None })
+    }
+
+    /// The place of an earlier ledger of this tenant: a log and a guard of its own, everything else shared.
+    #[must_use]
+    pub fn earlier(&self, ledger: LedgerId) -> Self {
+        let data = self.data.join(BEFORE_FOLDER).join(ledger.to_string());
+        Self { data, before: Some(ledger), ..self.clone() }
+    }
+
+    /// The name under which the state has an earlier ledger.
+    #[must_use]
+    pub fn earlier_name(ledger: LedgerId) -> String {
+        format!("{BEFORE_FOLDER}-{ledger}")
+    }
+
+    /// The name under which the state has this ledger.
+    #[must_use]
+    pub fn ledger_name(&self) -> String {
+        self.before.map_or_else(|| LEDGER.to_owned(), Self::earlier_name)
+    }
+
+    /// The folder of this ledger's guard.
+    #[must_use]
+    pub fn guard_folder(&self) -> PathBuf {
+        match self.before {
+            None => self.state.clone(),
+            Some(ledger) => self.state.join(BEFORE_FOLDER).join(ledger.to_string()),
+        }
+    }
+
+    /// The files beside this ledger's guard.
+    #[must_use]
+    pub fn guard_files(&self) -> Arc<dyn Files> {
+        Arc::new(DiskFiles::new(&self.guard_folder()))
+    }
+
+    /// The folder above the objects, which all ledgers of a tenant share.
+    #[must_use]
+    pub fn object_folder(&self) -> &Path {
+        let shared = self.before.and_then(|_| self.data.parent()?.parent());
+        shared.unwrap_or(&self.data)
+    }
+
+    /// Its files.
+    #[must_use]
+    pub fn object_files(&self) -> Arc<dyn Files> {
+        Arc::new(DiskFiles::new(self.object_folder()))
     }
 
     /// The data folder's files.

@@ -26,7 +26,7 @@ use waag_stdx::files::{File, Files, Open};
 
 use super::error::StoreError;
 use super::options::Options;
-use super::place::{HASHES_FILE, LEDGER, Place};
+use super::place::{HASHES_FILE, Place};
 use super::proof::prove;
 use super::schemas::{SchemaRecord, Schemas};
 
@@ -101,16 +101,16 @@ pub fn read_guard(files: &dyn Files) -> Result<Inspection, GuardError> {
 /// [`StoreError`].
 pub fn open_reader(place: &Place, options: &Options) -> Result<OpenedReader, StoreError> {
     place.must_exist()?;
-    let inspection = read_guard(&*place.state_files())?;
+    let inspection = read_guard(&*place.guard_files())?;
     let guard = inspection.newest()?.clone();
     // The state is opened after the guard was read: it has every key that an entry below the guard names.
     let state: Arc<dyn State> = Arc::new(SqliteState::open_read_only(&place.state)?);
     let (_, keyring) = open_keys(place, state, options)?;
-    let ledger = keyring.ledger(LEDGER)?;
+    let ledger = keyring.ledger(&place.ledger_name())?;
     let checkpoint = check_guard(&ledger, &guard)?;
     let files = place.data_files();
     let log = Arc::new(FilesLog::open_read_only(Arc::clone(&files), ledger.id, &guard)?);
-    let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(Arc::clone(&files)));
+    let objects: Arc<dyn Objects> = Arc::new(FileObjects::new(place.object_files()));
     let reader = Reader {
         ledger: ledger.id,
         log,
@@ -143,6 +143,12 @@ impl OpenedReader {
         prove(&stored, &*self.reader.log, self.checkpoint.checkpoint(), position, leaf)
     }
 
+    /// The file of stored hashes, which may lag behind its writer or be wrong.
+    #[must_use]
+    pub fn stored_hashes(&self) -> Arc<dyn HashReader> {
+        Arc::new(StoredFile::open(&*self.place.data_files()))
+    }
+
     /// The first position beyond what can be read.
     #[must_use]
     pub fn end(&self) -> Position {
@@ -156,6 +162,11 @@ pub(crate) struct StoredFile(Option<Arc<dyn File>>);
 impl StoredFile {
     pub(crate) fn open(files: &dyn Files) -> Self {
         Self(files.open(HASHES_FILE, Open::Read).ok())
+    }
+
+    /// How many hashes it has; none where it cannot be told.
+    pub(crate) fn count(&self) -> u64 {
+        self.0.as_ref().and_then(|file| file.len().ok()).unwrap_or(0) / 32
     }
 }
 

@@ -104,19 +104,23 @@ impl SchemaRecord {
         })
     }
 
-    /// Reads a registration back from its entry.
+    /// Reads a registration back from its entry; `None` where the key it was sealed under is not there any more, so that
+    /// only the index still tells it.
     ///
     /// # Errors
     /// [`StoreError::Registration`] where the entry is none; [`StoreError::Read`].
-    pub fn of_entry(reader: &Reader, position: Position, bytes: &[u8]) -> Result<Self, StoreError> {
+    pub fn of_entry(reader: &Reader, position: Position, bytes: &[u8]) -> Result<Option<Self>, StoreError> {
         let entry = Entry::read(bytes).map_err(ReadFault::Entry)?;
         let read = reader.open(&entry)?;
+        if read.erased > 0 {
+            return Ok(None);
+        }
         let common = read.opened.event().map_err(ReadFault::Entry)?;
         let record = common.and_then(|common| match common.body {
             Body::Json(data) => Self::of_data(&data, position),
             Body::None | Body::Binary(_) => None,
         });
-        record.ok_or(StoreError::Registration(position))
+        record.map(Some).ok_or(StoreError::Registration(position))
     }
 
     fn load(&self, objects: &dyn Objects) -> Result<Registered, StoreError> {
@@ -174,8 +178,8 @@ impl Schemas {
         };
         reader.log.read(Position(0), &mut look).map_err(ReadFault::Log)?;
         let read = |(position, bytes): &(Position, Vec<u8>)| SchemaRecord::of_entry(reader, *position, bytes);
-        let records = places.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self { records, indexed: false })
+        let records: Vec<Option<SchemaRecord>> = places.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self { records: records.into_iter().flatten().collect(), indexed: false })
     }
 
     /// The index, where it is whole and of this ledger.

@@ -15,6 +15,7 @@ use waag_log::contract::{AppendError, EventLog, FrameView, ReadError, Tail, Trim
 use waag_log::frame::Frame;
 use waag_log::verify::LogFault;
 use waag_model::ids::{FrameNumber, LedgerId, Position};
+use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
 use waag_stdx::files::Files;
 
@@ -30,10 +31,18 @@ const FAULTS_MAX: usize = 100;
 /// What the scrubber has done so far.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ScrubStatus {
+    /// Whether it runs.
+    pub runs: bool,
     /// Bytes read again.
     pub bytes: u64,
     /// How often it came round.
     pub rounds: u64,
+    /// When it last did.
+    pub ended: Option<UtcNanos>,
+    /// Bytes of the round under way.
+    pub round_bytes: u64,
+    /// Bytes of the last whole round.
+    pub whole_bytes: u64,
     /// The first faults found, at most 100.
     pub faults: Vec<LogFault>,
     /// How often reading failed.
@@ -153,6 +162,7 @@ impl Upkeep {
             let (own, own_bell) = (Arc::clone(log), Arc::clone(&bell));
             let scrubber = Scrubber::new(files, ledger);
             let rate = ScrubRate::new(scrub_bytes_per_s, clock.monotonic());
+            hold(&scrubbed).runs = true;
             this.threads.push(spawn("waag-scrub", move || {
                 scrub(scrubber, rate, &own, &own_bell, &*clock, &scrubbed)
             })?);
@@ -208,6 +218,11 @@ fn scrub(
             Ok(step) => {
                 status.bytes += step.bytes;
                 status.rounds += u64::from(step.wrapped);
+                status.round_bytes += step.bytes;
+                if step.wrapped {
+                    status.ended = Some(clock.now());
+                    status.whole_bytes = std::mem::take(&mut status.round_bytes);
+                }
                 let room = FAULTS_MAX.saturating_sub(status.faults.len());
                 let known: Vec<LogFault> = status.faults.clone();
                 status

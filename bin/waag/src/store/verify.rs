@@ -4,7 +4,8 @@
 //! places and what is in them → guard → state and its write-ahead log → vault and keys → guard's signature → objects →
 //! log with every entry → derived files.
 //!
-//! What lies beyond the guard was never acknowledged and is told as residue. Derived files are compared with what they
+//! What lies beyond the guard was never acknowledged and is told as residue; more of it than a crash leaves is a guard that
+//! was taken back, and a fault. Derived files are compared with what they
 //! are derived from; where they differ that is a note, and they are made again unless a writer runs.
 //!
 //! - `VERIFY-1`: a report without faults has a guard whose signature holds, a log that reaches it, and its root computed
@@ -22,7 +23,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use waag_engine::recover::check_guard;
+use waag_files::error::OpenError;
 use waag_files::guard::GUARD_FILE;
+use waag_files::scan::RESIDUE_FRAMES_MAX;
 use waag_files::vault::VAULT_FILE;
 use waag_files::walk::RawFiles;
 use waag_keys::keyring::Keyring;
@@ -38,7 +41,7 @@ use self::derived::Derived;
 use self::entries::EntryCheck;
 use super::error::StoreError;
 use super::options::Options;
-use super::place::{LEDGER, Place};
+use super::place::Place;
 use super::reader::{open_keys, read_guard};
 
 /// Most faults that are kept one by one.
@@ -198,8 +201,8 @@ pub fn verify(
 }
 
 fn check_guard_file(place: &Place, report: &mut Report) -> Option<GuardRecord> {
-    let file = place.state.join(GUARD_FILE);
-    let inspection = match read_guard(&*place.state_files()) {
+    let file = place.guard_folder().join(GUARD_FILE);
+    let inspection = match read_guard(&*place.guard_files()) {
         Ok(inspection) => inspection,
         Err(error) => {
             let error = StoreError::from(error);
@@ -231,7 +234,7 @@ fn check_keys(
     report: &mut Report,
 ) -> Result<Option<Keys>, StoreError> {
     let opened = open_keys(place, state, options).and_then(|(_, keyring)| {
-        let ledger = keyring.ledger(LEDGER)?;
+        let ledger = keyring.ledger(&place.ledger_name())?;
         Ok(Keys { keyring, ledger })
     });
     match opened {
@@ -253,7 +256,9 @@ fn check_keys(
 fn check_signature(place: &Place, guard: &GuardRecord, keys: &Keys, report: &mut Report) {
     match check_guard(&keys.ledger, guard) {
         Ok(checkpoint) => report.origin = Some(checkpoint.checkpoint().origin.clone()),
-        Err(error) => report.file_fault(place.state.join(GUARD_FILE), error.code(), error.to_string()),
+        Err(error) => {
+            report.file_fault(place.guard_folder().join(GUARD_FILE), error.code(), error.to_string());
+        }
     }
 }
 
@@ -262,6 +267,8 @@ pub(crate) struct Walked {
     guard_reached: bool,
     /// The registrations that the log has.
     schemas: super::schemas::Schemas,
+    /// Some registrations could not be read, so that the index knows more.
+    schemas_closed: bool,
     /// What the identity index said about itself.
     identity: Option<String>,
 }
@@ -293,12 +300,30 @@ fn check_log(
     report.residue_entries = found.residue_entries;
     report.faults_total += found.faults_total.saturating_sub(found.faults.len() as u64);
     for fault in &found.faults {
-        let root = if fault.file == GUARD_FILE { &place.state } else { &place.data };
-        report.fault(log_fault(root, fault));
+        let root = if fault.file == GUARD_FILE { place.guard_folder() } else { place.data.clone() };
+        report.fault(log_fault(&root, fault));
     }
     report.residue.extend(found.residue.iter().map(|fault| log_fault(&place.data, fault)));
-    let (schemas, identity) = check.finish();
-    Walked { guard_reached: found.verified(), schemas, identity }
+    if let Some(guard) = guard {
+        check_residue(place, guard, found.residue_frames, report);
+    }
+    let (schemas, schemas_closed, identity) = check.finish();
+    Walked { guard_reached: found.verified(), schemas, schemas_closed, identity }
+}
+
+/// More whole frames beyond the guard than a crash leaves were acknowledged under a newer one: this one was taken back.
+fn check_residue(place: &Place, guard: &GuardRecord, frames: u64, report: &mut Report) {
+    if frames <= RESIDUE_FRAMES_MAX {
+        return;
+    }
+    // A writer that runs beside has moved the guard on meanwhile.
+    let now = read_guard(&*place.guard_files()).ok().and_then(|inspection| inspection.record);
+    let now = now.filter(|now| now.ledger == guard.ledger).map_or(guard.next_frame(), |now| now.next_frame());
+    let end = guard.next_frame().0.saturating_add(frames);
+    if end.saturating_sub(now.0) > RESIDUE_FRAMES_MAX {
+        let error = OpenError::GuardTooOld { first: guard.next_frame(), most: RESIDUE_FRAMES_MAX };
+        report.file_fault(place.guard_folder().join(GUARD_FILE), error.code(), error.to_string());
+    }
 }
 
 fn log_fault(root: &Path, fault: &LogFault) -> Fault {

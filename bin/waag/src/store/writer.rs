@@ -37,9 +37,10 @@ use waag_stdx::files::Files;
 
 use super::error::StoreError;
 use super::options::Options;
-use super::place::{HASHES_FILE, LEDGER, Place};
+use super::place::{HASHES_FILE, Place};
 use super::proof::prove;
 use super::reader::open_keys;
+use super::restores::promote::predecessor;
 use super::schemas::Schemas;
 use super::upkeep::{ScrubStatus, Upkeep};
 
@@ -200,9 +201,17 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     let sqlite = Arc::new(SqliteState::open(&place.state)?);
     let state: Arc<dyn State> = sqlite.clone();
     let (vault, keyring) = open_keys(place, Arc::clone(&state), options)?;
-    let ledger = keyring.ledger(LEDGER)?;
-    let (guard, inspection) = FileGuard::open(&*place.state_files())?;
+    let ledger = keyring.ledger(&place.ledger_name())?;
+    let (guard, inspection) = FileGuard::open(&*place.guard_files())?;
     let record = inspection.newest()?;
+    // A copy that was rebuilt from an export has nobody who could sign (`CARRY-1`), whatever its guard says.
+    if record.is_read_only() || ledger.signers.is_empty() {
+        return Err(StoreError::ReadOnly);
+    }
+    // A promotion that was broken off before its last step: the first entry names the ledger before, and no other may.
+    if record.size == 0 && !options.promotes && predecessor(&keyring)?.is_some() {
+        return Err(StoreError::ReadOnly);
+    }
     let files = place.data_files();
     let (log, recovery) = FilesLog::open(Arc::clone(&files), options.log, ledger.id, record)?;
     let objects = FileObjects::new(Arc::clone(&files));

@@ -10,7 +10,6 @@
     reason = "a test fails loudly, and measures real time"
 )]
 
-#[expect(dead_code, reason = "shared with other tests")]
 #[path = "../common/mod.rs"]
 mod common;
 
@@ -19,12 +18,16 @@ mod collectors;
 mod crash;
 mod demo;
 mod doors;
+mod evidence;
 mod history;
 mod keys;
 mod nats;
 mod operations;
 mod overload;
+mod packs;
+mod publishing;
 mod support;
 mod tls;
+mod upkeeping;
 mod views;
 mod webhooks;

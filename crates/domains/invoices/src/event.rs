@@ -16,6 +16,8 @@ use waag_model::value::{Decimal, Object, Value};
 use crate::config::Config;
 use crate::when;
 
+/// What the types of events about invoices begin with.
+pub const TYPES: &str = "invoice.";
 /// Longest id of an invoice in bytes; a longer one is no id.
 pub const INVOICE_ID_BYTES_MAX: usize = 255;
 /// Longest vendor, vendor class or region in bytes; what is longer is cut, so that rows stay small.
@@ -257,10 +259,9 @@ pub(crate) struct Reading<'a> {
     pub(crate) reference: &'a str,
 }
 
-/// Reads a fact; none where it is not about invoices.
-pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> {
-    let stage = fact.kind.strip_prefix("invoice.")?;
-    let data = match fact.data {
+/// A fact's data, where it is an object.
+fn data_of<'f>(fact: &Fact<'f>) -> Option<&'f Object<'f>> {
+    match fact.data {
         Some(Value::Object(data)) => Some(data),
         Some(
             Value::Null
@@ -272,12 +273,25 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
             | Value::Withheld(_),
         )
         | None => None,
-    };
+    }
+}
+
+/// Which invoice a fact is about, by the rule of the read model; none where it is about none, or does not say.
+#[must_use]
+pub fn invoice_of<'f>(fact: &Fact<'f>) -> Option<Cow<'f, str>> {
+    fact.kind.strip_prefix(TYPES)?;
+    let invoice = data_of(fact).and_then(|data| id_of(data)).or(fact.subject.map(Cow::Borrowed));
+    invoice.filter(|id| !id.is_empty() && id.len() <= INVOICE_ID_BYTES_MAX)
+}
+
+/// Reads a fact; none where it is not about invoices.
+pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> {
+    let stage = fact.kind.strip_prefix(TYPES)?;
+    let data = data_of(fact);
     let text = |name: &str| data.and_then(|data| text_of(data, name)).unwrap_or("");
     let mut odd = 0;
     let stage = Stage::of_name(stage);
-    let invoice = data.and_then(|data| id_of(data)).or(fact.subject.map(Cow::Borrowed));
-    let invoice = invoice.filter(|id| !id.is_empty() && id.len() <= INVOICE_ID_BYTES_MAX);
+    let invoice = invoice_of(fact);
     odd |= flag(stage.is_none(), Oddity::UnknownStage) | flag(invoice.is_none(), Oddity::UnknownInvoice);
     let (at, timed) = time_of(fact, config, &mut odd);
     let (amount, currency) = money_of(data, &mut odd);

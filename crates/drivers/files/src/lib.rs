@@ -12,6 +12,7 @@
 //!
 //! Error codes: E0460 to E0479, each on its variant.
 
+pub mod backup;
 pub mod config;
 pub mod error;
 pub mod guard;
@@ -21,6 +22,7 @@ pub mod log;
 pub mod objects;
 mod read;
 pub mod recover;
+pub mod refill;
 pub mod scan;
 pub mod scrub;
 pub mod segment;

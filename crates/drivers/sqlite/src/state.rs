@@ -141,6 +141,20 @@ impl SqliteState {
             .map_err(failed("fold the state's log"))
     }
 
+    /// Has everything that is read through this handle be of one commit, from here until it is dropped; for a handle that
+    /// was opened to read. Meanwhile [`State::forget`] of the writer is refused, so it must not be held for long.
+    ///
+    /// # Errors
+    /// SQLite's.
+    pub fn hold_snapshot(&self) -> Result<(), StateError> {
+        let reader = self.reader()?;
+        let hold = || {
+            reader.execute_batch("BEGIN")?;
+            reader.query_row("SELECT generation FROM head WHERE one = 1", (), |_| Ok(()))
+        };
+        hold().map_err(failed("hold a snapshot of the state"))
+    }
+
     fn reader(&self) -> Result<MutexGuard<'_, Connection>, StateError> {
         self.refuse_poisoned()?;
         Ok(self.reader.lock().unwrap_or_else(PoisonError::into_inner))

@@ -46,6 +46,7 @@ use crate::problem::{self, Answer};
 use crate::receipt::{self, Shape};
 use crate::routes::Route;
 use crate::stored;
+use crate::tlog::LogTurns;
 use crate::trace::{self, Trace};
 use crate::validate::Validator;
 
@@ -123,6 +124,8 @@ pub struct Door {
     pub(crate) reads: Arc<Semaphore>,
     /// Turns at the router, and the end of waiting for it.
     pub(crate) turns: Turns,
+    /// Turns at the published log (`tlog`).
+    pub(crate) log_turns: LogTurns,
 }
 
 impl fmt::Debug for Door {
@@ -149,12 +152,17 @@ impl Door {
             mailbox: Arc::default(),
             reads: Arc::new(Semaphore::new(stored::READS_MAX)),
             turns: Turns::default(),
+            log_turns: LogTurns::default(),
         }
     }
 
     /// Puts other schemas in place for the data of CloudEvents, by type.
     pub fn set_schemas(&self, schemas: Schemas) {
         *self.schemas.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(schemas);
+    }
+
+    pub(crate) fn node(&self) -> &dyn Node {
+        &*self.parts.node
     }
 
     /// Ends waits for events that are not there yet, so that connections can end.
@@ -203,6 +211,7 @@ impl Door {
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
             Route::Delivery(delivery) => self.deliveries(delivery, request, learned).await,
+            Route::Log(log) => self.tlog(log, request, learned).await,
             Route::Ledger => self.ledger(request.headers(), learned),
             Route::Health => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
             Route::Ready => {
@@ -558,7 +567,7 @@ fn response(
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(answer.media));
     }
     headers.extend(answer.headers);
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     let mut text = |name: &'static str, value: String| {
         if let Ok(value) = HeaderValue::try_from(value) {

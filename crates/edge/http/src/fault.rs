@@ -63,6 +63,8 @@ pub enum Kind {
     NotReady,
     /// The recorded event's keys were destroyed, so that it is no event any more.
     Gone,
+    /// A person's data is restricted (GDPR art. 18) and revealed to nobody: the keyring's code and words.
+    Restricted(&'static str, String),
     /// A query parameter has a value that it may not have.
     Query(&'static str),
     /// Types that begin with `waag.` are Waag's own.
@@ -113,6 +115,10 @@ pub enum Kind {
     TooManyPulls,
     /// The tenant's ledger has no router on this node.
     NoRouter,
+    /// No published checkpoint covers it, or has been cosigned.
+    NotPublished,
+    /// Publication has stopped; the code says why.
+    Unpublished(&'static str),
     /// The router's refusal or failure: its code and words.
     Router(Outcome, &'static str, String),
 }
@@ -210,9 +216,11 @@ impl Kind {
             Self::Listen(_) => "E0962",
             Self::Asked(_) => "E0980",
             Self::TooManyPulls => "E0981",
+            Self::NotPublished => "E0982",
             Self::NoRouter => "E1150",
             Self::Router(_, code, _) => code,
-            Self::Busy(code) | Self::NotSealed(code) | Self::Event(code, _) => code,
+            Self::Restricted(code, _) => code,
+            Self::Busy(code) | Self::NotSealed(code) | Self::Unpublished(code) | Self::Event(code, _) => code,
         }
     }
 
@@ -220,11 +228,11 @@ impl Kind {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
-            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
@@ -255,6 +263,7 @@ impl Kind {
             | Self::QueueFull
             | Self::Stopped
             | Self::NotSealed(_)
+            | Self::Unpublished(_)
             | Self::NoTenant
             | Self::TooManyPulls
             | Self::NoRouter
@@ -270,6 +279,7 @@ impl Kind {
         match self {
             Self::Busy(_) | Self::QueueFull | Self::NotReady | Self::TooManyPulls => Some(1),
             Self::NotSealed(_)
+            | Self::Unpublished(_)
             | Self::Stopped
             | Self::NoTenant
             | Self::NoRouter
@@ -307,8 +317,10 @@ impl Kind {
             | Self::Certificate(_)
             | Self::Listen(_)
             | Self::Gone
+            | Self::Restricted(..)
             | Self::Asked(_)
             | Self::Router(..)
+            | Self::NotPublished
             | Self::Query(_) => None,
         }
     }
@@ -337,6 +349,7 @@ impl fmt::Display for Kind {
             Self::NoTenant => write!(f, "the tenant of this API key has no ledger here"),
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Gone => write!(f, "what was recorded there has been erased"),
+            Self::Restricted(_, words) => f.write_str(words),
             Self::Query(which) => write!(f, "the query parameter `{which}` has a value that it may not have"),
             Self::OwnType => {
                 write!(f, "types that begin with `waag.`, and the source `/waag`, are Waag's own")
@@ -369,6 +382,8 @@ impl fmt::Display for Kind {
             Self::Asked(why) => write!(f, "the body cannot be understood: {why}"),
             Self::TooManyPulls => write!(f, "too many pulls are waiting"),
             Self::NoRouter => write!(f, "this node delivers nothing: it has no router"),
+            Self::NotPublished => write!(f, "no published checkpoint covers it"),
+            Self::Unpublished(code) => write!(f, "the log's publication has stopped ({code})"),
             Self::Router(_, _, words) => f.write_str(words),
         }
     }

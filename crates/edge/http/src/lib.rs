@@ -2,7 +2,8 @@
 //!
 //! Place in the way of an event: `accept`; it authenticates, limits, parses, maps, validates, and hands over to
 //! [`intake`], which seals and submits.
-//! The router's API is here too: subscriptions, pulling, dead letters (`deliveries`).
+//! The router's API is here too: subscriptions, pulling, dead letters (`deliveries`); so is the log as outsiders read it
+//! (`tlog`).
 //! Not here: which drivers there are and where records are kept (`ports`, wired by `bin/`), domains' rules.
 //!
 //! - `HTTP-1`: bad input never yields a 5xx and never stops a batch's good events.
@@ -33,6 +34,7 @@ mod routes;
 pub mod server;
 mod stall;
 mod stored;
+pub mod tlog;
 pub mod tls;
 pub mod trace;
 pub mod validate;

@@ -35,7 +35,7 @@ struct OfRoute {
 }
 
 /// The door's own figures.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Metrics {
     routes: [OfRoute; Route::LABELS.len()],
     /// Bounded by the codes that the program has.
@@ -45,6 +45,21 @@ pub struct Metrics {
     refused_events: AtomicU64,
     overloaded: AtomicU64,
     pub(crate) connections: AtomicU64,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self {
+            // More than arrays have a default of.
+            routes: std::array::from_fn(|_| OfRoute::default()),
+            refused: Mutex::default(),
+            recorded: AtomicU64::default(),
+            before: AtomicU64::default(),
+            refused_events: AtomicU64::default(),
+            overloaded: AtomicU64::default(),
+            connections: AtomicU64::default(),
+        }
+    }
 }
 
 fn read(counter: &AtomicU64) -> u64 {

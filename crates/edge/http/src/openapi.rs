@@ -7,6 +7,7 @@
 mod deliveries;
 mod delivery_schemas;
 mod schemas;
+mod tlog;
 
 use serde_json::{Map, Value, json};
 
@@ -294,9 +295,11 @@ pub fn document() -> Value {
             "schemas": schemas::schemas()
         }
     });
-    for (place, more) in
-        [("/paths", deliveries::paths()), ("/components/schemas", delivery_schemas::schemas())]
-    {
+    for (place, more) in [
+        ("/paths", deliveries::paths()),
+        ("/paths", tlog::paths()),
+        ("/components/schemas", delivery_schemas::schemas()),
+    ] {
         if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
             known.extend(more);
         }

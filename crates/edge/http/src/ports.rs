@@ -15,6 +15,7 @@ use waag_router::router::Router;
 
 use crate::fault::Fault;
 use crate::intake::Intake;
+use crate::tlog::{PublishedLog, Witnessing};
 
 /// The node behind the door.
 pub trait Node: Send + Sync {
@@ -26,6 +27,16 @@ pub trait Node: Send + Sync {
     /// # Errors
     /// The reason.
     fn ready(&self) -> Result<(), String>;
+
+    /// The log that everybody may read without a key; none where there is none.
+    fn public_log(&self) -> Option<Arc<dyn PublishedLog>> {
+        None
+    }
+
+    /// Cosigns checkpoints of other logs; none where this node does not.
+    fn witness(&self) -> Option<Arc<dyn Witnessing>> {
+        None
+    }
 }
 
 /// One tenant's ledger.
@@ -40,14 +51,21 @@ pub trait Ledger: Send + Sync {
     /// checkpoint. Reads the disk. A reveal is recorded, and durable, before anything is returned.
     ///
     /// # Errors
-    /// [`Kind::Gone`] where so much of it is erased that it is no event, [`Kind::NotSealed`] with the store's code.
+    /// [`Kind::Gone`] where so much of it is erased that it is no event, [`Kind::Restricted`] where a reveal concerns
+    /// somebody whose data is restricted, [`Kind::NotSealed`] with the store's code.
     ///
     /// [`Kind::Gone`]: crate::fault::Kind::Gone
     /// [`Kind::NotSealed`]: crate::fault::Kind::NotSealed
+    /// [`Kind::Restricted`]: crate::fault::Kind::Restricted
     fn event(&self, position: u64, reveal: Option<&Reveal>) -> Result<Option<Stored>, Fault>;
 
     /// Delivers its events; none where this node does not.
     fn router(&self) -> Option<Arc<Router>> {
+        None
+    }
+
+    /// It as far as it is published; none where this node publishes nothing.
+    fn published(&self) -> Option<Arc<dyn PublishedLog>> {
         None
     }
 }

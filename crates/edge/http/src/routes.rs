@@ -7,12 +7,15 @@ use hyper::Method;
 use waag_invoices::event::Stage;
 use waag_router::spec::is_name;
 
+use crate::tlog::Log;
+
 /// What a path serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Events,
     Event(u64),
     Delivery(Delivery),
+    Log(Log),
     Invoices(Stage),
     Mapping(Stage),
     MappingTrial(Stage),
@@ -130,7 +133,7 @@ impl Delivery {
 
 impl Route {
     /// Labels of metrics; the last is for everything else.
-    pub(crate) const LABELS: [&str; 28] = [
+    pub(crate) const LABELS: [&str; 33] = [
         "/v1/events",
         "/invoices/{stage}",
         "/v1/mappings/{stage}",
@@ -158,6 +161,11 @@ impl Route {
         "/v1/delivery-jobs/{number}",
         "/v1/delivery-jobs/{number}/cancel",
         "/v1/patterns/test",
+        "/log/checkpoint",
+        "/log/tile/{level}/{index}",
+        "/log/tile/entries/{index}",
+        "/witness/add-checkpoint",
+        "/witness/{log}/checkpoint",
         "other",
     ];
 
@@ -173,6 +181,9 @@ impl Route {
             other => {
                 if let Some(delivery) = Delivery::find(other) {
                     return Some(Self::Delivery(delivery));
+                }
+                if let Some(log) = Log::find(other) {
+                    return Some(Self::Log(log));
                 }
                 if let Some(position) = other.strip_prefix("/v1/events/") {
                     return position_of(position).map(Self::Event);
@@ -203,6 +214,7 @@ impl Route {
             Self::Docs => 9,
             Self::Event(_) => 10,
             Self::Delivery(delivery) => delivery.label(),
+            Self::Log(log) => log.label(),
         }
     }
 
@@ -212,6 +224,7 @@ impl Route {
             Self::Events | Self::Invoices(_) | Self::MappingTrial(_) => "POST",
             Self::Mapping(_) => "GET, PUT, DELETE",
             Self::Delivery(delivery) => delivery.allow(),
+            Self::Log(log) => log.allow(),
             Self::Event(_)
             | Self::Ledger
             | Self::Health
@@ -242,6 +255,8 @@ mod tests {
         for (label, path) in Route::LABELS.into_iter().enumerate() {
             let path = path.replace("{stage}", "posting").replace("{position}", "7");
             let path = path.replace("{name}", "a-1").replace("{number}", "7");
+            let path = path.replace("{level}", "0").replace("{index}", "x001/000.p/7");
+            let path = path.replace("{log}", &"0f".repeat(32));
             let found = Route::find(&path).map_or(Route::LABELS.len() - 1, Route::label);
             assert_eq!(found, label, "{path}");
         }

@@ -203,6 +203,8 @@ fn the_document_names_exactly_what_is_served() {
     for (path, item) in document["paths"].as_object().unwrap() {
         let path = path.replace("{stage}", "posting").replace("{position}", "0");
         let path = path.replace("{name}", "billing").replace("{number}", "1");
+        let path = path.replace("{level}", "0").replace("{index}", "000").replace("{width}", "1");
+        let path = path.replace("{log}", &"0".repeat(64));
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             let got = client.call(method, &path, &[], b"");
             let is_told = item.get(method.to_lowercase()).is_some();

@@ -2,7 +2,7 @@
 // WCAG 2.1.4: no key does anything but move; all can be done with links and buttons as well.
 (() => {
   "use strict";
-  const places = { o: "/", p: "/operations", c: "/cash", d: "/subscriptions", i: "#find" };
+  const places = { o: "/", p: "/operations", c: "/cash", d: "/subscriptions", e: "/ledger", i: "#find" };
   let waiting = 0;
 
   const choices = () => [...document.querySelectorAll(".list tbody tr, .timeline > li")];

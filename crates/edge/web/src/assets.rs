@@ -44,6 +44,7 @@ static ASSETS: LazyLock<Vec<Asset>> = LazyLock::new(|| {
         "charts.js", TEXT_JS, "charts.js";
         "verify.js", TEXT_JS, "verify.js";
         "proof.js", TEXT_JS, "proof.js";
+        "evidence.js", TEXT_JS, "evidence.js";
         "icon.svg", "image/svg+xml", "icon.svg";
     };
     files.into_iter().map(|(name, kind, bytes)| asset(name, kind, bytes)).collect()

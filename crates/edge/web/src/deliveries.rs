@@ -4,7 +4,7 @@
 //! with its actor (`WEB-1`). An order is first shown with what it would do, then confirmed with a reason.
 //! Not here: how deliveries are made and kept (`flow/router`), what patterns mean (`flow/pattern`).
 
-mod asked;
+pub(crate) mod asked;
 mod commands;
 mod pages;
 mod screens;

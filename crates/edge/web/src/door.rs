@@ -14,6 +14,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::WebError;
+use crate::evidence;
 use crate::router::Pages;
 
 /// Nothing but this program's own files may be loaded, and nothing may frame the page.
@@ -53,7 +54,7 @@ fn refused(pages: &Pages, request: &Request) -> Option<WebError> {
     }
     match (request.method(), pages.forms()) {
         (&Method::GET | &Method::HEAD, _) => None,
-        (&Method::POST, Some(forms)) => {
+        (&Method::POST, Some(forms)) if pages.acts() || evidence::is_question(request.uri().path()) => {
             (!forms.came_from_here(request.headers())).then_some(WebError::Forgery)
         }
         _ => Some(WebError::Method),

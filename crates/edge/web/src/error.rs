@@ -41,10 +41,20 @@ pub enum WebError {
     NoDeliveries,
     /// E1072: the body of a request is no form.
     Form(String),
+    /// E1073: this node tells nothing of evidence.
+    NoEvidence,
+    /// E1074: what was sent is no pack that these pages can check.
+    Upload(&'static str),
+    /// E1075: what a look-up, a check or an order led to is no longer kept.
+    Gone,
+    /// E1076: the pack is not kept here.
+    NoPack,
     /// The router refused or failed; bears its code.
     Deliveries(RouterError),
     /// The house could not answer; bears its code.
     House(HouseError),
+    /// What evidence, persons or backups are asked for is not possible; bears its code.
+    Evidence(HouseError),
 }
 
 impl WebError {
@@ -65,8 +75,12 @@ impl WebError {
             Self::Forgery => "E1070",
             Self::NoDeliveries => "E1071",
             Self::Form(_) => "E1072",
+            Self::NoEvidence => "E1073",
+            Self::Upload(_) => "E1074",
+            Self::Gone => "E1075",
+            Self::NoPack => "E1076",
             Self::Deliveries(inner) => inner.code(),
-            Self::House(inner) => inner.code,
+            Self::House(inner) | Self::Evidence(inner) => inner.code,
         }
     }
 
@@ -76,14 +90,17 @@ impl WebError {
         match self {
             Self::Host => StatusCode::MISDIRECTED_REQUEST,
             Self::Method => StatusCode::METHOD_NOT_ALLOWED,
-            Self::NoPage | Self::NoInvoice(_) | Self::NoEntry(_) => StatusCode::NOT_FOUND,
-            Self::Parameter { .. } | Self::Form(_) => StatusCode::BAD_REQUEST,
+            Self::NoPage | Self::NoInvoice(_) | Self::NoEntry(_) | Self::Gone | Self::NoPack => {
+                StatusCode::NOT_FOUND
+            }
+            Self::Parameter { .. } | Self::Form(_) | Self::Upload(_) => StatusCode::BAD_REQUEST,
             Self::Forgery => StatusCode::FORBIDDEN,
             Self::Deliveries(
                 RouterError::Unknown(_) | RouterError::NoJob(_) | RouterError::NoDeadLetter(_),
             ) => StatusCode::NOT_FOUND,
             Self::Deliveries(inner) if inner.is_the_callers_fault() => StatusCode::CONFLICT,
-            Self::Busy | Self::House(_) | Self::NoDeliveries | Self::Deliveries(_) => {
+            Self::Evidence(_) => StatusCode::CONFLICT,
+            Self::Busy | Self::House(_) | Self::NoDeliveries | Self::NoEvidence | Self::Deliveries(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -100,6 +117,10 @@ impl WebError {
             Self::Forgery => "The form is not this page's",
             Self::NoDeliveries => "This node delivers nothing",
             Self::Form(_) => "The form cannot be read",
+            Self::NoEvidence => "This node tells nothing of evidence",
+            Self::Upload(_) => "The file cannot be checked here",
+            Self::Gone => "This is no longer kept",
+            Self::NoPack => "The pack is not kept here",
             Self::Deliveries(RouterError::Unknown(_)) => "No such subscription",
             Self::Deliveries(RouterError::NoJob(_)) => "No such job",
             Self::Deliveries(inner) if inner.is_the_callers_fault() => "This cannot be done",
@@ -108,6 +129,7 @@ impl WebError {
             Self::NoEntry(_) => "No such entry",
             Self::Busy => "Too many pages at once",
             Self::House(_) => "The figures cannot be read",
+            Self::Evidence(_) => "This cannot be done",
             Self::NotLoopback(_) | Self::Drawing(_) | Self::Listener(_) => {
                 "The page could not be put together"
             }
@@ -128,6 +150,19 @@ impl WebError {
                 "Start it with `waag serve`, which delivers; a node that only reads does not."
             }
             Self::Form(_) => "Nothing was done. Load the page again, and send its form.",
+            Self::NoEvidence => "Start the node with `waag serve`.",
+            Self::Upload(_) => {
+                "Nothing was done. Choose a pack file; a large one is checked by `waag evidence check FILE` \
+                 or `waag-verify pack FILE`."
+            }
+            Self::Gone => {
+                "These pages keep what a form led to for some minutes and in memory only, since it may be about a \
+                 person. What was ordered is recorded all the same. Send the form again to look again."
+            }
+            Self::NoPack => {
+                "A pack made on these pages can be fetched for some minutes and is not stored. Make it again, or \
+                 ask whom it was handed to; `waag evidence list` tells which there were."
+            }
             Self::Deliveries(inner) if inner.is_the_callers_fault() => {
                 "Nothing was done. Go back, look at the page as it is now, and choose again."
             }
@@ -141,6 +176,9 @@ impl WebError {
             }
             Self::NoEntry(_) => "Check the position. An entry can be proven once its checkpoint is signed.",
             Self::Busy => "Wait some seconds and load the page again.",
+            Self::Evidence(_) => {
+                "Nothing recorded is lost. Run `waag explain` with the code below; it says what was done and what not."
+            }
             Self::House(_) => {
                 "Nothing recorded is lost: the read model can be rebuilt from the ledger. \
                  Run `waag explain` with the code below."
@@ -170,8 +208,12 @@ impl fmt::Display for WebError {
             Self::Forgery => f.write_str("the form was not filled in on a page of this run of the program"),
             Self::NoDeliveries => f.write_str("this node has no router"),
             Self::Form(why) => write!(f, "the form cannot be read: {why}"),
+            Self::NoEvidence => f.write_str("this node tells nothing of evidence"),
+            Self::Upload(why) => write!(f, "the file cannot be checked here: {why}"),
+            Self::Gone => f.write_str("what this address stood for is no longer kept"),
+            Self::NoPack => f.write_str("no pack of this digest is kept here"),
             Self::Deliveries(inner) => inner.fmt(f),
-            Self::House(inner) => inner.fmt(f),
+            Self::House(inner) | Self::Evidence(inner) => inner.fmt(f),
         }
     }
 }

@@ -1,35 +1,53 @@
-//! Whether a form was filled in on this very page: what keeps a foreign page from commanding through a reader's browser
-//! (`WEB-1`).
+//! Whether a form was filled in on this very page: what keeps a foreign page from commanding, or asking, through a reader's
+//! browser (`WEB-1`).
 //!
 //! A command needs three things together: an `Origin` that is this listener, a cookie that browsers do not send along
 //! from foreign sites, and a field that only this process writes into its forms. Cookies are shared by all ports of a
 //! host, so another program on this machine may come to know the cookie; it does not know the field, and its pages have
-//! another origin. Both values are drawn at every start.
+//! another origin. All values are drawn at every start.
 //! Not here: who the reader is; nobody signs in yet, and whoever can open these pages can command.
 //! Sources: OWASP CSRF Prevention Cheat Sheet; RFC 6265bis §5.6 (SameSite); Fetch, "append a request `Origin` header",
 //! by which a page under `no-referrer` would send `null`; Fetch Metadata (`Sec-Fetch-Site`).
 
+use std::sync::atomic::{AtomicU64, Ordering};
+
 use aws_lc_rs::constant_time::verify_slices_are_equal;
+use aws_lc_rs::hmac;
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use waag_stdx::entropy::{Entropy, NoEntropy};
 
 /// Length of each of the two values, in bytes before they are written in hexadecimal.
 const VALUE_BYTES: usize = 32;
 
-/// The two values of this process.
+/// Bytes of a handle, before they are written in hexadecimal.
+const HANDLE_BYTES: usize = 16;
+
+/// The values of this process.
 pub(crate) struct Forms {
     cookie: String,
     field: String,
+    /// What handles are made with, so that none can be guessed.
+    handles: hmac::Key,
+    handed_out: AtomicU64,
 }
 
 impl Forms {
     pub(crate) fn draw(entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
-        let value = || {
+        let drawn = || {
             let mut bytes = [0; VALUE_BYTES];
             entropy.fill(&mut bytes)?;
-            Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+            Ok(bytes)
         };
-        Ok(Self { cookie: value()?, field: value()? })
+        let (cookie, field) = (hexadecimal(&drawn()?), hexadecimal(&drawn()?));
+        let handles = hmac::Key::new(hmac::HMAC_SHA256, &drawn()?);
+        Ok(Self { cookie, field, handles, handed_out: AtomicU64::new(0) })
+    }
+
+    /// A name that nobody can guess, another one each time.
+    pub(crate) fn handle(&self) -> String {
+        let number = self.handed_out.fetch_add(1, Ordering::Relaxed);
+        let tag = hmac::sign(&self.handles, &number.to_be_bytes());
+        hexadecimal(tag.as_ref().get(..HANDLE_BYTES).unwrap_or_default())
     }
 
     /// What forms have in their field `token`.
@@ -69,6 +87,10 @@ impl Forms {
     pub(crate) fn is_field(&self, token: &str) -> bool {
         are_equal(token, &self.field)
     }
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// In constant time, so that an answer's delay tells nothing of how much was right.
@@ -134,5 +156,7 @@ mod tests {
         for bad in [String::new(), "01".repeat(32), "02".repeat(31)] {
             assert!(!forms.is_field(&bad));
         }
+        let (one, other) = (forms.handle(), forms.handle());
+        assert!(one != other && one.len() == 32 && one.bytes().all(|byte| byte.is_ascii_hexdigit()));
     }
 }

@@ -6,12 +6,15 @@
 //!
 //! Invariants:
 //! - `WEB-1`: nothing recorded is changed by a request, and GET and HEAD change nothing at all. Where the program hands
-//!   commands to the pages, a POST of a form that came from this very page asks the router for something, by an actor.
+//!   commands to the pages, a POST of a form that came from this very page orders something, by an actor. Without, a POST
+//!   of such a form may only ask: a person's id and a pack to be checked belong in no address.
 //! - `WEB-2`: until people sign in, only loopback is listened on, and only its own names are answered (DNS rebinding).
 //! - `WEB-3`: a browser runs and loads nothing but this program's own files: no inline script, no foreign host.
 //! - `WEB-4`: every page says all it knows without JavaScript; scripts add movement, checks and keys.
 //! - `WEB-5`: figures come from the domain's queries; what cannot be computed says why and is never made up.
-//! - `WEB-6`: memory is bounded: pages drawn at once, live connections and rows of a page have named limits.
+//! - `WEB-6`: memory is bounded: pages drawn at once, live connections, rows of a page and files sent have named limits.
+//! - `WEB-7`: a person's id comes in the body of a form, is kept in memory for some minutes under a random name, and is
+//!   never written into a page, an address or a message.
 
 pub mod address;
 mod assets;
@@ -19,6 +22,7 @@ mod chart;
 mod deliveries;
 mod door;
 mod error;
+mod evidence;
 pub mod figures;
 mod flow_chart;
 mod format;

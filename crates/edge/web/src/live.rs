@@ -17,6 +17,7 @@ use waag_stdx::clock::Clock;
 use crate::format;
 use crate::ports::Progress;
 use crate::ports::deliveries::Deliveries;
+use crate::ports::evidence::Evidence;
 
 /// Least time between two events of one connection, in milliseconds: four a second.
 const PUSH_GAP_MS: u64 = 250;
@@ -24,17 +25,23 @@ const PUSH_GAP_MS: u64 = 250;
 const HEARTBEAT_S: u64 = 15;
 /// How long a browser waits before it comes back, in milliseconds.
 const RETRY_MS: u64 = 1_000;
-/// How often a page of deliveries asks whether they moved on, in milliseconds: they do without any event coming in.
-const DELIVERIES_ASKED_MS: u64 = 1_000;
+/// How often a page of deliveries or evidence asks whether they moved on, in milliseconds: they do without any event coming
+/// in.
+const STAMP_ASKED_MS: u64 = 1_000;
 /// Open pages that are told of progress at once.
 pub(crate) const LIVE_CONNECTIONS_MAX: usize = 256;
+
+/// A text that is another one whenever what a page shows beside new events has changed.
+///
+/// It may take its time, so a blocking thread waits for it; a line asks again only once it has.
+pub(crate) type Stamp = Arc<dyn Fn() -> String + Send + Sync>;
 
 struct Line {
     changes: watch::Receiver<Progress>,
     closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
-    /// The router, where the page shows deliveries.
-    deliveries: Option<Arc<dyn Deliveries>>,
+    /// Present where the page shows more than events.
+    stamp: Option<Stamp>,
     told: String,
     started: bool,
     _place: OwnedSemaphorePermit,
@@ -45,23 +52,22 @@ pub(crate) fn answer(
     changes: watch::Receiver<Progress>,
     closing: watch::Receiver<bool>,
     clock: Arc<dyn Clock>,
-    deliveries: Option<Arc<dyn Deliveries>>,
+    stamp: Option<Stamp>,
     place: OwnedSemaphorePermit,
 ) -> Response {
-    let line =
-        Line { changes, closing, clock, deliveries, told: String::new(), started: false, _place: place };
+    let line = Line { changes, closing, clock, stamp, told: String::new(), started: false, _place: place };
     let events = stream::unfold(line, |mut line| async move {
         if line.started {
             // An open line must not hold up the end of the program.
             tokio::select! {
-                progressed = moved_on(&mut line.changes, line.deliveries.as_ref(), &line.told) => progressed?,
+                progressed = moved_on(&mut line.changes, line.stamp.as_ref(), &line.told) => progressed?,
                 _ = line.closing.wait_for(|closing| *closing) => return None,
             }
         }
         line.started = true;
         let progress = *line.changes.borrow_and_update();
-        line.told = match &line.deliveries {
-            Some(deliveries) => stamp(deliveries).await,
+        line.told = match &line.stamp {
+            Some(stamp) => asked(stamp).await,
             None => String::new(),
         };
         let event = Ok::<_, Infallible>(told(&progress, &line.told, &*line.clock));
@@ -77,19 +83,15 @@ async fn progress_after_gap(changes: &mut watch::Receiver<Progress>) -> Option<(
     changes.changed().await.ok()
 }
 
-/// Waits for progress, or for deliveries that moved on.
-async fn moved_on(
-    changes: &mut watch::Receiver<Progress>,
-    deliveries: Option<&Arc<dyn Deliveries>>,
-    known: &str,
-) -> Option<()> {
-    let Some(deliveries) = deliveries else {
+/// Waits for progress, or for a stamp that is another one.
+async fn moved_on(changes: &mut watch::Receiver<Progress>, stamp: Option<&Stamp>, known: &str) -> Option<()> {
+    let Some(stamp) = stamp else {
         return progress_after_gap(changes).await;
     };
     let others = async {
         loop {
-            tokio::time::sleep(Duration::from_millis(DELIVERIES_ASKED_MS)).await;
-            if stamp(deliveries).await != known {
+            tokio::time::sleep(Duration::from_millis(STAMP_ASKED_MS)).await;
+            if asked(stamp).await != known {
                 return;
             }
         }
@@ -100,12 +102,23 @@ async fn moved_on(
     }
 }
 
+async fn asked(stamp: &Stamp) -> String {
+    let stamp = Arc::clone(stamp);
+    tokio::task::spawn_blocking(move || stamp()).await.unwrap_or_default()
+}
+
+/// What the pages of evidence tell beside new events.
+pub(crate) fn of_evidence(evidence: Arc<dyn Evidence>) -> Stamp {
+    Arc::new(move || format!(".{}", evidence.stamp()))
+}
+
 /// All totals in a row: another one whenever something was delivered, failed, waits, or was given up.
-///
-/// The router may take its time to answer, so a blocking thread waits for it; a line asks again only once it has.
-async fn stamp(deliveries: &Arc<dyn Deliveries>) -> String {
-    let deliveries = Arc::clone(deliveries);
-    let told = tokio::task::spawn_blocking(move || deliveries.figures()).await.unwrap_or_default();
+pub(crate) fn of_deliveries(deliveries: Arc<dyn Deliveries>) -> Stamp {
+    Arc::new(move || totals(&*deliveries))
+}
+
+fn totals(deliveries: &dyn Deliveries) -> String {
+    let told = deliveries.figures();
     let numbers = [
         told.subscriptions,
         told.stopped,

@@ -4,6 +4,7 @@
 //! Not here: keys, logs, databases; personal fields come in masked, so that what is not shown never reaches a browser.
 
 pub mod deliveries;
+pub mod evidence;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 
 use self::deliveries::Deliveries;
+use self::evidence::Evidence;
 
 /// What the pages are drawn from.
 ///
@@ -47,6 +49,11 @@ pub trait House: Send + Sync {
 
     /// The router; none where this node delivers nothing.
     fn router(&self) -> Option<Arc<dyn Deliveries>> {
+        None
+    }
+
+    /// What outsiders can check, persons, backups; none where this node tells nothing of them.
+    fn evidence(&self) -> Option<Arc<dyn Evidence>> {
         None
     }
 

@@ -1,6 +1,6 @@
 //! Addresses and their pages, and the listener that serves them (`WEB-1`, `WEB-2`, `WEB-6`).
 //!
-//! Not here: the pages of deliveries and what they order (`deliveries`).
+//! Not here: the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
 
 use std::future::Future;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::live::{self, LIVE_CONNECTIONS_MAX};
 use crate::ports::{House, Proof};
 use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
 use crate::shell::{Shell, Theme};
-use crate::{assets, deliveries, door};
+use crate::{assets, deliveries, door, evidence};
 
 /// Pages drawn at once; each holds a blocking thread and a snapshot of the read model.
 const PAGES_AT_ONCE_MAX: usize = 16;
@@ -51,8 +51,12 @@ pub struct Pages {
     figures: Arc<FiguresOf>,
     turns: Semaphore,
     lines: Arc<Semaphore>,
-    /// Present where commands are taken.
+    /// Present where forms are taken.
     forms: Option<Forms>,
+    /// Whether forms may order; without it they only ask.
+    acts: bool,
+    /// What forms of the pages of evidence led to.
+    kept: evidence::Kept,
     /// Turns true when the listener closes.
     closing: watch::Sender<bool>,
 }
@@ -76,6 +80,8 @@ impl Pages {
             turns: Semaphore::new(PAGES_AT_ONCE_MAX),
             lines: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)),
             forms: None,
+            acts: false,
+            kept: evidence::Kept::default(),
             closing: watch::Sender::new(false),
         }
     }
@@ -84,9 +90,29 @@ impl Pages {
     ///
     /// # Errors
     /// [`NoEntropy`]: without randomness nobody could tell this page's forms from foreign ones.
-    pub fn commanded(mut self, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+    pub fn commanded(self, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
+        Ok(Self { acts: true, ..self.asked(entropy)? })
+    }
+
+    /// The same pages, which take forms that ask and order nothing: whose data is held, whether a pack is good (`WEB-1`).
+    ///
+    /// # Errors
+    /// As [`Self::commanded`].
+    pub fn asked(mut self, entropy: &dyn Entropy) -> Result<Self, NoEntropy> {
         self.forms = Some(Forms::draw(entropy)?);
         Ok(self)
+    }
+
+    pub(crate) fn acts(&self) -> bool {
+        self.acts
+    }
+
+    pub(crate) fn kept(&self) -> &evidence::Kept {
+        &self.kept
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        &*self.clock
     }
 
     pub(crate) fn forms(&self) -> Option<&Forms> {
@@ -116,6 +142,7 @@ pub fn router(pages: Pages) -> Router {
         .route("/proof/{file}", get(proof))
         .route("/assets/{file}", get(asset))
         .merge(deliveries::addresses())
+        .merge(evidence::addresses())
         .fallback(nothing)
         .method_not_allowed_fallback(|| async { door::plain(&WebError::Method) })
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
@@ -175,7 +202,8 @@ pub(crate) fn shell(pages: &Pages, visit: &Visit, title: &str, place: &'static s
         now: pages.clock.now(),
         health: pages.house.health(),
         live,
-        token: pages.forms.as_ref().map(|forms| forms.field().to_owned()),
+        token: pages.forms.as_ref().filter(|_| pages.acts).map(|forms| forms.field().to_owned()),
+        asks: pages.forms.as_ref().map(|forms| forms.field().to_owned()),
     }
 }
 
@@ -185,6 +213,24 @@ where
     F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
 {
     done(pages, headers, uri, draw).await.map_or_else(|refusal| refusal, |html| page(StatusCode::OK, html))
+}
+
+/// Draws a page that has forms; where forms are taken, it brings the cookie that they need.
+pub(crate) async fn page_with_forms<F>(
+    State(pages): Shared,
+    headers: HeaderMap,
+    uri: Uri,
+    draw: F,
+) -> Response
+where
+    F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
+{
+    let cookie = pages.forms().and_then(|forms| forms.set_cookie(&headers));
+    let mut response = drawn(pages, headers, uri, draw).await;
+    if let Some(cookie) = cookie {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+    response
 }
 
 /// Does a request's work on a blocking thread when its turn comes; what went wrong comes back as its page.
@@ -305,12 +351,15 @@ async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs):
 }
 
 async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
-    let of_deliveries = pairs.iter().any(|(name, value)| name == "of" && value == "deliveries");
-    let router = of_deliveries.then(|| pages.house.router()).flatten();
+    let stamp = match pairs.iter().find(|(name, _)| name == "of").map(|(_, value)| value.as_str()) {
+        Some("deliveries") => pages.house.router().map(live::of_deliveries),
+        Some("evidence") => pages.house.evidence().map(live::of_evidence),
+        _ => None,
+    };
     match Arc::clone(&pages.lines).try_acquire_owned() {
         Ok(place) => {
             let (changes, closing) = (pages.house.changes(), pages.closing.subscribe());
-            live::answer(changes, closing, Arc::clone(&pages.clock), router, place)
+            live::answer(changes, closing, Arc::clone(&pages.clock), stamp, place)
         }
         Err(_) => failed(&pages, &visit(&headers, &uri), WebError::Busy),
     }

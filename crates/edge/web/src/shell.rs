@@ -46,7 +46,7 @@ impl Theme {
 pub(crate) struct Shell {
     /// The page's name, as title and heading.
     pub(crate) title: String,
-    /// The navigation's entry: `overview`, `operations`, `cash`, `deliveries`, `help`, or none.
+    /// The navigation's entry: `overview`, `operations`, `cash`, `deliveries`, `evidence`, `help`, or none.
     pub(crate) place: &'static str,
     pub(crate) theme: Theme,
     /// This page's own address, to come back to.
@@ -57,6 +57,8 @@ pub(crate) struct Shell {
     pub(crate) live: bool,
     /// What forms of this page have in their field `token`; none where nothing can be ordered here.
     pub(crate) token: Option<String>,
+    /// The same for forms that only ask; none where no form is taken.
+    pub(crate) asks: Option<String>,
 }
 
 impl Shell {
@@ -67,7 +69,11 @@ impl Shell {
 
     /// What beside new events makes an open page fetch itself again.
     pub(crate) fn of(&self) -> &'static str {
-        if self.place == "deliveries" { "?of=deliveries" } else { "" }
+        match self.place {
+            "deliveries" => "?of=deliveries",
+            "evidence" => "?of=evidence",
+            _ => "",
+        }
     }
 
     /// The newest event's age, in words; `None` in an empty ledger.

@@ -46,10 +46,17 @@ struct Row {
 }
 
 /// An index record with the keys it names.
-struct Entry {
+pub(crate) struct Entry {
     place: (Table, Vec<u8>),
     sum: Sum,
     keys: Vec<(DataKeyRecord, Sum)>,
+}
+
+impl Entry {
+    /// What may be told of its keys, the current one first.
+    pub(crate) fn infos(self) -> Vec<KeyInfo> {
+        self.keys.iter().map(|(key, _)| key.facts.info(&key.wrapped)).collect()
+    }
 }
 
 impl Keyring {
@@ -64,13 +71,25 @@ impl Keyring {
         person: &str,
         may: &dyn Fn(&KeyInfo) -> bool,
     ) -> Result<Destruction, KeysError> {
+        self.destroy_tagged(self.lookup_tag(person), may)
+    }
+
+    /// The same for a person known by tag alone, as what was begun before a crash knows them.
+    ///
+    /// # Errors
+    /// As [`Keyring::destroy_person`].
+    pub fn destroy_tagged(
+        &self,
+        person: Tag,
+        may: &dyn Fn(&KeyInfo) -> bool,
+    ) -> Result<Destruction, KeysError> {
         self.commit_pending(u64::MAX)?;
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
         let mut done = Destruction::default();
         let mut rows = Vec::new();
         let mut is_all = true;
         let (tags, data): (Vec<Entry>, Vec<Entry>) = self
-            .entries_of(self.lookup_tag(person))?
+            .entries_of(person)?
             .into_iter()
             .partition(|entry| entry.keys.iter().any(|(key, _)| key.facts.purpose == Purpose::Tags));
         for entry in data {
@@ -164,7 +183,7 @@ impl Keyring {
     }
 
     /// Everything that the index names under a person's lookup tag.
-    fn entries_of(&self, person: Tag) -> Result<Vec<Entry>, KeysError> {
+    pub(crate) fn entries_of(&self, person: Tag) -> Result<Vec<Entry>, KeysError> {
         let mut found = Vec::new();
         let mut after = person.0.to_vec();
         loop {

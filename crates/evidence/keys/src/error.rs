@@ -50,6 +50,8 @@ pub enum KeysError {
     Refused(&'static str),
     /// An index names a key that is not there.
     Dangling(KeyId),
+    /// The data of a person in it is restricted: it is kept, and shown to nobody.
+    Restricted,
 }
 
 impl KeysError {
@@ -76,6 +78,7 @@ impl KeysError {
             Self::Dangling(_) => "E0554",
             Self::ActiveSignersFull => "E0555",
             Self::LedgersFull => "E0556",
+            Self::Restricted => "E0557",
         }
     }
 }
@@ -112,6 +115,7 @@ impl fmt::Display for KeysError {
             Self::Unreadable(what) => write!(f, "the record of {what} cannot be read"),
             Self::Refused(what) => write!(f, "{what} does not open in its place"),
             Self::Dangling(id) => write!(f, "the index names the key `{id}`, which is not there"),
+            Self::Restricted => write!(f, "the data of a person in it is restricted (GDPR art. 18)"),
         }
     }
 }
@@ -137,6 +141,7 @@ impl std::error::Error for KeysError {
             | Self::LastSigner
             | Self::Unreadable(_)
             | Self::Refused(_)
+            | Self::Restricted
             | Self::Dangling(_) => None,
         }
     }

@@ -462,6 +462,11 @@ impl Keyring {
         Ok(record.facts.person.map(|_| Zeroizing::new(person.to_owned())))
     }
 
+    /// Whose a key is that waits to be made durable; none where no such key waits.
+    pub(crate) fn pending_facts(&self, id: KeyId) -> Option<Option<Tag>> {
+        self.pending().queue.iter().find(|next| next.key.id == id).map(|next| next.facts.person)
+    }
+
     fn pending_key(&self, id: KeyId) -> Option<Arc<OpenedKey>> {
         self.pending().queue.iter().find(|next| next.key.id == id).map(|next| Arc::clone(&next.key))
     }

@@ -75,7 +75,7 @@ pub struct LedgerKeys {
     pub identity: Secret,
     /// The key of ordering tags whose subject is no person.
     pub ordering: Secret,
-    /// The active signing keys, oldest first; at least one.
+    /// The active signing keys, oldest first; none where this is a copy, which is only read (`CARRY-1`).
     pub signers: Vec<Signer>,
     /// The retired signing keys, oldest first: they verify, they sign no more.
     pub retired: Vec<SignerInfo>,
@@ -154,9 +154,6 @@ impl Keyring {
                 return Err(KeysError::Refused("a signing key"));
             }
             signers.push(Signer { info, seed });
-        }
-        if signers.is_empty() {
-            return Err(KeysError::Unreadable("any active signing key"));
         }
         let LedgerRecord { id, origin, created, .. } = record;
         Ok(LedgerKeys { name: name.to_owned(), id, origin, created, identity, ordering, signers, retired })

@@ -23,6 +23,7 @@
 //! - `STATE-1` to `STATE-5`: see [`state`].
 
 pub mod cache;
+pub mod carry;
 pub mod conformance;
 pub mod create;
 pub mod destroy;
@@ -33,10 +34,14 @@ pub mod ledger;
 pub mod list;
 pub mod memory;
 mod records;
+pub mod restored;
+pub mod restriction;
+pub mod retention;
 pub mod rotate;
 pub mod secret;
 pub mod side;
 pub mod state;
+pub mod succeed;
 pub mod vault;
 mod wire;
 pub mod wrap;

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use waag_model::ids::KeyId;
+use waag_model::ids::{KeyId, Tag};
 use waag_model::time::{UtcDay, UtcNanos};
 
 use crate::error::KeysError;
@@ -37,6 +37,8 @@ pub enum Reason {
     Erased,
     /// The retention of its class is over.
     Expired,
+    /// It was not destroyed but is elsewhere: this store is a copy that was made without it.
+    Withheld,
 }
 
 impl fmt::Display for Purpose {
@@ -63,6 +65,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::Erased => "erased",
             Self::Expired => "expired",
+            Self::Withheld => "withheld",
         })
     }
 }
@@ -126,5 +129,23 @@ impl Keyring {
         let after = after.as_ref().map(|id| id.0.as_slice());
         let records = self.means.state.scan(Table::Tombstone, after, limit)?;
         records.iter().map(|record| decode_tombstone(&record.key, &record.value)).collect()
+    }
+
+    /// A person's durable keys, by the person's tag: those that seal, in the order of class and period, and the tag key.
+    ///
+    /// # Errors
+    /// The state's; [`KeysError::Unreadable`], [`KeysError::Dangling`].
+    pub fn keys_of(&self, person: Tag) -> Result<Vec<KeyInfo>, KeysError> {
+        let entries = self.entries_of(person)?;
+        Ok(entries.into_iter().flat_map(crate::destroy::Entry::infos).collect())
+    }
+
+    /// What is left of one key, where it was destroyed.
+    ///
+    /// # Errors
+    /// As [`Keyring::tombstones`].
+    pub fn tombstone(&self, id: KeyId) -> Result<Option<Tombstone>, KeysError> {
+        let record = self.means.state.get(Table::Tombstone, &id.0)?;
+        record.map(|record| decode_tombstone(&record.key, &record.value)).transpose()
     }
 }

@@ -256,6 +256,7 @@ impl Reason {
         match self {
             Self::Erased => 1,
             Self::Expired => 2,
+            Self::Withheld => 3,
         }
     }
 
@@ -263,6 +264,7 @@ impl Reason {
         match code {
             1 => Some(Self::Erased),
             2 => Some(Self::Expired),
+            3 => Some(Self::Withheld),
             _ => None,
         }
     }

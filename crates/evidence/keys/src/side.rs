@@ -100,7 +100,7 @@ impl Keyring {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::sync::Arc;
 
     use waag_model::ids::TenantName;
@@ -113,7 +113,8 @@ mod tests {
     use crate::memory::{MemoryState, MemoryVault};
     use crate::state::Sum;
 
-    fn keyring() -> Keyring {
+    /// A keyring of a fresh tenant in memory.
+    pub(crate) fn keyring() -> Keyring {
         let entropy = Arc::new(SystemEntropy::new());
         let means = Means {
             state: Arc::new(MemoryState::new()),

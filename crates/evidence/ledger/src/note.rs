@@ -1,7 +1,8 @@
-//! Signed notes: a text under one or more Ed25519 signatures, and the rule by which such a text is believed.
+//! Signed notes: a text under one or more signatures, and the rule by which such a text is believed.
 //!
 //! Place: under checkpoints. Not here: keys at rest (`evidence/keys`; a seed is passed in), the text's meaning
-//! (`checkpoint`), other signature types: ECDSA, cosignatures and ML-DSA lines are read, kept and ignored.
+//! (`checkpoint`), what a cosignature signs (`cosignature`). Lines of other types, such as ECDSA, are read, kept and
+//! ignored.
 //!
 //! Whom it trusts: the verifier keys it is given, and no line of the note. A note is believed when at least one
 //! given key signed it and no given key's signature on it is false. Lines of other keys say nothing: they can be
@@ -9,6 +10,7 @@
 //!
 //! Source: C2SP signed-note (key id, vkey, grammar, at least 16 signatures), RFC 8032 (Ed25519).
 
+use crate::cosignature;
 use crate::text;
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
@@ -24,14 +26,14 @@ pub const SIGNATURES_MAX: usize = 64;
 /// The longest key name, in bytes. C2SP tlog-cosignature gives names and origins one length byte.
 pub const KEY_NAME_BYTES_MAX: usize = 255;
 
-/// The longest vkey that is looked at, in bytes: one of ML-DSA-44 fits, to be refused by its type.
+/// The longest vkey that is looked at, in bytes: one of ML-DSA-44 fits.
 pub const VERIFIER_KEY_BYTES_MAX: usize = 4096;
 
-/// The length of an Ed25519 public key, and of the seed it is derived from, in bytes.
+/// The length of an Ed25519 public key, and of the seed that a key of any algorithm is derived from, in bytes.
 pub const KEY_BYTES: usize = 32;
 
-/// The signature type identifier of Ed25519 note signatures.
-const TYPE_ED25519: u8 = 0x01;
+/// The length of an ML-DSA-44 public key (FIPS 204, table 2), in bytes.
+pub const ML_DSA_44_KEY_BYTES: usize = 1_312;
 
 const SIGNATURE_LINE_START: &str = "\u{2014} ";
 
@@ -45,26 +47,111 @@ impl fmt::Display for KeyId {
     }
 }
 
-/// A public key with the name it signs under; parsed from and printed as a vkey, `name+id+base64(0x01 ‖ key)`.
+/// What a key signs with, and over what. Each has its own type byte, which a key's id covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Algorithm {
+    /// Ed25519 over the note's text (`0x01`): a log's own signature.
+    Ed25519,
+    /// Ed25519 over a time and a checkpoint's text (`0x04`): a witness's cosignature.
+    Ed25519Cosignature,
+    /// ML-DSA-44 over a time, both names and the tree (`0x06`): a witness's cosignature, or a log's own signature.
+    MlDsa44,
+}
+
+impl Algorithm {
+    /// The signature type identifier of C2SP signed-note.
+    #[must_use]
+    pub fn signature_type(self) -> u8 {
+        match self {
+            Algorithm::Ed25519 => 0x01,
+            Algorithm::Ed25519Cosignature => 0x04,
+            Algorithm::MlDsa44 => 0x06,
+        }
+    }
+
+    /// The algorithm of a signature type identifier; none where it is not supported.
+    #[must_use]
+    pub fn from_signature_type(kind: u8) -> Option<Algorithm> {
+        let all = [Algorithm::Ed25519, Algorithm::Ed25519Cosignature, Algorithm::MlDsa44];
+        all.into_iter().find(|algorithm| algorithm.signature_type() == kind)
+    }
+
+    /// The length of its public keys, in bytes.
+    #[must_use]
+    pub fn public_key_bytes(self) -> usize {
+        match self {
+            Algorithm::Ed25519 | Algorithm::Ed25519Cosignature => KEY_BYTES,
+            Algorithm::MlDsa44 => ML_DSA_44_KEY_BYTES,
+        }
+    }
+
+    /// Whether a log may sign its checkpoints with it (C2SP tlog-checkpoint).
+    #[must_use]
+    pub fn signs_logs(self) -> bool {
+        match self {
+            Algorithm::Ed25519 | Algorithm::MlDsa44 => true,
+            Algorithm::Ed25519Cosignature => false,
+        }
+    }
+
+    /// Whether a witness may sign others' checkpoints with it (C2SP tlog-cosignature).
+    #[must_use]
+    pub fn cosigns(self) -> bool {
+        match self {
+            Algorithm::Ed25519Cosignature | Algorithm::MlDsa44 => true,
+            Algorithm::Ed25519 => false,
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Algorithm::Ed25519 => "Ed25519",
+            Algorithm::Ed25519Cosignature => "Ed25519 cosignature",
+            Algorithm::MlDsa44 => "ML-DSA-44",
+        })
+    }
+}
+
+/// A public key with the name it signs under; parsed from and printed as a vkey, `name+id+base64(type ‖ key)`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct VerifierKey {
     name: String,
     id: KeyId,
-    public_key: [u8; KEY_BYTES],
+    algorithm: Algorithm,
+    public_key: Vec<u8>,
 }
 
 impl VerifierKey {
-    /// Names a public key.
+    /// Names an Ed25519 public key that signs notes.
     ///
     /// # Errors
     /// [`NoteError::KeyName`] when the name is empty, longer than [`KEY_NAME_BYTES_MAX`], or holds white space, a
     /// plus sign or a control character.
     pub fn new(name: &str, public_key: [u8; KEY_BYTES]) -> Result<VerifierKey, NoteError> {
+        VerifierKey::with_algorithm(name, Algorithm::Ed25519, &public_key)
+    }
+
+    /// Names a public key of any supported algorithm.
+    ///
+    /// # Errors
+    /// [`NoteError::KeyName`] as in [`VerifierKey::new`]; [`NoteError::VerifierKey`] when the key has another length
+    /// than its algorithm's.
+    pub fn with_algorithm(
+        name: &str,
+        algorithm: Algorithm,
+        public_key: &[u8],
+    ) -> Result<VerifierKey, NoteError> {
+        if public_key.len() != algorithm.public_key_bytes() {
+            return Err(NoteError::VerifierKey);
+        }
         let clean = is_name(name) && !name.chars().any(char::is_control);
         if !clean || name.len() > KEY_NAME_BYTES_MAX {
             return Err(NoteError::KeyName);
         }
-        Ok(VerifierKey { name: name.to_owned(), id: key_id(name, &public_key), public_key })
+        let id = key_id(name, &typed_key(algorithm, public_key));
+        Ok(VerifierKey { name: name.to_owned(), id, algorithm, public_key: public_key.to_vec() })
     }
 
     /// The name the key signs under.
@@ -73,30 +160,65 @@ impl VerifierKey {
         &self.name
     }
 
-    /// `SHA-256(name ‖ 0x0A ‖ 0x01 ‖ public key)`, first four bytes.
+    /// `SHA-256(name ‖ 0x0A ‖ type ‖ public key)`, first four bytes.
     #[must_use]
     pub fn id(&self) -> KeyId {
         self.id
     }
 
-    /// The public key, encoded as in RFC 8032.
+    /// What the key signs with, and over what.
     #[must_use]
-    pub fn public_key(&self) -> &[u8; KEY_BYTES] {
+    pub fn algorithm(&self) -> Algorithm {
+        self.algorithm
+    }
+
+    /// The public key, encoded as in RFC 8032 or FIPS 204.
+    #[must_use]
+    pub fn public_key(&self) -> &[u8] {
         &self.public_key
     }
 
-    fn signed(&self, text: &str, signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&ED25519, &self.public_key).verify(text.as_bytes(), signature).is_ok()
+    /// Whether the key may sign the checkpoints of this origin: it bears its name, and is a log's by its algorithm.
+    #[must_use]
+    pub fn speaks_for(&self, origin: &str) -> bool {
+        self.name == origin && self.algorithm.signs_logs()
     }
 
-    fn made(&self, line: &NoteSignature) -> bool {
+    /// What a signature says; none where it is false.
+    fn check(&self, text: &str, signature: &[u8]) -> Option<KnownSignature> {
+        let time = match self.algorithm {
+            Algorithm::Ed25519 => {
+                let key = UnparsedPublicKey::new(&ED25519, &self.public_key);
+                key.verify(text.as_bytes(), signature).ok().map(|()| None)
+            }
+            Algorithm::Ed25519Cosignature | Algorithm::MlDsa44 => cosignature::check(self, text, signature),
+        };
+        time.map(|time| KnownSignature { key: self.clone(), time })
+    }
+
+    pub(crate) fn made(&self, line: &NoteSignature) -> bool {
         self.name == line.name && self.id == line.key_id
     }
 }
 
+/// A signature that was verified: whose it is, and when its signer says to have made it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownSignature {
+    /// The key that signed.
+    pub key: VerifierKey,
+    /// The time that a cosignature states, in seconds since 1970; none on a signature that states none.
+    pub time: Option<u64>,
+}
+
 impl fmt::Display for VerifierKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}+{}+{}", self.name, self.id, text::base64_encode(&typed_key(&self.public_key)))
+        write!(
+            f,
+            "{}+{}+{}",
+            self.name,
+            self.id,
+            text::base64_encode(&typed_key(self.algorithm, &self.public_key))
+        )
     }
 }
 
@@ -115,16 +237,13 @@ impl FromStr for VerifierKey {
         text::hex_decode(id, &mut claimed.0).ok_or(NoteError::VerifierKey)?;
         let typed = text::base64_decode(key).ok_or(NoteError::VerifierKey)?;
         let (kind, key) = typed.split_first().ok_or(NoteError::VerifierKey)?;
-        if *kind != TYPE_ED25519 {
-            return Err(NoteError::KeyType { kind: *kind });
-        }
-        let public_key = <[u8; KEY_BYTES]>::try_from(key).map_err(|_| NoteError::VerifierKey)?;
-        let key = VerifierKey::new(name, public_key)?;
+        let algorithm = Algorithm::from_signature_type(*kind).ok_or(NoteError::KeyType { kind: *kind })?;
+        let key = VerifierKey::with_algorithm(name, algorithm, key)?;
         if key.id == claimed { Ok(key) } else { Err(NoteError::KeyIdDiffers { claimed, computed: key.id }) }
     }
 }
 
-/// A signing key with the name it signs under.
+/// An Ed25519 signing key with the name it signs under. Keys of the other algorithms are [`crate::cosignature`]'s.
 ///
 /// The secret stays inside the cryptographic library, is never printed, and is wiped when this is dropped.
 pub struct NoteSigner {
@@ -173,7 +292,7 @@ pub struct NoteSignature {
     pub name: String,
     /// The id of that key.
     pub key_id: KeyId,
-    /// The signature's bytes, at least one; 64 for Ed25519.
+    /// The signature's bytes, at least one; 64 for Ed25519, and a cosignature begins with the 8 bytes of its time.
     pub signature: Vec<u8>,
 }
 
@@ -232,14 +351,32 @@ impl Note {
         }
         // The last empty line parts the text, which may hold empty lines itself, from the signatures.
         let (body, lines) = note.rsplit_once("\n\n").ok_or(NoteError::Text)?;
-        let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine { line: 1 })?;
-        let count = lines.split('\n').count();
-        if count > SIGNATURES_MAX {
-            return Err(NoteError::SignatureCount { got: count });
+        Ok(Note { text: format!("{body}\n"), signatures: parse_lines(lines)? })
+    }
+
+    /// Reads the signature lines that a witness answers with, without believing them.
+    ///
+    /// # Errors
+    /// As [`Note::parse`].
+    pub(crate) fn parse_signatures(bytes: &[u8]) -> Result<Vec<NoteSignature>, NoteError> {
+        if bytes.len() > NOTE_BYTES_MAX {
+            return Err(NoteError::TooLong { got: bytes.len() });
         }
-        let parse = |(at, line)| parse_signature(line).ok_or(NoteError::SignatureLine { line: at + 1 });
-        let signatures = lines.split('\n').enumerate().map(parse).collect::<Result<_, _>>()?;
-        Ok(Note { text: format!("{body}\n"), signatures })
+        let lines = std::str::from_utf8(bytes).map_err(|_| NoteError::Text)?;
+        if has_control(lines) { Err(NoteError::Text) } else { parse_lines(lines) }
+    }
+
+    /// The same text with these lines and no others.
+    ///
+    /// # Errors
+    /// [`NoteError::SignatureCount`], [`NoteError::TooLong`].
+    pub(crate) fn with_lines(&self, signatures: Vec<NoteSignature>) -> Result<Note, NoteError> {
+        if signatures.is_empty() || signatures.len() > SIGNATURES_MAX {
+            return Err(NoteError::SignatureCount { got: signatures.len() });
+        }
+        let note = Note { text: self.text.clone(), signatures };
+        let length = note.to_string().len();
+        if length > NOTE_BYTES_MAX { Err(NoteError::TooLong { got: length }) } else { Ok(note) }
     }
 
     /// The text, with its final newline. Not to be believed before [`Note::verify`].
@@ -262,21 +399,37 @@ impl Note {
     /// [`NoteError::FalseSignature`] when a given key's signature is false, [`NoteError::NoKnownSignature`] when
     /// none of the given keys signed, [`NoteError::AmbiguousKeys`] when two of them share name and id.
     pub fn verify<'k>(&self, keys: &'k [VerifierKey]) -> Result<Vec<&'k VerifierKey>, NoteError> {
+        let known = self.verify_lines(keys)?;
         let mut signers: Vec<&VerifierKey> = Vec::new();
+        for key in known.iter().filter_map(|line| keys.iter().find(|key| **key == line.key)) {
+            if !signers.contains(&key) {
+                signers.push(key);
+            }
+        }
+        Ok(signers)
+    }
+
+    /// As [`Note::verify`], but gives every line by a given key, in the note's order, with the time it states.
+    ///
+    /// # Errors
+    /// As [`Note::verify`].
+    pub fn verify_lines(&self, keys: &[VerifierKey]) -> Result<Vec<KnownSignature>, NoteError> {
+        let mut lines: Vec<KnownSignature> = Vec::new();
         for line in &self.signatures {
             let mut known = keys.iter().filter(|key| key.made(line));
             let Some(key) = known.next() else { continue };
             if known.any(|other| other != key) {
                 return Err(NoteError::AmbiguousKeys);
             }
-            if !key.signed(&self.text, &line.signature) {
-                return Err(NoteError::FalseSignature { name: line.name.clone(), key_id: line.key_id });
-            }
-            if !signers.contains(&key) {
-                signers.push(key);
-            }
+            let signature = key.check(&self.text, &line.signature);
+            lines.push(
+                signature.ok_or_else(|| NoteError::FalseSignature {
+                    name: line.name.clone(),
+                    key_id: line.key_id,
+                })?,
+            );
         }
-        if signers.is_empty() { Err(NoteError::NoKnownSignature) } else { Ok(signers) }
+        if lines.is_empty() { Err(NoteError::NoKnownSignature) } else { Ok(lines) }
     }
 }
 
@@ -285,6 +438,17 @@ impl fmt::Display for Note {
         writeln!(f, "{}", self.text)?;
         self.signatures.iter().try_for_each(|line| line.fmt(f))
     }
+}
+
+/// Signature lines, each ended by a newline; at least one.
+fn parse_lines(lines: &str) -> Result<Vec<NoteSignature>, NoteError> {
+    let lines = lines.strip_suffix('\n').ok_or(NoteError::SignatureLine { line: 1 })?;
+    let count = lines.split('\n').count();
+    if count > SIGNATURES_MAX {
+        return Err(NoteError::SignatureCount { got: count });
+    }
+    let parse = |(at, line)| parse_signature(line).ok_or(NoteError::SignatureLine { line: at + 1 });
+    lines.split('\n').enumerate().map(parse).collect()
 }
 
 fn parse_signature(line: &str) -> Option<NoteSignature> {
@@ -307,16 +471,16 @@ fn has_control(text: &str) -> bool {
     text.bytes().any(|byte| byte < 0x20 && byte != b'\n')
 }
 
-fn typed_key(public_key: &[u8; KEY_BYTES]) -> Vec<u8> {
-    let mut typed = vec![TYPE_ED25519];
+fn typed_key(algorithm: Algorithm, public_key: &[u8]) -> Vec<u8> {
+    let mut typed = vec![algorithm.signature_type()];
     typed.extend_from_slice(public_key);
     typed
 }
 
-fn key_id(name: &str, public_key: &[u8; KEY_BYTES]) -> KeyId {
+fn key_id(name: &str, typed_key: &[u8]) -> KeyId {
     let mut input = name.as_bytes().to_vec();
     input.push(b'\n');
-    input.extend(typed_key(public_key));
+    input.extend_from_slice(typed_key);
     let mut id = KeyId([0; 4]);
     id.0.iter_mut().zip(digest(&SHA256, &input).as_ref()).for_each(|(to, from)| *to = *from);
     id
@@ -357,7 +521,7 @@ pub enum NoteError {
     KeyName,
     /// E0328: the text is no vkey (`name+id+base64`).
     VerifierKey,
-    /// E0329: the vkey is of a type that is not Ed25519 (0x01).
+    /// E0329: the vkey is of a type that is no [`Algorithm`].
     KeyType {
         /// The signature type identifier.
         kind: u8,
@@ -421,7 +585,7 @@ impl fmt::Display for NoteError {
             ),
             NoteError::VerifierKey => f.write_str("the text is no verifier key of the form `name+id+base64`"),
             NoteError::KeyType { kind } => {
-                write!(f, "signature type `0x{kind:02x}` is not supported, only Ed25519 (`0x01`)")
+                write!(f, "signature type `0x{kind:02x}` is not supported, only `0x01`, `0x04` and `0x06`")
             }
             NoteError::KeyIdDiffers { claimed, computed } => {
                 write!(f, "the verifier key says id `{claimed}`, its name and key give `{computed}`")

@@ -7,7 +7,9 @@
 //! leaves; entries travel in bundles of up to 256, each after its length as a big-endian `u16`.
 
 use crate::hash::Hash;
-use crate::stored::{HashReadError, HashReader, read_exact, stored_hash_index};
+use crate::proof::ProofError;
+use crate::stored::{HashReadError, HashReader, frontier_at, read_exact, stored_hash_index};
+use crate::subtree::{Subtree, decompose};
 use crate::text;
 use crate::tree::TREE_SIZE_MAX;
 use std::fmt;
@@ -82,6 +84,40 @@ impl Tile {
         let numbers = first..first.saturating_add(u64::from(self.width));
         let indexes = numbers.map(|n| stored_hash_index(level, n)).collect::<Option<Vec<u64>>>();
         read_exact(reader, &indexes.ok_or(outside)?).map_err(TileError::Read)
+    }
+
+    /// Checks that `hashes` (of a bundle: its entries' leaf hashes) are the tile's in the tree under a signed root.
+    ///
+    /// The other hashes that lead to the root come from `reader`, some 60 of them; a wrong one is noticed as well, since
+    /// stored hashes are derived and nothing made of them is handed out unchecked.
+    ///
+    /// # Errors
+    /// [`TileError::NotInTree`], [`TileError::Read`], [`TileError::RootDiffers`].
+    pub fn verify<R: HashReader + ?Sized>(
+        &self,
+        hashes: &[Hash],
+        reader: &R,
+        tree_size: u64,
+        root: &Hash,
+    ) -> Result<(), TileError> {
+        let outside = TileError::NotInTree { tile: *self, tree_size };
+        let there = Tile::width_in(self.kind, self.index, tree_size);
+        let is_whole = hashes.len() == usize::from(self.width) && self.width > 0;
+        if !is_whole || self.width > there || tree_size > TREE_SIZE_MAX {
+            return Err(outside);
+        }
+        // As above, the width check bounds these.
+        let level = self.kind.tree_level();
+        let first = self.index.saturating_mul(u64::from(TILE_WIDTH)) << level;
+        let mut frontier = frontier_at(reader, first).map_err(TileError::Read)?;
+        hashes.iter().for_each(|hash| frontier.append_subtree(level, *hash, |_, _| {}));
+        let behind: Vec<Subtree> = decompose(frontier.size()..tree_size).collect();
+        let indexes: Vec<u64> = behind.iter().map(|subtree| subtree.stored_index()).collect();
+        let others = read_exact(reader, &indexes).map_err(TileError::Read)?;
+        for (subtree, hash) in behind.iter().zip(others) {
+            frontier.append_subtree(subtree.level, hash, |_, _| {});
+        }
+        if frontier.root() == *root { Ok(()) } else { Err(TileError::RootDiffers { tile: *self, tree_size }) }
     }
 }
 
@@ -214,6 +250,13 @@ pub enum TileError {
     Bundle,
     /// The stored hashes could not be read; bears the code of the inner error.
     Read(HashReadError),
+    /// The tile does not lead to the root; bears the code of [`ProofError::RootDiffers`].
+    RootDiffers {
+        /// The tile.
+        tile: Tile,
+        /// The leaves of the tree whose root differs.
+        tree_size: u64,
+    },
 }
 
 impl TileError {
@@ -228,6 +271,9 @@ impl TileError {
             TileError::EntryCount => "E0364",
             TileError::Bundle => "E0365",
             TileError::Read(inner) => inner.code(),
+            TileError::RootDiffers { tree_size, .. } => {
+                ProofError::RootDiffers { tree_size: *tree_size }.code()
+            }
         }
     }
 }
@@ -246,6 +292,9 @@ impl fmt::Display for TileError {
             TileError::EntryCount => write!(f, "a bundle has 1 to `{TILE_WIDTH}` entries"),
             TileError::Bundle => f.write_str("the bundle ends in the middle of an entry"),
             TileError::Read(inner) => inner.fmt(f),
+            TileError::RootDiffers { tile, tree_size } => {
+                write!(f, "the tile `{tile}` does not lead to the root of the tree of `{tree_size}` leaves")
+            }
         }
     }
 }

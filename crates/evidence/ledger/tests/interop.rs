@@ -12,7 +12,7 @@ use waag_ledger::hash::{Hash, leaf_hash, node_hash};
 use waag_ledger::note::{Note, NoteSigner, VerifierKey};
 use waag_ledger::proof::{prove_consistency, prove_inclusion, verify_consistency, verify_inclusion};
 use waag_ledger::stored::{frontier_at, split_stored_hash_index, stored_hash_count, stored_hash_index};
-use waag_ledger::tile::Tile;
+use waag_ledger::tile::{Tile, read_entry_bundle, write_entry_bundle};
 use waag_ledger::tree::Frontier;
 
 const ORIGIN: &str = "waag.example/acme/00112233445566778899aabbccddeeff";
@@ -186,4 +186,126 @@ fn both_read_the_same_notes() {
         }
     }
     assert!(taken > 100);
+}
+
+/// Serves the tiles of a tree, with one byte of one of them flipped.
+struct Flipped {
+    tiles: Vec<(String, Vec<u8>)>,
+    which: usize,
+    at: usize,
+}
+
+impl TileReader for Flipped {
+    fn height(&self) -> u8 {
+        8
+    }
+
+    fn read_tiles(&self, tiles: &[tlog_tiles::Tile]) -> Result<Vec<Vec<u8>>, PeerError> {
+        let read = |tile: &tlog_tiles::Tile| {
+            let path = tile.path().replacen("tile/8/", "tile/", 1);
+            let which = self.tiles.iter().position(|(name, _)| *name == path)?;
+            let mut bytes = self.tiles.get(which)?.1.clone();
+            bytes
+                .iter_mut()
+                .skip(self.at)
+                .take(usize::from(which == self.which))
+                .for_each(|byte| *byte ^= 0x10);
+            Some(bytes)
+        };
+        tiles.iter().map(read).collect::<Option<_>>().ok_or(PeerError::InvalidTile)
+    }
+
+    fn save_tiles(&self, _tiles: &[tlog_tiles::Tile], _data: &[Vec<u8>]) {}
+}
+
+/// The bytes of these tiles of a tree, by their paths.
+fn tiles(stored: &[Hash], size: u64, paths: &[&str]) -> Vec<(String, Vec<u8>)> {
+    let bytes = |path: &&str| {
+        let hashes = path.parse::<Tile>().ok()?.read(stored, size).ok()?;
+        Some(((*path).to_owned(), hashes.iter().flat_map(|hash| hash.0).collect()))
+    };
+    let tiles: Vec<(String, Vec<u8>)> = paths.iter().filter_map(bytes).collect();
+    assert_eq!(tiles.len(), paths.len());
+    tiles
+}
+
+#[test]
+fn every_flipped_byte_of_a_tile_is_noticed_under_the_checkpoint() {
+    // Two trees, because the peer (0.2.0, as Go's tlog, whose code it follows) skips as many full tiles in proving them
+    // as there are parts of the root that share a tile: in a tree of 300 that is the one full tile, in one of 257 none.
+    for (size, paths, tile) in [
+        (257, ["tile/0/000", "tile/0/001.p/1", "tile/1/000.p/1"], 0),
+        (300, ["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"], 1),
+        (300, ["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"], 2),
+    ] {
+        let (frontier, stored) = grown(size);
+        let root = frontier.root();
+        let tiles = tiles(&stored, size, &paths);
+        let wanted = [stored_hash_index(0, 3), stored_hash_index(0, 256), stored_hash_index(8, 0)];
+        let wanted: Vec<u64> = wanted.into_iter().flatten().collect();
+        let read = |which: usize, at: usize| {
+            let served = Flipped { tiles: tiles.clone(), which, at };
+            let client = TileHashReader::new(size, peer(&root), &served);
+            tlog_tiles::HashReader::read_hashes(&client, &wanted).is_ok()
+        };
+        assert!(read(usize::MAX, 0), "untouched, they are proven");
+        for at in 0..tiles[tile].1.len() {
+            assert!(!read(tile, at), "byte {at} of {} of {size}", paths[tile]);
+        }
+    }
+}
+
+#[test]
+fn every_flipped_byte_of_a_tile_leads_to_another_root() {
+    let size = 300;
+    let (frontier, stored) = grown(size);
+    let tiles = tiles(&stored, size, &["tile/0/000", "tile/0/001.p/44", "tile/1/000.p/1"]);
+    // Leaves lead to the root; a full tile's own root is what the level above says.
+    let fits = |tiles: &[&[u8]; 3]| {
+        let hashes =
+            |bytes: &[u8]| bytes.as_chunks::<32>().0.iter().map(|hash| Hash(*hash)).collect::<Vec<_>>();
+        let [full, rest, above] = tiles.map(hashes);
+        let mut grown = Frontier::new();
+        full.iter().for_each(|leaf| grown.append(*leaf, &mut Vec::new()));
+        let holds = grown.hashes() == above;
+        let mut grown = Frontier::from_hashes(256, above).unwrap();
+        rest.iter().for_each(|leaf| grown.append(*leaf, &mut Vec::new()));
+        holds && grown.root() == frontier.root()
+    };
+    let [full, rest, above] = [&tiles[0].1, &tiles[1].1, &tiles[2].1];
+    assert!(fits(&[full, rest, above]));
+    let mut flipped = 0;
+    for (which, (path, bytes)) in tiles.iter().enumerate() {
+        for at in 0..bytes.len() {
+            let mut edit = bytes.clone();
+            edit[at] ^= 0x10;
+            let mut all = [full.as_slice(), rest, above];
+            all[which] = &edit;
+            assert!(!fits(&all), "byte {at} of {path}");
+            flipped += 1;
+        }
+    }
+    assert_eq!(flipped, 8_192 + 1_408 + 32);
+}
+
+#[test]
+fn every_flipped_byte_of_an_entry_bundle_is_noticed_under_its_tile() {
+    let (_, stored) = grown(300);
+    let tile: Tile = "tile/0/001.p/44".parse().unwrap();
+    let leaves = tile.read(&stored, 300).unwrap();
+    let entries: Vec<Vec<u8>> = (256..300).map(entry).collect();
+    let bundle = write_entry_bundle(entries.iter().map(Vec::as_slice)).unwrap();
+    let fits = |bundle: &[u8]| {
+        read_entry_bundle(bundle)
+            .is_ok_and(|entries| entries.iter().map(|entry| leaf_hash(entry)).eq(leaves.iter().copied()))
+    };
+    assert!(fits(&bundle));
+    for at in 0..bundle.len() {
+        for bit in 0..8 {
+            let mut edit = bundle.clone();
+            edit[at] ^= 1 << bit;
+            assert!(!fits(&edit), "bit {bit} of byte {at}");
+        }
+        assert!(!fits(&bundle[..at]), "cut at {at}");
+    }
 }

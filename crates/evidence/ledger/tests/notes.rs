@@ -242,9 +242,11 @@ fn verifier_keys_are_strict() {
     };
     assert_eq!(typed(0x01, 32), "E0330");
     assert_eq!((typed(0x01, 31), typed(0x01, 33)), ("E0328", "E0328"));
-    assert_eq!((typed(0x04, 32), typed(0x06, 1312)), ("E0329", "E0329"));
+    assert_eq!((typed(0x04, 32), typed(0x06, 1_312)), ("E0330", "E0330"));
+    assert_eq!((typed(0x04, 33), typed(0x06, 1_311)), ("E0328", "E0328"));
+    assert_eq!((typed(0x02, 91), typed(0xff, 32)), ("E0329", "E0329"));
     // Above the limit even the type is not looked at.
-    assert_eq!((typed(0x06, 3_000), typed(0x06, 3_100)), ("E0329", "E0328"));
+    assert_eq!((typed(0x02, 3_000), typed(0x02, 3_100)), ("E0329", "E0328"));
     for bad in ["", "+", "++", "a+b", "a+53+AAAA", "a b+00000000+AQ=="] {
         assert_eq!(bad.parse::<VerifierKey>().unwrap_err().code(), "E0328", "`{bad}`");
     }

@@ -34,6 +34,49 @@ fn the_specification_example_has_its_tiles() {
     assert_eq!(Tile::width_in(TileKind::Hashes(0), u64::MAX, u64::MAX), 0);
 }
 
+/// A tile as read leads to the root, in each width; one with another hash in it, or among other stored hashes, does not.
+#[test]
+fn a_tile_leads_to_the_root_or_is_refused() {
+    let size = 700u32;
+    let leaves: Vec<Hash> = (0..size).map(|n| leaf_hash(&n.to_be_bytes())).collect();
+    let (mut frontier, mut stored) = (Frontier::new(), Vec::new());
+    leaves.iter().for_each(|leaf| frontier.append(*leaf, &mut stored));
+    let (root, size) = (frontier.root(), u64::from(size));
+    let mut refused = 0;
+    for (level, index, widths) in [(0, 0, vec![1, 7, 256]), (0, 2, vec![1, 100, 188]), (1, 0, vec![1, 2])] {
+        for width in widths {
+            let tile = Tile { kind: TileKind::Hashes(level), index, width };
+            let hashes = tile.read(&stored, size).unwrap();
+            tile.verify(&hashes, &stored, size, &root).unwrap();
+            for at in [0, hashes.len() / 2, hashes.len() - 1] {
+                let mut other = hashes.clone();
+                other[at].0[31] ^= 1;
+                assert_eq!(
+                    tile.verify(&other, &stored, size, &root).unwrap_err().code(),
+                    "E0313",
+                    "{tile} {at}"
+                );
+                refused += 1;
+            }
+            assert_eq!(tile.verify(&hashes[1..], &stored, size, &root).unwrap_err().code(), "E0361");
+            assert_eq!(tile.verify(&[], &stored, size, &root).unwrap_err().code(), "E0361");
+            let elsewhere = Tile { index: index + 1, ..tile };
+            assert!(elsewhere.verify(&hashes, &stored, size, &root).is_err(), "{elsewhere}");
+            assert_eq!(tile.verify(&hashes, &stored, size, &leaves[0]).unwrap_err().code(), "E0313");
+        }
+    }
+    assert_eq!(refused, 8 * 3);
+    let bundle = Tile { kind: TileKind::Entries, index: 1, width: TILE_WIDTH };
+    bundle.verify(&leaves[256..512], &stored, size, &root).unwrap();
+    assert!(bundle.verify(&leaves[255..511], &stored, size, &root).is_err());
+    let whole = Tile { kind: TileKind::Hashes(0), index: 0, width: TILE_WIDTH };
+    let mut damaged = stored.clone();
+    let last = damaged.len() - 1;
+    damaged[last].0[0] ^= 1;
+    let found = whole.verify(&leaves[..256], &damaged, size, &root).unwrap_err();
+    assert_eq!(found.code(), "E0313", "a hash beside the tile");
+}
+
 #[test]
 fn every_hash_of_every_tile_is_the_root_of_its_leaves() {
     let size = 66_000u32;

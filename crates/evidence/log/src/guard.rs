@@ -29,6 +29,12 @@ const HEAD_BYTES: usize = 144;
 /// Longest record: head, checkpoint, checksum.
 pub const GUARD_BYTES_MAX: usize = HEAD_BYTES + GUARD_CHECKPOINT_BYTES_MAX + 4;
 
+/// The generation in a guard of a ledger that may be read and not written: no state ever reaches it.
+///
+/// A restored ledger has such a guard until it is known that nothing was acknowledged beyond it. A program that knows
+/// nothing of this refuses to write as well, since the state is behind its guard.
+pub const READ_ONLY_GENERATION: u64 = u64::MAX;
+
 /// What is guarded: the state of the ledger behind one durable frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardRecord {
@@ -57,6 +63,12 @@ impl GuardRecord {
     #[must_use]
     pub fn next_frame(&self) -> FrameNumber {
         if self.size == 0 { FrameNumber(0) } else { FrameNumber(self.frame.0.saturating_add(1)) }
+    }
+
+    /// Whether the ledger may be read only; see [`READ_ONLY_GENERATION`].
+    #[must_use]
+    pub fn is_read_only(&self) -> bool {
+        self.keys_generation == READ_ONLY_GENERATION
     }
 
     /// The first position that is not under the guard.

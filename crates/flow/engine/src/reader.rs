@@ -135,7 +135,20 @@ impl Reader {
     /// # Errors
     /// [`ReadFault`]; a destroyed key is none.
     pub fn open(&self, entry: &Entry<'_>) -> Result<ReadEntry, ReadFault> {
-        let opener = KeyringOpener { reader: self, fault: RefCell::new(None), erased: RefCell::new(0) };
+        self.open_some(entry, &|_| true)
+    }
+
+    /// Opens the parts that are wanted, by their index, and whose key is still there; the others stay closed.
+    ///
+    /// # Errors
+    /// As [`Reader::open`].
+    pub fn open_some(
+        &self,
+        entry: &Entry<'_>,
+        wanted: &dyn Fn(usize) -> bool,
+    ) -> Result<ReadEntry, ReadFault> {
+        let opener =
+            KeyringOpener { reader: self, wanted, fault: RefCell::new(None), erased: RefCell::new(0) };
         let opened = open(&self.ledger, entry, &opener);
         if let Some(fault) = opener.fault.into_inner() {
             return Err(fault);
@@ -221,6 +234,7 @@ impl Reader {
 
 struct KeyringOpener<'r> {
     reader: &'r Reader,
+    wanted: &'r dyn Fn(usize) -> bool,
     fault: RefCell<Option<ReadFault>>,
     erased: RefCell<usize>,
 }
@@ -236,6 +250,9 @@ impl KeyringOpener<'_> {
 
 impl Opener for KeyringOpener<'_> {
     fn part_secret(&self, entry: &Entry<'_>, index: usize) -> Option<PartSecret> {
+        if !(self.wanted)(index) {
+            return None;
+        }
         let secret = self.reader.part_secret(entry, index);
         if matches!(secret, Ok(None)) {
             *self.erased.borrow_mut() += 1;

@@ -46,5 +46,6 @@ pub mod rules;
 pub mod shown;
 pub mod source;
 pub mod spec;
+pub mod taken;
 pub mod target;
 pub mod transform;

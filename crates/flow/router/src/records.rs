@@ -104,7 +104,7 @@ pub(crate) fn key_of(record: &[u8]) -> Option<Key> {
 }
 
 /// A lane's low position, and how many dead letters its subscription has.
-pub(crate) fn cursor_value(low: u64, letters: u64) -> Vec<u8> {
+pub fn cursor_value(low: u64, letters: u64) -> Vec<u8> {
     let mut value = vec![VERSION];
     value.extend_from_slice(&low.to_be_bytes());
     value.extend_from_slice(&letters.to_be_bytes());

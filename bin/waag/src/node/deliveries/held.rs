@@ -36,7 +36,7 @@ pub enum Head {
 
 /// Answers of which some pieces have not been asked for yet.
 #[derive(Debug, Default)]
-pub(super) struct Held {
+pub(crate) struct Held {
     next: u64,
     bytes: usize,
     answers: VecDeque<(u64, String)>,
@@ -44,7 +44,7 @@ pub(super) struct Held {
 
 impl Held {
     /// The first piece of an answer, which is held where there is more of it.
-    pub(super) fn first(&mut self, answer: String) -> String {
+    pub(crate) fn first(&mut self, answer: String) -> String {
         if answer.len() <= PIECE_BYTES_MAX {
             return piece(&Head::Last, &answer);
         }
@@ -62,7 +62,7 @@ impl Held {
     }
 
     /// A further piece; none where it is not held.
-    pub(super) fn more(&mut self, number: u64, from: usize) -> Option<String> {
+    pub(crate) fn more(&mut self, number: u64, from: usize) -> Option<String> {
         let at = self.answers.iter().position(|(known, _)| *known == number)?;
         let (_, answer) = self.answers.get(at)?;
         if !answer.is_char_boundary(from) || from >= answer.len() {
@@ -80,7 +80,7 @@ impl Held {
 }
 
 /// A refusal instead of an answer.
-pub(super) fn refusal(refused: Refused) -> String {
+pub(crate) fn refusal(refused: Refused) -> String {
     piece(&Head::Refused(refused), "")
 }
 

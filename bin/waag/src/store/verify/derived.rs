@@ -75,7 +75,12 @@ impl Derived<'_> {
             report.note(path(IDENTITY_FOLDER), what.clone(), rebuilt);
         }
         let indexed = Schemas::read_index(&*files, self.ledger, Position(self.guard.size));
-        let same = indexed.as_ref().map(|index| &index.records) == Some(&walked.schemas.records);
+        let told = &walked.schemas.records;
+        let same = indexed.as_ref().is_some_and(|index| match walked.schemas_closed {
+            // It is all that is left of those whose keys are gone.
+            true => told.iter().all(|record| index.records.contains(record)),
+            false => index.records == *told,
+        });
         let is_there = files.open(INDEX_FILE, Open::Read).is_ok();
         if !same && (is_there || !walked.schemas.records.is_empty()) {
             let rebuilt = rebuild && self.locked(|| walked.schemas.write_index(&*files, self.ledger));

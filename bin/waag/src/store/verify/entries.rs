@@ -38,6 +38,8 @@ pub(super) struct EntryCheck {
     last: Option<KeyId>,
     objects: Vec<Hash>,
     schemas: Schemas,
+    /// A registration's key is not there any more, so that not all of them can be told.
+    schemas_closed: bool,
     identity: Option<IdentityIndex>,
     identity_fault: Option<String>,
 }
@@ -56,7 +58,7 @@ impl EntryCheck {
             ledger,
             log: Arc::new(NoLog(ledger)),
             keyring,
-            objects: Arc::new(FileObjects::new(place.data_files())),
+            objects: Arc::new(FileObjects::new(place.object_files())),
             registry: Arc::new(Registry::default()),
         });
         let identity =
@@ -68,6 +70,7 @@ impl EntryCheck {
             last: None,
             objects,
             schemas: Schemas::default(),
+            schemas_closed: false,
             identity,
             identity_fault: None,
         }
@@ -129,6 +132,10 @@ impl EntryCheck {
         let Some(reader) = &mut self.reader else { return Ok(()) };
         let record =
             SchemaRecord::of_entry(reader, position, bytes).map_err(|error| coded(error.code(), &error))?;
+        let Some(record) = record else {
+            self.schemas_closed = true;
+            return Ok(());
+        };
         self.schemas.records.push(record.clone());
         let one = Schemas { records: vec![record], indexed: true };
         let (_, faults) = one.load(&*reader.objects);
@@ -164,9 +171,9 @@ impl EntryCheck {
         }
     }
 
-    /// The registrations found, and what is wrong with the identity index.
-    pub(super) fn finish(self) -> (Schemas, Option<String>) {
-        (self.schemas, self.identity_fault)
+    /// The registrations found, whether some could not be read, and what is wrong with the identity index.
+    pub(super) fn finish(self) -> (Schemas, bool, Option<String>) {
+        (self.schemas, self.schemas_closed, self.identity_fault)
     }
 }
 

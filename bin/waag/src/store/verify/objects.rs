@@ -14,7 +14,7 @@ use crate::store::schemas::object_name;
 
 /// Reads every object; gives the names of all that are there, in order.
 pub(super) fn check(place: &Place, report: &mut Report) -> Vec<Hash> {
-    let objects = FileObjects::new(place.data_files());
+    let objects = FileObjects::new(place.object_files());
     let mut names = Vec::new();
     let listed = objects.names(&mut |name| names.push(name));
     let foreign = listed.and_then(|()| objects.foreign());
@@ -22,15 +22,17 @@ pub(super) fn check(place: &Place, report: &mut Report) -> Vec<Hash> {
         Ok(foreign) => {
             for path in foreign {
                 let error = StoreError::Foreign;
-                report.file_fault(place.data.join(path), error.code(), error.to_string());
+                report.file_fault(place.object_folder().join(path), error.code(), error.to_string());
             }
         }
-        Err(error) => {
-            report.file_fault(place.data.join(OBJECTS_FOLDER), error.code(), super::with_cause(&error))
-        }
+        Err(error) => report.file_fault(
+            place.object_folder().join(OBJECTS_FOLDER),
+            error.code(),
+            super::with_cause(&error),
+        ),
     }
     for name in &names {
-        let file = || place.data.join(object_path(name));
+        let file = || place.object_folder().join(object_path(name));
         match objects.get(name) {
             Ok(Some(bytes)) if object_name(&bytes) == *name => report.objects += 1,
             Ok(Some(_)) => {

@@ -16,10 +16,10 @@ use waag_stdx::files::Files;
 use super::Report;
 use crate::store::beside::is_desk;
 use crate::store::error::StoreError;
-use crate::store::place::{ACCESS_FOLDER, Place, VIEWS_FOLDER};
+use crate::store::place::{ACCESS_FOLDER, BEFORE_FOLDER, Place, VIEWS_FOLDER};
 
 /// What the data folder holds.
-const DATA: &[&str] = &[ACCESS_FOLDER, "derived", "log", "log.lock", "objects", VIEWS_FOLDER];
+const DATA: &[&str] = &[ACCESS_FOLDER, BEFORE_FOLDER, "derived", "log", "log.lock", "objects", VIEWS_FOLDER];
 /// What is derived; files with an ending are being written, or mark that one is.
 const DERIVED: &[&str] = &["hashes", "identity", "schemas", "schemas.new", "schemas.pending"];
 /// What the state folder holds; `vault.key.new` is the vault's key while it is written.
@@ -28,6 +28,7 @@ const STATE: &[&str] = &[
     WAL_FILE,
     WAL_INDEX_FILE,
     GUARD_FILE,
+    BEFORE_FOLDER,
     VAULT_FILE,
     LOCK_FILE,
     "guard.lock",

@@ -31,7 +31,8 @@ pub(super) fn check(
 ) -> Option<Arc<dyn State>> {
     let (state, generation) = records(place, report);
     let behind = match (guard, generation) {
-        (Some(guard), Some(found)) if found < guard.keys_generation => {
+        // A restored ledger's guard asks for a generation that there is none of, so that nobody writes.
+        (Some(guard), Some(found)) if found < guard.keys_generation && !guard.is_read_only() => {
             let error = OpenError::StateBehindGuard { state: found, guard: guard.keys_generation };
             report.fault(fault(place, Some(&state::Place::Head), error.code(), error.to_string()));
             true

@@ -3,7 +3,7 @@
 use askama::Template;
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
-use axum::http::header::{self, HeaderMap};
+use axum::http::header::HeaderMap;
 use axum::response::Response;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
@@ -16,9 +16,10 @@ use super::screens::{
 };
 use super::{commands, router_of, words, workbench};
 use crate::error::WebError;
+use crate::evidence::path;
 use crate::format;
 use crate::ports::deliveries::Deliveries;
-use crate::router::{Pages, Pairs, Shared, Visit, drawn, shell};
+use crate::router::{Pairs, Shared, drawn, page_with_forms as page, shell};
 
 /// Dead letters on a page.
 const LETTERS_ON_PAGE: usize = 50;
@@ -30,19 +31,6 @@ const ENDED_JOBS: usize = 1;
 const EVENTS_MAX: usize = 200;
 /// Events that a pattern is tried on where no other number is asked for.
 const EVENTS_DEFAULT: usize = 50;
-
-/// Draws a page of this part; where commands are taken, it brings the cookie that its forms need.
-async fn page<F>(State(pages): Shared, headers: HeaderMap, uri: Uri, draw: F) -> Response
-where
-    F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
-{
-    let cookie = pages.forms().and_then(|forms| forms.set_cookie(&headers));
-    let mut response = drawn(pages, headers, uri, draw).await;
-    if let Some(cookie) = cookie {
-        response.headers_mut().append(header::SET_COOKIE, cookie);
-    }
-    response
-}
 
 pub(crate) async fn subscriptions(pages: Shared, headers: HeaderMap, uri: Uri) -> Response {
     page(pages, headers, uri, |pages, visit| {
@@ -239,7 +227,10 @@ pub(crate) async fn event(
         let found = pages.house().history(&[Position(position)])?.into_iter().next();
         let event = found.ok_or(WebError::NoEntry(position))?;
         let shell = shell(pages, visit, &format!("Event {position}"), "", false);
-        Ok(EventScreen { shell, event }.render()?)
+        // A picture beside the event; where there is none, the event is shown all the same.
+        let proof = pages.house().proof(event.position).ok().flatten();
+        let way = proof.and_then(|proof| path::read(&proof.file, event.leaf));
+        Ok(EventScreen { shell, event, way }.render()?)
     })
     .await
 }

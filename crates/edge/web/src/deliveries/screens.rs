@@ -9,6 +9,7 @@ use waag_router::shown::{
 use super::asked::{self, CLASSES};
 use super::words;
 use super::workbench::{Trial, Tried};
+use crate::evidence::path::Way;
 use crate::format;
 use crate::ports::{Recorded, Shown};
 use crate::screens;
@@ -236,6 +237,8 @@ impl PatternsScreen {
 pub(crate) struct EventScreen {
     pub(crate) shell: Shell,
     pub(crate) event: Recorded,
+    /// Its way to the root, as far as one can be drawn.
+    pub(crate) way: Option<Way>,
 }
 
 impl EventScreen {

@@ -9,6 +9,7 @@ use waag_stdx::entropy::SystemEntropy;
 use waag_web::{Pages, serve};
 
 use crate::chromium::Chromium;
+use crate::support::evidence::PERSON;
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
 
@@ -90,6 +91,12 @@ fn look_at(names: &[&str], theme: &str) {
         ("patterns-refused", format!("{base}/patterns?pattern=%7B%0A%20%20%22type%22%3A%20%5Bx%5D%0A%7D")),
         ("event", format!("{base}/event/3")),
         ("new-deliveries", format!("{new}/subscriptions")),
+        ("ledger", format!("{base}/ledger")),
+        ("packs", format!("{base}/evidence")),
+        ("subjects", format!("{base}/subjects")),
+        ("backups", format!("{base}/backups")),
+        ("new-ledger", format!("{new}/ledger")),
+        ("new-backups", format!("{new}/backups")),
     ] {
         if !names.contains(&name) {
             continue;
@@ -170,6 +177,83 @@ fn needs_chromium_replays_and_patterns_are_accessible_and_quiet_in_dark() {
     look_at(&DELIVERIES[2], "dark");
 }
 
+/// The pages of evidence, in runs of about the same length.
+const EVIDENCE: [[&str; 3]; 2] = [["ledger", "packs", "new-ledger"], ["subjects", "backups", "new-backups"]];
+
+#[test]
+fn needs_chromium_ledger_and_packs_are_accessible_and_quiet_in_light() {
+    look_at(&EVIDENCE[0], "light");
+}
+
+#[test]
+fn needs_chromium_subjects_and_backups_are_accessible_and_quiet_in_light() {
+    look_at(&EVIDENCE[1], "light");
+}
+
+#[test]
+fn needs_chromium_ledger_and_packs_are_accessible_and_quiet_in_dark() {
+    look_at(&EVIDENCE[0], "dark");
+}
+
+#[test]
+fn needs_chromium_subjects_and_backups_are_accessible_and_quiet_in_dark() {
+    look_at(&EVIDENCE[1], "dark");
+}
+
+/// Opens what forms lead to, in both themes and widths, checks it, and keeps pictures.
+#[test]
+fn needs_chromium_what_forms_of_evidence_lead_to_is_accessible_and_a_dropped_pack_is_checked() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let axe =
+        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor/axe-core-4.14.1.min.js"));
+    let axe = axe.unwrap();
+    let mut browser = Chromium::start();
+    look(&mut browser, "light", "", 1_440);
+    browser.open(&format!("{base}/subjects"));
+    browser.value(&format!("document.getElementById('person').value = '{PERSON}'"));
+    browser.value("document.getElementById('look-form').requestSubmit()");
+    browser.loaded();
+    let person = browser.value("location.pathname").as_str().unwrap().to_owned();
+    let drop = |browser: &mut Chromium, pack: &str| {
+        browser.open(&format!("{base}/evidence"));
+        browser.until("!document.querySelector('.drop-word').hidden");
+        browser.value(&format!(
+            "(() => {{ const held = new DataTransfer(); held.items.add(new File(['{pack}'], 'a pack.zip'));
+             const zone = document.querySelector('.drop-zone');
+             for (const kind of ['dragover', 'drop']) zone.dispatchEvent(new DragEvent(kind, {{ bubbles: true,
+             cancelable: true, dataTransfer: held }})); }})()"
+        ));
+        browser.loaded();
+        let told = browser.value("document.getElementById('main').innerText");
+        (browser.value("location.pathname").as_str().unwrap().to_owned(), told.as_str().unwrap().to_owned())
+    };
+    let (good, told) = drop(&mut browser, "PK good");
+    assert!(told.contains("Verified") && told.contains("a pack.zip"), "{told}");
+    let (bad, told) = drop(&mut browser, "PK gooe");
+    assert!(told.contains("Not verified") && told.contains("E0382"), "{told}");
+    for (name, path) in [
+        ("subject", person.clone()),
+        ("erase", format!("{person}/confirm?do=erase")),
+        ("checked-good", good),
+        ("checked-bad", bad),
+    ] {
+        for (theme, width) in [("light", 1_440), ("dark", 390)] {
+            look(&mut browser, theme, "", width);
+            browser.open(&format!("{base}{path}"));
+            browser.value(&axe);
+            let found = browser.value(&format!(
+                "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => one.id + ': ' +
+                 one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
+            ));
+            let file = pictures().join(format!("{name}-{theme}-{width}.png"));
+            std::fs::write(&file, png(&mut browser, None)).unwrap();
+            assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
+        }
+    }
+    quiet(&browser);
+}
+
 #[test]
 fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
     let base = served(&Sample::new(false));
@@ -182,6 +266,8 @@ fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
         ("cash", "/cash"),
         ("subscription", "/subscriptions/erp-payments"),
         ("dead-letters", "/dead-letters"),
+        ("ledger", "/ledger"),
+        ("backups", "/backups"),
     ] {
         browser.open(&format!("{base}{path}"));
         let seen = "[...document.querySelectorAll('nav:not(.tabs), .top, .choice, button, select')].filter((one) => one.checkVisibility()).length";

@@ -6,6 +6,7 @@
 mod browser;
 mod chromium;
 mod deliveries;
+mod evidence;
 mod pages;
 mod readme;
 mod support;

@@ -1,6 +1,7 @@
 //! A house for tests: a small ledger of real entries with real proofs, and pages full of plausible figures.
 
 pub(crate) mod deliveries;
+pub(crate) mod evidence;
 pub(crate) mod ledger;
 pub(crate) mod sample;
 
@@ -15,9 +16,11 @@ use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
 use waag_web::ports::deliveries::Deliveries;
+use waag_web::ports::evidence::Evidence;
 use waag_web::ports::{Health, House, HouseError, LastCheckpoint, Progress, Proof, Recent, Recorded, Writer};
 
 use deliveries::SampleDeliveries;
+use evidence::SampleEvidence;
 use ledger::Ledger;
 
 /// The point in time all samples are about: 2026-11-20 14:30:00 UTC.
@@ -40,6 +43,7 @@ impl Clock for Still {
 pub(crate) struct Sample {
     pub(crate) ledger: Ledger,
     pub(crate) deliveries: Arc<SampleDeliveries>,
+    pub(crate) evidence: Arc<SampleEvidence>,
     pub(crate) progress: watch::Sender<Progress>,
     /// Whether proofs come out with one byte changed.
     pub(crate) tampered: AtomicBool,
@@ -54,7 +58,8 @@ impl Sample {
         let projected = if empty { 0 } else { 1_284_311 };
         let progress = watch::Sender::new(Progress { projected, newest });
         let deliveries = Arc::new(SampleDeliveries::new(empty));
-        Arc::new(Self { ledger, deliveries, progress, tampered: AtomicBool::new(false), empty })
+        let evidence = Arc::new(SampleEvidence::new(empty));
+        Arc::new(Self { ledger, deliveries, evidence, progress, tampered: AtomicBool::new(false), empty })
     }
 }
 
@@ -101,6 +106,10 @@ impl House for Sample {
 
     fn router(&self) -> Option<Arc<dyn Deliveries>> {
         Some(Arc::clone(&self.deliveries) as Arc<dyn Deliveries>)
+    }
+
+    fn evidence(&self) -> Option<Arc<dyn Evidence>> {
+        Some(Arc::clone(&self.evidence) as Arc<dyn Evidence>)
     }
 
     fn recent(&self, most: usize) -> Result<Vec<Recent>, HouseError> {

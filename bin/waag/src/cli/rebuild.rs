@@ -1,0 +1,111 @@
+//! `waag rebuild`: a store made again from an export, verified, and read-only.
+
+use std::path::PathBuf;
+
+use serde::Serialize;
+
+use super::export::checked;
+use super::failure::{Exit, Failure};
+use super::output::{Output, progress, tell};
+use super::setting::Setting;
+use crate::store::exports::error::ExportError;
+use crate::store::exports::rebuild::{Rebuilt, place_for, rebuild};
+use crate::store::place::Place;
+use crate::store::verify::{Depth, verify};
+
+const HELP: &str = "\
+The store has the ledger's id, every entry, every frame and the signed checkpoint as they were, and with an export that was
+made with --keys every key. It is a copy: it has no signing key, and nobody may write it. Everything is verified before
+it says done. Without keys every part stays closed, and all proofs still verify.
+
+The passphrase, where one is given, is the new vault's.
+
+Example:
+  waag rebuild exit-2026-11-21 --to ./copy
+  waag verify --data ./copy";
+
+#[derive(Debug, clap::Args)]
+#[command(after_help = HELP)]
+pub(crate) struct Args {
+    /// The export
+    export: PathBuf,
+
+    /// The data folder of the new store; its state folder is named as always, or by --state
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+
+    /// The ledger's public key, or a file with such keys, one a line; from elsewhere than the export
+    #[arg(long, value_name = "VKEY|FILE")]
+    public_key: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Answer<'a> {
+    data: String,
+    state: String,
+    origin: &'a str,
+    entries: u64,
+    frames: u64,
+    root: &'a str,
+    objects: u64,
+    keys: u64,
+    tombstones: u64,
+    records: u64,
+    trusted: bool,
+}
+
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let options = setting.options()?;
+    // The entries are checked as they are put in.
+    let export = checked(&args.export, &args.public_key, false)?;
+    let place = place_for(&export, &args.to, setting.state.as_deref())?;
+    let bar = progress(Some(export.manifest.ledger.tree_size), "entries");
+    let made = rebuild(&export, &place, &options, &mut |done, _| bar.set_position(done));
+    bar.finish_and_clear();
+    let made = made.map_err(|error| {
+        tell(&format!(
+            "note: `{}` and `{}` hold what was made so far; it is no store, and can be removed",
+            place.data.display(),
+            place.state.display()
+        ));
+        Failure::from(error)
+    })?;
+    let bar = progress(Some(made.entries), "entries");
+    let depth = Depth { deep: true, rebuild: true };
+    let report = verify(&place, &options, depth, &mut |done, _| bar.set_position(done))?;
+    bar.finish_and_clear();
+    let told = &export.manifest.ledger;
+    if !report.verified() || report.root.map(|root| root.to_string()).as_ref() != Some(&told.root) {
+        return Err(unproven(&place, report.faults.first().map(|fault| fault.reason.as_str())));
+    }
+    answer(&place, &export.manifest.ledger.origin, &told.root, made, export.trusted, output)
+}
+
+fn unproven(place: &Place, fault: Option<&str>) -> Failure {
+    let what = fault.unwrap_or("its root is not the export's");
+    let file = place.data.display().to_string();
+    ExportError::Damaged { file, why: format!("the rebuilt store does not verify: {what}") }.into()
+}
+
+fn answer(
+    place: &Place,
+    origin: &str,
+    root: &str,
+    made: Rebuilt,
+    trusted: bool,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let Rebuilt { entries, frames, objects, keys, tombstones, records } = made;
+    let (data, state) = (place.data.display().to_string(), place.state.display().to_string());
+    let answer =
+        Answer { data, state, origin, entries, frames, root, objects, keys, tombstones, records, trusted };
+    output.answer(&answer, || {
+        let parts = if keys > 0 { format!("{keys} keys open its parts") } else { "its parts are closed".to_owned() };
+        format!(
+            "rebuilt and verified: {entries} entries in {frames} frames, {objects} objects, root {root}\n{parts}; it is \
+             read-only, in `{}` and `{}`\n",
+            answer.data, answer.state
+        )
+    })?;
+    Ok(Exit::Done)
+}

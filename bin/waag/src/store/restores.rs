@@ -1,0 +1,379 @@
+//! Restoring a ledger from its backup: frames as they were, the newest keys without any that were destroyed since, and a
+//! store that may be read and not written until it is known that nothing was acknowledged beyond it.
+//!
+//! Order: the vault, which must open → frames, checked against chain, tree and every checkpoint on their way → objects → state, screened →
+//! guard, which makes it a store → verification of all of it. Before the guard stands, every command says that it is
+//! missing; a restore that was broken off is removed by hand and begun anew.
+//!
+//! - `RESTORE-2`: nothing is written where anything stands.
+//! - `RESTORE-3`: the keys are the newest there are, whatever end of the log is asked for: keys only grow, but for
+//!   erasures, and an erasure holds for the past as well.
+//! - `RESTORE-4`: a restored ledger never has two futures: it is read-only (`READ_ONLY_GENERATION`), unless the guard of
+//!   the lost store is taken over, or it is promoted to a ledger of its own (`promote`).
+//!
+//! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`).
+
+mod destroyed;
+mod earlier;
+mod error;
+mod fetch;
+pub mod promote;
+mod state;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use waag_archive::error::{ArchiveError, SpanFault};
+use waag_archive::frames::{End, Span};
+use waag_archive::manifest::{Kind, Manifest, Piece};
+use waag_archive::records::PackedObjects;
+use waag_archive::repository::{Repository, Run, newest_keys};
+use waag_engine::recover::{check_guard, signers};
+use waag_files::guard::FileGuard;
+use waag_files::hashes::HashFile;
+use waag_files::objects::FileObjects;
+use waag_files::refill::Refill;
+use waag_keys::error::KeysError;
+use waag_keys::keyring::Keyring;
+use waag_keys::ledger::LedgerKeys;
+use waag_keys::state::{Extent, State};
+use waag_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
+use waag_ledger::hash::Hash;
+use waag_log::contract::Tail;
+use waag_log::guard::{Guard, GuardError, GuardRecord, READ_ONLY_GENERATION};
+use waag_log::hashes::StoredHashes;
+use waag_log::objects::Objects;
+use waag_model::ids::{FrameNumber, LedgerId, Position};
+use waag_sqlite::state::SqliteState;
+use waag_stdx::files::DiskFiles;
+
+pub use self::error::RestoreError;
+use super::backups::{self, Progress};
+use super::error::StoreError;
+use super::options::Options;
+use super::place::{HASHES_FILE, LEDGER, Place};
+use super::reader::open_keys;
+use super::verify::{Depth, verify};
+
+/// What is restored, and where to.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// The repository's folder.
+    pub repository: PathBuf,
+    /// The key's file.
+    pub key: PathBuf,
+    /// Where the store is to be; nothing may stand there.
+    pub place: Place,
+    /// How it is opened; the passphrase is that of the vault in the backup.
+    pub options: Options,
+    /// Where its log ends.
+    pub end: End,
+    /// Key material of this run, where the newest is damaged or lost: entries that are newer may stay closed.
+    pub keys_of: Option<u64>,
+    /// The state folder of the lost store, whose guard says that nothing was acknowledged beyond the backup.
+    pub guard: Option<PathBuf>,
+}
+
+/// What was restored.
+#[derive(Clone, Debug)]
+pub struct Restored {
+    /// The ledger.
+    pub ledger: LedgerId,
+    /// Its origin.
+    pub origin: String,
+    /// Entries in it.
+    pub size: u64,
+    /// The root over them.
+    pub root: Hash,
+    /// Frames.
+    pub frames: u64,
+    /// Objects.
+    pub objects: u64,
+    /// Bytes of plaintext that were written.
+    pub bytes: u64,
+    /// The run whose key material it has.
+    pub keys_of: u64,
+    /// Keys that were in that material and have been destroyed since: they did not come back.
+    pub destroyed_again: u64,
+    /// How long it took until the store could be opened, in milliseconds.
+    pub restored_ms: u64,
+    /// How long it took until all of it was verified.
+    pub ms: u64,
+    /// Whether it may only be read.
+    pub read_only: bool,
+}
+
+/// The runs that a restore draws from.
+struct Plan<'a> {
+    runs: &'a [Run],
+    /// Whose state and keys.
+    keys: &'a Manifest,
+    end: End,
+}
+
+/// Restores a store.
+///
+/// # Errors
+/// [`RestoreError`]; nothing was written, or what was has no guard, but for [`RestoreError::NotVerified`] and
+/// [`RestoreError::Guard`], which leave a store that may only be read.
+pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, RestoreError> {
+    let clock = &asked.options.clock;
+    let begun = clock.monotonic();
+    must_be_free(&asked.place)?;
+    let repository = backups::open(&asked.repository, &asked.key)?;
+    let runs = repository.runs()?;
+    let plan = plan(asked, &runs)?;
+    state::restore_vault(asked, &repository, &plan)?;
+    let (tail, frames, mut bytes) = restore_log(asked, &repository, &plan, progress)?;
+    let objects = restore_objects(asked, &repository, &plan, &mut bytes)?;
+    let earlier = earlier::restore(asked, &repository, &plan, &mut bytes)?;
+    let screened = state::restore(asked, &repository, &plan, &tail)?;
+    let sqlite: Arc<dyn State> = Arc::new(SqliteState::open(&asked.place.state)?);
+    let generation = sqlite.check(Extent::Head)?.head.generation.0;
+    let (_, keyring) = open_keys(&asked.place, sqlite, &asked.options)?;
+    let ledger = keyring.ledger(LEDGER)?;
+    let record = guard_record(&plan, &tail, &ledger)?;
+    drop::<Arc<Keyring>>(keyring);
+    let guard = FileGuard::create(&*asked.place.state_files()).map_err(StoreError::from)?;
+    guard.swap(None, &record).map_err(StoreError::from)?;
+    drop(guard);
+    let since = || {
+        let ms = clock.monotonic().saturating_sub(begun).as_millis();
+        u64::try_from(ms).unwrap_or(u64::MAX)
+    };
+    let restored_ms = since();
+    verified(&asked.place, &asked.options)?;
+    for ledger in earlier {
+        verified(&asked.place.earlier(ledger), &asked.options)?;
+    }
+    if let Some(lost) = &asked.guard {
+        take_over(asked, lost, &ledger, &record, generation)?;
+    }
+    Ok(Restored {
+        ledger: ledger.id,
+        origin: ledger.origin.clone(),
+        size: record.size,
+        root: record.root,
+        frames,
+        objects,
+        bytes,
+        keys_of: plan.keys.sequence,
+        destroyed_again: screened,
+        restored_ms,
+        ms: since(),
+        read_only: asked.guard.is_none(),
+    })
+}
+
+/// Verifies everything of a restored ledger, and has derived files made that are not there.
+fn verified(place: &Place, options: &Options) -> Result<(), RestoreError> {
+    let report = verify(place, options, Depth { deep: false, rebuild: true }, &mut |_, _| {})?;
+    if report.verified() {
+        return Ok(());
+    }
+    let first = report.faults.first();
+    let first = first.map_or_else(
+        || "the log does not reach its guard".to_owned(),
+        |fault| format!("{}: {}: {}", fault.code, fault.file.display(), fault.reason),
+    );
+    Err(RestoreError::NotVerified(first))
+}
+
+/// Refuses a place where anything stands (`RESTORE-2`).
+pub(super) fn must_be_free(place: &Place) -> Result<(), RestoreError> {
+    for folder in [&place.data, &place.state] {
+        match std::fs::read_dir(folder) {
+            Ok(mut names) => {
+                if names.next().is_some() {
+                    return Err(RestoreError::Target(folder.clone()));
+                }
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(StoreError::io("look into", folder)(error).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Whose keys, and whether the backups reach as far as is asked for.
+fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
+    let newest = runs.last().ok_or(ArchiveError::KeysExpired { at: None })?;
+    if newest.manifest.tenant != asked.place.tenant.as_str() {
+        return Err(KeysError::OtherTenant(newest.manifest.tenant.clone()).into());
+    }
+    let reach = Position(newest.manifest.guard.size);
+    let beyond = |asked| Err(RestoreError::Beyond { asked, reach });
+    if let End::Position(position) = asked.end
+        && position > reach
+    {
+        return beyond("the position was not backed up");
+    }
+    let now = asked.options.clock.now();
+    let keys = match asked.keys_of {
+        None => newest_keys(runs, now)?,
+        Some(sequence) => match runs.iter().find(|run| run.manifest.sequence == sequence) {
+            Some(run) if waag_archive::repository::is_fresh(&run.manifest, now) => run,
+            Some(run) => return Err(ArchiveError::KeysExpired { at: Some(run.manifest.expire) }.into()),
+            None => return beyond("there is no run of this number"),
+        },
+    };
+    if reach.0 == 0 {
+        return beyond("the ledger had no entries when it was backed up");
+    }
+    Ok(Plan { runs, keys: &keys.manifest, end: asked.end })
+}
+
+/// Writes the log's segments and its stored hashes; gives the end, and how many frames and bytes there are.
+fn restore_log(
+    asked: &Asked,
+    repository: &Repository,
+    plan: &Plan<'_>,
+    progress: Progress<'_>,
+) -> Result<(Tail, u64, u64), RestoreError> {
+    let files = asked.place.data_files();
+    let failed = |what, name: &str| StoreError::io(what, &asked.place.data.join(name));
+    let hashes = HashFile::open(&*files, HASHES_FILE).map_err(failed("make", HASHES_FILE))?;
+    let mut refill = Refill::new(Arc::clone(&files), asked.options.log.segment_bytes);
+    let mut span = Span::start(plan.keys.ledger);
+    let mut boundaries = plan.runs.iter().map(|run| &run.manifest.guard).peekable();
+    let pieces: Vec<&Piece> = plan.runs.iter().flat_map(|run| run.manifest.of(Kind::Frames)).collect();
+    let all = pieces.iter().map(|piece| piece.plain_bytes).sum();
+    let (mut frames, mut bytes, mut completed) = (0_u64, 0_u64, Vec::new());
+    fetch::in_order(repository, &pieces, &mut |piece, plain, checked| {
+        let held = checked.iter().take_while(|frame| plan.end.holds(&frame.header)).count();
+        completed.clear();
+        let mut lengths = Vec::with_capacity(held);
+        for frame in checked.iter().take(held) {
+            let wrong =
+                |(position, fault)| ArchiveError::Frames { name: piece.name.clone(), position, fault };
+            span.take(frame).map_err(wrong)?;
+            completed.extend_from_slice(span.completed());
+            lengths.push(frame.bytes);
+        }
+        refill.add(plain, FrameNumber(piece.first_frame), &lengths).map_err(failed("write", "log"))?;
+        hashes.append(&completed).map_err(failed("write", HASHES_FILE))?;
+        while let Some(guard) = boundaries.next_if(|guard| guard.size <= span.tail().position.0) {
+            // A run without new frames has the checkpoint of the one before it.
+            if guard.size == span.tail().position.0 && !span.reaches(guard) {
+                let (position, fault) = (span.tail().position, SpanFault::End);
+                return Err(ArchiveError::Frames { name: piece.name.clone(), position, fault }.into());
+            }
+        }
+        frames += lengths.len() as u64;
+        bytes += lengths.iter().sum::<usize>() as u64;
+        progress(bytes, all);
+        Ok(held == checked.len())
+    })?;
+    refill.finish().map_err(failed("sync", "log"))?;
+    StoredHashes::sync(&hashes)
+        .map_err(|error| failed("sync", HASHES_FILE)(std::io::Error::other(error.to_string())))?;
+    if span.tail().position.0 == 0 {
+        let reach = plan.runs.last().map_or(0, |run| run.manifest.guard.size);
+        return Err(RestoreError::Beyond { asked: "no frame ends as early", reach: Position(reach) });
+    }
+    Ok((*span.tail(), frames, bytes))
+}
+
+fn restore_objects(
+    asked: &Asked,
+    repository: &Repository,
+    plan: &Plan<'_>,
+    bytes: &mut u64,
+) -> Result<u64, RestoreError> {
+    let objects = FileObjects::new(asked.place.data_files());
+    let mut count = 0;
+    for piece in plan.runs.iter().flat_map(|run| run.manifest.of(Kind::Objects)) {
+        let plain = repository.get(piece)?;
+        backups::check_piece(piece, &plain)?;
+        for (name, object) in PackedObjects::new(&plain).flatten() {
+            objects.put(&name, object).map_err(StoreError::from)?;
+            count += 1;
+        }
+        *bytes += piece.plain_bytes;
+    }
+    Ok(count)
+}
+
+/// The guard of the restored ledger, which asks for a generation that no state has (`RESTORE-4`).
+///
+/// Where the log ends with a run, its checkpoint stands; else one is signed for the frame's end: that is the very root that
+/// the ledger had at this size, so it is no second one.
+fn guard_record(plan: &Plan<'_>, tail: &Tail, ledger: &LedgerKeys) -> Result<GuardRecord, RestoreError> {
+    let ends_here =
+        plan.runs.iter().rev().map(|run| &run.manifest.guard).find(|guard| guard.size == tail.position.0);
+    let checkpoint = match ends_here {
+        Some(guard) => guard.checkpoint.clone(),
+        None => {
+            let told = Checkpoint { origin: ledger.origin.clone(), size: tail.position.0, root: tail.root };
+            let signers = signers(ledger).map_err(StoreError::Origin)?;
+            let signed = SignedCheckpoint::sign(told, &signers.iter().collect::<Vec<_>>());
+            let refused =
+                |error| StoreError::Recover(waag_engine::recover::OpenError::GuardCheckpoint(error));
+            signed.map_err(refused)?.note().as_bytes().to_vec()
+        }
+    };
+    let record = GuardRecord {
+        sequence: 0,
+        ledger: tail.ledger,
+        epoch: tail.epoch,
+        frame: FrameNumber(tail.next.0.saturating_sub(1)),
+        size: tail.position.0,
+        root: tail.root,
+        header_hash: tail.header_hash,
+        keys_generation: READ_ONLY_GENERATION,
+        checkpoint,
+    };
+    check_guard(ledger, &record).map_err(StoreError::from)?;
+    Ok(record)
+}
+
+/// The folder of a lost store's state: as `--state` names it, or the tenant's own.
+fn lost_state(lost: &Path, place: &Place) -> PathBuf {
+    let below = lost.join(place.tenant.as_str());
+    if below.join(waag_files::guard::GUARD_FILE).exists() { below } else { lost.to_owned() }
+}
+
+/// Moves the right to write from a lost store's guard to the restored one, where both stand at the same checkpoint.
+///
+/// The lost guard is marked first: a crash in between leaves nobody with the right, never two.
+fn take_over(
+    asked: &Asked,
+    lost: &Path,
+    ledger: &LedgerKeys,
+    record: &GuardRecord,
+    generation: u64,
+) -> Result<(), RestoreError> {
+    let folder = lost_state(lost, &asked.place);
+    let (guard, inspection) = FileGuard::open(&DiskFiles::new(&folder)).map_err(|error| {
+        if matches!(error, GuardError::Held) {
+            RestoreError::Guard("another process holds it: the store is not lost")
+        } else {
+            StoreError::from(error).into()
+        }
+    })?;
+    let found = inspection.newest().map_err(StoreError::from)?.clone();
+    if !inspection.faults.is_empty() {
+        return Err(RestoreError::Guard("one of its two slots is damaged, and may have been the newer one"));
+    }
+    if found.is_read_only() {
+        return Err(RestoreError::Guard("it was taken over before, or is a restored store's own"));
+    }
+    check_guard(ledger, &found).map_err(StoreError::from)?;
+    let is_same =
+        (found.size, found.root, found.header_hash) == (record.size, record.root, record.header_hash);
+    if !is_same {
+        return Err(RestoreError::Guard(
+            "it is at another checkpoint: entries were acknowledged beyond the backup",
+        ));
+    }
+    let given = GuardRecord {
+        sequence: found.sequence.saturating_add(1),
+        keys_generation: READ_ONLY_GENERATION,
+        ..found.clone()
+    };
+    guard.swap(Some(found.sequence), &given).map_err(StoreError::from)?;
+    let (own, _) = FileGuard::open(&*asked.place.state_files()).map_err(StoreError::from)?;
+    let taken = GuardRecord { sequence: 1, keys_generation: generation, ..record.clone() };
+    own.swap(Some(0), &taken).map_err(StoreError::from)?;
+    Ok(())
+}

@@ -1,0 +1,154 @@
+//! Which keys must not come back: what any later run, the lost store's own state, or the ledger itself tells of erasures.
+//!
+//! Three places, each of which may know what the others do not:
+//! - the tombstones of the run whose keys are restored, and of every later run;
+//! - the tombstones of the lost store's state, where it is given with its guard;
+//! - events of the restored log behind the key material, where that is older than the log: they name the keys.
+//!
+//! What nobody told is not known here: an erasure that was made after the last run and lost with the machine.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use waag_archive::error::ArchiveError;
+use waag_archive::repository::Repository;
+use waag_engine::reader::{ReadFault, Reader};
+use waag_engine::registry::Registry;
+use waag_entry::form::{Entry, read_clear};
+use waag_entry::plain::Body;
+use waag_files::log::FilesLog;
+use waag_files::objects::FileObjects;
+use waag_keys::keyring::Keyring;
+use waag_keys::memory::MemoryState;
+use waag_keys::restored::Destroyed;
+use waag_keys::state::{Change, Expect, SCAN_RECORDS_MAX, State, Table};
+use waag_log::contract::{FrameView, Tail};
+use waag_log::guard::GuardRecord;
+use waag_model::ids::{FrameNumber, KeyId, Position};
+use waag_model::time::UtcNanos;
+use waag_model::value::Value;
+use waag_sqlite::state::SqliteState;
+
+use super::{Asked, Plan, RestoreError, lost_state, state};
+use crate::store::error::StoreError;
+use crate::store::reader::open_keys;
+
+/// Events whose `keys` are ids of destroyed keys.
+const DESTROYING: [&str; 3] = ["waag.keys.destroyed", "waag.subject.erased", "waag.subject.expired"];
+
+/// Gathers them.
+pub(super) fn gather(
+    asked: &Asked,
+    repository: &Repository,
+    plan: &Plan<'_>,
+    tail: &Tail,
+) -> Result<Destroyed, RestoreError> {
+    let mut destroyed = Destroyed::default();
+    for run in plan.runs.iter().filter(|run| run.manifest.sequence >= plan.keys.sequence) {
+        match state::tombstones_of(repository, &run.manifest, &mut destroyed) {
+            Ok(()) => {}
+            // Lost with what was lost: the log itself is asked below, where all of it is restored up to that run. The run
+            // whose keys these are must be whole.
+            Err(RestoreError::Backup(error))
+                if run.manifest.sequence != plan.keys.sequence
+                    && run.manifest.guard.size <= tail.position.0
+                    && is_lost(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    if let Some(lost) = &asked.guard {
+        let folder = lost_state(lost, &asked.place);
+        let surviving = SqliteState::open_read_only(&folder)?;
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let records = surviving.scan(Table::Tombstone, after.as_deref(), SCAN_RECORDS_MAX)?;
+            let Some(last) = records.last() else { break };
+            after = Some(last.key.clone());
+            records.iter().try_for_each(|record| destroyed.tombstone(&record.key, &record.value))?;
+        }
+    }
+    if tail.position.0 > plan.keys.guard.size {
+        told_by_events(asked, repository, plan, tail, &mut destroyed)?;
+    }
+    Ok(destroyed)
+}
+
+fn is_lost(error: &crate::store::backups::BackupError) -> bool {
+    use crate::store::backups::BackupError;
+    matches!(error, BackupError::Archive(ArchiveError::Missing { .. } | ArchiveError::Damaged { .. }))
+}
+
+/// Reads the events behind the key material, with keys that are in memory only.
+fn told_by_events(
+    asked: &Asked,
+    repository: &Repository,
+    plan: &Plan<'_>,
+    tail: &Tail,
+    destroyed: &mut Destroyed,
+) -> Result<(), RestoreError> {
+    let memory = MemoryState::new();
+    let mut put = |table: Table, key: &[u8], value: &[u8]| {
+        let change = Change { table, key, expect: Expect::Any, value: Some(value) };
+        memory.commit(&[change])?;
+        Ok(())
+    };
+    state::each_record(repository, plan, &mut put)?;
+    let (_, keyring): (_, Arc<Keyring>) = open_keys(&asked.place, Arc::new(memory), &asked.options)?;
+    let files = asked.place.data_files();
+    let record = GuardRecord {
+        sequence: 0,
+        ledger: tail.ledger,
+        epoch: tail.epoch,
+        frame: FrameNumber(tail.next.0.saturating_sub(1)),
+        size: tail.position.0,
+        root: tail.root,
+        header_hash: tail.header_hash,
+        keys_generation: 0,
+        checkpoint: Vec::new(),
+    };
+    let log = FilesLog::open_read_only(Arc::clone(&files), tail.ledger, &record).map_err(StoreError::from)?;
+    let reader = Reader {
+        ledger: tail.ledger,
+        log: Arc::new(log),
+        keyring,
+        objects: Arc::new(FileObjects::new(files)),
+        registry: Arc::new(Registry::default()),
+    };
+    let mut found: Vec<(UtcNanos, Vec<u8>)> = Vec::new();
+    let mut look = |frame: FrameView<'_>| {
+        for (_, bytes) in frame.entries() {
+            if let Ok(header) = read_clear(bytes)
+                && DESTROYING.contains(&header.kind)
+            {
+                found.push((header.accepted, bytes.to_vec()));
+            }
+        }
+        ControlFlow::Continue(())
+    };
+    let from = Position(plan.keys.guard.size);
+    reader.log.read(from, &mut look).map_err(|error| StoreError::from(ReadFault::Log(error)))?;
+    for (at, bytes) in found {
+        let entry = Entry::read(&bytes).map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
+        let read = reader.open(&entry).map_err(StoreError::from)?;
+        let common = read.opened.event().map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
+        let Some(Body::Json(data)) = common.map(|common| common.body) else { continue };
+        for id in key_ids(&data) {
+            destroyed.told(id, at);
+        }
+    }
+    Ok(())
+}
+
+/// The ids under `keys`: texts, or objects that have an `id`.
+fn key_ids(data: &Value<'_>) -> Vec<KeyId> {
+    let Some(Value::Array(keys)) = data.child("keys") else { return Vec::new() };
+    let text = |key: &Value<'_>| {
+        let text = key.as_text().map(str::to_owned);
+        text.or_else(|| key.child("id").and_then(Value::as_text).map(str::to_owned))
+    };
+    let id = |key: &Value<'_>| {
+        let mut id = [0; 16];
+        hex::decode_to_slice(text(key)?, &mut id).ok().map(|()| KeyId(id))
+    };
+    keys.iter().filter_map(id).collect()
+}

@@ -1,0 +1,133 @@
+//! A store whose parts are of different times, and one that two processes want: each is refused with the reason, and
+//! nothing is changed by being asked. A restored store and a witness that saw more are refused in tests of their own.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+
+mod common;
+
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::Stdio;
+
+use common::{Folder, events};
+
+const LOG: &str = "waag-data/default";
+const STATE: &str = "waag-data.state/default";
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let (from, to) = (entry.as_ref().unwrap().path(), to.join(entry.unwrap().file_name()));
+        if from.is_dir() {
+            copy(&from, &to);
+        } else if from.is_file() {
+            std::fs::copy(&from, &to).unwrap();
+        }
+    }
+}
+
+/// A store of twenty entries, and its folders as they were at ten.
+fn grown() -> Folder {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..10).as_bytes()).exits(0);
+    copy(&folder.path(LOG), &folder.path("kept/log"));
+    copy(&folder.path(STATE), &folder.path("kept/state"));
+    // A person's key is new in the state, so that its generation moves too.
+    let personal =
+        r#"{"specversion":"1.0","id":"p","source":"/t","type":"t.y","subject":"E-7","data":{"name":"Ada"}}"#;
+    folder.feed(&["append"], personal.as_bytes()).exits(0);
+    folder.feed(&["append"], events(10..19).as_bytes()).exits(0);
+    folder
+}
+
+fn put_back(folder: &Folder, kept: &str, place: &str) {
+    std::fs::remove_dir_all(folder.path(place)).unwrap();
+    copy(&folder.path(kept), &folder.path(place));
+}
+
+/// Every command that would write or serve says why it does not, and leaves every byte of the log as it is.
+fn is_refused(folder: &Folder, code: &str, words: &str) {
+    let before: Vec<_> =
+        folder.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "seg")).collect();
+    for arguments in
+        [&["append", "--json"][..], &["serve", "--json", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"]]
+    {
+        let ran = folder.feed(arguments, events(30..31).as_bytes());
+        assert_ne!(ran.code, 0, "{ran:?}");
+        assert_eq!(ran.json()["error"]["code"], code, "{ran:?}");
+        assert!(ran.err.contains(words), "{ran:?}");
+    }
+    let after: Vec<_> =
+        folder.files().into_iter().filter(|(path, _)| path.extension().is_some_and(|e| e == "seg")).collect();
+    assert!(before == after, "being asked changes nothing");
+}
+
+#[test]
+fn a_log_that_was_rolled_back_is_refused() {
+    let folder = grown();
+    put_back(&folder, "kept/log", LOG);
+    is_refused(&folder, "E0462", "is behind its guard");
+    let report = folder.run(&["verify", "--json"]).exits(1).json();
+    assert_eq!(report["ok"], false, "{report}");
+}
+
+#[test]
+fn a_state_that_was_rolled_back_is_refused() {
+    let folder = grown();
+    let guard = std::fs::read(folder.path(STATE).join("guard")).unwrap();
+    put_back(&folder, "kept/state", STATE);
+    folder.write(&format!("{STATE}/guard"), guard);
+    is_refused(&folder, "E0633", "it was rolled back");
+}
+
+#[test]
+fn a_log_that_is_ahead_of_a_state_and_guard_put_back_is_refused() {
+    let folder = grown();
+    let before = folder.run(&["checkpoint", "--json"]).exits(0).json();
+    put_back(&folder, "kept/state", STATE);
+    // The frames beyond the guard name a key that this older state never had.
+    is_refused(&folder, "E0634", "never had");
+    assert_eq!(before["tree_size"], 20);
+}
+
+#[test]
+fn a_guard_taken_back_by_more_than_a_crash_leaves_is_no_verified_store() {
+    let folder = grown();
+    for n in 20..24 {
+        folder.feed(&["append"], events(n..n + 1).as_bytes()).exits(0);
+    }
+    folder.run(&["verify"]).exits(0);
+    put_back(&folder, "kept/state", STATE);
+    is_refused(&folder, "E0463", "the guard was taken back");
+    let report = folder.run(&["verify", "--json"]).exits(1).json();
+    assert_eq!((&report["ok"], &report["faults"][0]["code"]), (&false.into(), &"E0463".into()), "{report}");
+}
+
+#[test]
+fn log_and_state_rolled_back_together_have_another_history_than_a_receipt_tells() {
+    let folder = grown();
+    let receipts = folder.run(&["checkpoint", "--json"]).exits(0).json();
+    put_back(&folder, "kept/log", LOG);
+    put_back(&folder, "kept/state", STATE);
+    folder.feed(&["append"], events(100..115).as_bytes()).exits(0);
+    let now = folder.run(&["checkpoint", "--json"]).exits(0).json();
+    // Inside the store nothing tells; the older receipt does: its tree is no beginning of this one.
+    assert!(now["tree_size"].as_u64() > receipts["tree_size"].as_u64());
+    let read = folder.run(&["read", "--from", "19", "--json"]).exits(0);
+    assert!(read.out.contains("e109"), "another event stands where the receipt's did: {}", read.out);
+}
+
+#[test]
+fn a_second_node_on_one_store_is_refused_and_told_who_has_it() {
+    let folder = Folder::with_store();
+    let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"];
+    let mut first = folder.command(&serve).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(first.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    let second = folder.run(&serve);
+    let (code, told) = (second.json()["error"]["code"].clone(), second.err.clone());
+    first.kill().unwrap();
+    first.wait().unwrap();
+    assert!(line.contains("listen"), "{line}");
+    assert_eq!((second.code, code), (3, "E0806".into()), "{told}");
+    assert!(told.contains(&first.id().to_string()), "{told}");
+}

@@ -1,0 +1,253 @@
+//! Persons through the real program: reported, restricted, erased as far as no law keeps them, and swept in time.
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
+
+#[expect(dead_code, reason = "shared with other tests")]
+mod common;
+
+use common::Folder;
+use serde_json::{Value, json};
+
+const PERSON: &str = "customer:c-4711";
+
+fn schema(class: Option<&str>) -> String {
+    let mut schema = json!({
+        "type": "object",
+        "properties": {
+            "customer": {
+                "x-classification": "personal", "x-data-subject": "id", "x-data-subject-kind": "customer",
+                "properties": {"id": {}, "name": {}},
+            },
+            "amount": {},
+        },
+    });
+    if let Some(class) = class {
+        schema["x-retention"] = class.into();
+    }
+    schema.to_string()
+}
+
+fn event(kind: &str, number: u64, customer: &str, name: &str) -> String {
+    let event = json!({
+        "specversion": "1.0", "id": format!("{kind}{number}"), "source": "/crm", "type": kind,
+        "data": {"customer": {"id": customer, "name": name}, "amount": number},
+    });
+    event.to_string() + "\n"
+}
+
+/// A store with three types: kept by law, erasable on request, and of a class that no rule names.
+fn store() -> Folder {
+    let folder = Folder::with_store();
+    for (kind, class) in
+        [("invoice.sent", None), ("contact.told", Some("contact")), ("odd.thing", Some("odd"))]
+    {
+        folder.write("schema.json", schema(class));
+        folder.run(&["schema", "add", "--type", kind, "--schema", "schema.json"]).exits(0);
+    }
+    let mut lines = String::new();
+    for number in 0..4 {
+        lines.push_str(&event("invoice.sent", number, "c-4711", "Annegret Musterfrau"));
+        lines.push_str(&event("contact.told", number, "c-4711", "Annegret Musterfrau"));
+        lines.push_str(&event("contact.told", 100 + number, "c-4712", "Hans Beispiel"));
+    }
+    folder.feed(&["append"], lines.as_bytes()).exits(0);
+    folder
+}
+
+fn subject(folder: &Folder, more: &[&str]) -> common::Ran {
+    folder.run(&[&["subject"], more, &["--json"]].concat())
+}
+
+fn code(ran: &common::Ran) -> Value {
+    ran.json()["error"]["code"].clone()
+}
+
+fn last(folder: &Folder) -> Value {
+    folder.run(&["read"]).exits(0).lines().pop().unwrap()
+}
+
+#[test]
+fn what_a_law_keeps_stays_restricted_and_the_rest_is_gone() {
+    let folder = store();
+    let planned = subject(&folder, &["erase", "--person", PERSON, "--dry-run"]).exits(1);
+    assert!(planned.err.contains("no class `odd`"), "{}", planned.err);
+    let planned = planned.json();
+    assert_eq!((&planned["dry_run"], planned["erased"].as_array().unwrap().len()), (&true.into(), 1));
+    assert_eq!(last(&folder)["position"], 14, "nothing was recorded");
+
+    let erase = ["erase", "--person", PERSON, "--reason", "request 2026-118"];
+    let named = subject(&folder, &["erase", "--person", PERSON, "--reason", "letter of C-4711"]).exits(2);
+    assert_eq!(code(&named), "E0730");
+    let done = subject(&folder, &erase).exits(1).json();
+    let of = |rows: &Value| {
+        rows.as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["class"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        (of(&done["erased"]), of(&done["kept"])),
+        (vec!["contact".to_owned()], vec!["business".to_owned()])
+    );
+    assert_eq!((&done["keys"], &done["held"]), (&1.into(), &false.into()));
+    assert_eq!(done["complete_at"], done["erased_at"], "there are no backups");
+    let until = done["restricted_until"].as_str().unwrap();
+    let year: i32 = done["kept"][0]["period"].as_str().unwrap().parse().unwrap();
+    assert_eq!(until, format!("{}-12-31", year + 7));
+    assert!(done["kept"][0]["law"][0].as_str().unwrap().contains("art. 52(4)"));
+
+    // The rule was recorded first, then what was done by it, and nowhere a person's id.
+    let told = folder.run(&["read", "--from", "15"]).exits(0);
+    let kinds: Vec<Value> = told.lines().iter().map(|line| line["type"].clone()).collect();
+    assert_eq!(kinds, ["waag.retention.set", "waag.subject.erased", "waag.subject.erasure_refused"]);
+    assert!(!told.out.contains("4711") && !told.out.contains("Musterfrau"));
+    let data = &told.lines()[1]["event"]["data"];
+    assert_eq!((&data["reason"], &data["person"]), (&"request 2026-118".into(), &done["person"]));
+    assert_eq!(data["keys"].as_array().unwrap().len(), 1);
+
+    // Kept, and shown to nobody.
+    for refused in [
+        folder.run(&["read", "--position", "3", "--reveal", "why not", "--json"]),
+        folder.run(&["read", "--reveal", "why not", "--json"]),
+        folder.run(&["prove", "3", "--disclose", "1", "--json"]),
+    ] {
+        assert_eq!(code(&refused.exits(2)), "E0557");
+    }
+    assert_eq!(last(&folder)["type"], "waag.subject.erasure_refused", "no reveal was recorded");
+    assert!(folder.run(&["read", "--position", "5", "--reveal", "another"]).exits(0).out.contains("Hans"));
+    folder.run(&["prove", "3", "--disclose", "0", "--json"]).exits(0);
+
+    // Asked again: nothing more to destroy, and the refusal is recorded once more.
+    let again = subject(&folder, &erase).exits(1).json();
+    assert_eq!((&again["keys"], &again["position"]), (&0.into(), &Value::Null));
+    let other =
+        subject(&folder, &["erase", "--person", "customer:c-4712", "--reason", "r 2"]).exits(0).json();
+    assert_eq!((other["keys"].as_u64(), other["kept"].as_array().unwrap().len()), (Some(1), 0));
+    let nobody = subject(&folder, &["erase", "--person", "customer:c-9", "--reason", "r 3"]).exits(0);
+    assert!(nobody.err.contains("nothing is held") && nobody.json()["position"].is_null());
+    let list = subject(&folder, &["list"]).exits(0).lines();
+    assert_eq!(list.iter().filter(|line| line["restriction"]["by_law"] == true).count(), 1, "{list:?}");
+    assert_eq!(list.iter().filter(|line| line["erasure"]["pending"] == false).count(), 3, "{list:?}");
+    folder.run(&["verify", "--deep"]).exits(0);
+}
+
+#[test]
+fn a_restriction_by_law_is_not_shortened_by_one_that_is_asked_for_and_both_are_lifted() {
+    let folder = store();
+    let done = subject(&folder, &["erase", "--person", PERSON, "--reason", "request 1"]).exits(1).json();
+    let until = done["restricted_until"].as_str().unwrap();
+    let year: i32 = done["kept"][0]["period"].as_str().unwrap().parse().unwrap();
+    let sooner = format!("{}-01-01", year + 1);
+    subject(&folder, &["restrict", "--person", PERSON, "--reason", "case 31", "--until", &sooner]).exits(0);
+    let report = subject(&folder, &["report", "--person", PERSON]).exits(0).lines();
+    assert_eq!(report[0]["subject"]["restriction"]["until"].as_str(), Some(until));
+    subject(&folder, &["unrestrict", "--person", PERSON, "--reason", "a customer again"]).exits(0);
+    assert!(
+        folder
+            .run(&["read", "--position", "3", "--reveal", "a customer again"])
+            .exits(0)
+            .out
+            .contains("Muster")
+    );
+}
+
+#[test]
+fn a_restriction_holds_until_it_is_lifted_and_storing_goes_on() {
+    let folder = store();
+    let who = ["--person", PERSON, "--reason", "case 31"];
+    assert_eq!(code(&subject(&folder, &[&["unrestrict"], &who[..]].concat()).exits(2)), "E0731");
+    for day in ["2020-01-01", "2034-13-01", "tomorrow"] {
+        let refused = subject(&folder, &[&["restrict"], &who[..], &["--until", day]].concat()).exits(2);
+        assert_eq!(code(&refused), "E0732", "{day}");
+    }
+    let done =
+        subject(&folder, &[&["restrict"], &who[..], &["--until", "2199-12-31"]].concat()).exits(0).json();
+    assert_eq!((&done["until"], &done["is_known"]), (&"2199-12-31".into(), &true.into()));
+    let record = last(&folder);
+    assert_eq!(
+        (&record["type"], &record["position"]),
+        (&"waag.subject.restricted".into(), &done["position"])
+    );
+    assert!(!record.to_string().contains("4711"));
+    folder.feed(&["append"], event("contact.told", 50, "c-4711", "Annegret Musterfrau").as_bytes()).exits(0);
+    assert_eq!(code(&folder.run(&["read", "--position", "16", "--reveal", "r", "--json"]).exits(2)), "E0557");
+    assert!(folder.run(&["read", "--position", "16"]).exits(0).out.contains("****"), "masked, as ever");
+    // The person's own access is not refused.
+    let report =
+        subject(&folder, &["report", "--person", PERSON, "--reveal", "--reason", "request 7"]).exits(0);
+    assert!(
+        report.out.contains("Musterfrau")
+            && report.lines()[0]["subject"]["restriction"]["reason"] == "case 31"
+    );
+    subject(&folder, &[&["unrestrict"], &who[..]].concat()).exits(0);
+    assert_eq!(last(&folder)["type"], "waag.subject.unrestricted");
+    assert!(folder.run(&["read", "--position", "16", "--reveal", "r"]).exits(0).out.contains("Musterfrau"));
+}
+
+#[test]
+fn a_report_has_everything_and_is_recorded_before_it_is_shown() {
+    let folder = store();
+    let report = subject(&folder, &["report", "--person", PERSON]).exits(0);
+    let lines = report.lines();
+    assert_eq!((lines.len(), &lines[9]["end"]["entries"]), (10, &8.into()));
+    let held = lines[0]["subject"]["held"].as_array().unwrap();
+    assert_eq!(held.len(), 2);
+    assert!(!report.out.contains("Musterfrau") && !report.out.contains("4711"), "masked");
+    let entry = &lines[1]["entry"];
+    assert_eq!(
+        (&entry["position"], &entry["type"], &entry["class"]),
+        (&3.into(), &"invoice.sent".into(), &"business".into())
+    );
+    assert_eq!(entry["fields"][0]["path"], "/data/customer");
+    let record = last(&folder);
+    assert_eq!(
+        (&record["type"], &record["event"]["data"]["revealed"]),
+        (&"waag.subject.reported".into(), &false.into())
+    );
+
+    subject(&folder, &["report", "--person", PERSON, "--reveal"]).exits(2);
+    let out =
+        ["report", "--person", "-", "--reveal", "--reason", "request 2026-117", "--out", "copy", "--json"];
+    let copied = folder.feed(&[&["subject"], &out[..]].concat(), PERSON.as_bytes()).exits(0);
+    assert_eq!(copied.json()["end"]["entries"], 8);
+    let copy = std::fs::read_to_string(folder.path("copy/entries.jsonl")).unwrap();
+    assert_eq!((copy.lines().count(), copy.matches("Annegret Musterfrau").count()), (8, 8));
+    assert!(!copy.contains("Beispiel"));
+    let mode = std::fs::metadata(folder.path("copy/entries.jsonl")).unwrap().permissions();
+    assert_eq!(std::os::unix::fs::PermissionsExt::mode(&mode) & 0o777, 0o600);
+    let told: Value =
+        serde_json::from_slice(&std::fs::read(folder.path("copy/report.json")).unwrap()).unwrap();
+    assert_eq!(told["held"].as_array().unwrap().len(), 2);
+    let again = folder.feed(&[&["subject"], &out[..]].concat(), PERSON.as_bytes()).exits(2);
+    assert_eq!(code(&again), "E0733");
+
+    subject(&folder, &["erase", "--person", "customer:c-4712", "--reason", "r 1"]).exits(0);
+    let nothing = subject(&folder, &["report", "--person", "customer:c-4712"]).exits(0).lines();
+    assert_eq!((nothing.len(), &nothing[1]["end"]["entries"]), (2, &0.into()));
+    let text = folder.run(&["subject", "report", "--person", PERSON]).exits(0).out;
+    assert!(
+        text.contains("art. 52(4)") && text.contains("8 entries") && text.contains("/data/customer"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_retention_file_is_refused_with_its_line_or_recorded_and_in_use() {
+    let folder = store();
+    let shipped = include_str!("../../../policies/retention.toml");
+    folder.write("bad.toml", shipped.replace("years = 7\nerasure", "years = seven\nerasure"));
+    let refused = subject(&folder, &["retention", "--retention", "bad.toml"]).exits(2);
+    assert_eq!(code(&refused), "E0558");
+    assert!(refused.err.contains("line "), "{}", refused.err);
+    folder.write("mine.toml", shipped.to_owned() + "\n[class.odd]\nholds = \"odd things\"\nyears = 1\nerasure = \"on-request\"\nlaw = [{ country = \"EU\", article = \"Regulation (EU) 2016/679 art. 17(1)\" }]\n");
+    let mine = subject(&folder, &["retention", "--retention", "mine.toml"]).exits(0);
+    assert!(mine.lines().iter().any(|class| class["class"] == "odd") && !mine.err.contains("no class"));
+    let record = last(&folder);
+    assert_eq!(record["type"], "waag.retention.set");
+    assert!(record["event"]["data"]["text"].as_str().unwrap().contains("odd things"));
+    let before = last(&folder)["position"].clone();
+    subject(&folder, &["retention", "--retention", "mine.toml"]).exits(0);
+    assert_eq!(last(&folder)["position"], before, "the same file is not recorded twice");
+    let none = subject(&folder, &["expire"]).exits(0).json();
+    assert_eq!((&none["keys"], last(&folder)["position"].clone()), (&0.into(), before));
+}
