@@ -131,3 +131,23 @@ fn a_second_node_on_one_store_is_refused_and_told_who_has_it() {
     assert_eq!((second.code, code), (3, "E0806".into()), "{told}");
     assert!(told.contains(&first.id().to_string()), "{told}");
 }
+
+#[test]
+fn what_is_to_outlive_a_store_is_not_put_inside_of_it() {
+    let folder = grown();
+    std::os::unix::fs::symlink(folder.path("waag-data"), folder.path("link")).unwrap();
+    let before = folder.files();
+    for inside in
+        ["waag-data/default/log", "waag-data/default", "waag-data.state/default/x", "link/default/x"]
+    {
+        for arguments in [
+            &["backup", "init", inside, "--key", "k"][..],
+            &["log", "export", inside],
+            &["export", "--all", inside],
+        ] {
+            let ran = folder.run(&[arguments, &["--json"]].concat()).exits(2);
+            assert_eq!(ran.json()["error"]["code"], "E0700", "{arguments:?}");
+        }
+    }
+    assert!(folder.files() == before);
+}

@@ -186,7 +186,7 @@ impl From<BackupError> for Failure {
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     match (&args.command, &args.at) {
-        (Some(Command::Init(at)), _) => init(at, output),
+        (Some(Command::Init(at)), _) => init(setting, at, output),
         (Some(Command::List(at)), _) => list(at, output),
         (Some(Command::Check(at)), _) => check_all(setting, at, output),
         (Some(Command::Prune(at)), _) => prune(at, output),
@@ -197,7 +197,9 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     }
 }
 
-fn init(at: &At, output: &mut Output) -> Result<Exit, Failure> {
+fn init(setting: &Setting, at: &At, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_be_outside(&at.repository)?;
+    setting.must_be_outside(&at.key)?;
     let id = backups::init(&at.repository, &at.key)?;
     let answer = InitJson {
         repository: id.to_string(),

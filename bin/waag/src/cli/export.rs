@@ -101,6 +101,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 }
 
 fn all(setting: &Setting, args: &Args, folder: &Path, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_be_outside(folder)?;
     let (place, options) = (setting.place()?, setting.options()?);
     let reveal = reason("--reveal", args.reveal.as_deref())?;
     let keys = reason("--keys", args.keys.as_deref())?;

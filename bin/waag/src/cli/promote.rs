@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
+use crate::store::place::Place;
 use crate::store::restores::promote::promote;
 
 const HELP: &str = "\
@@ -36,7 +37,12 @@ struct Answer {
 }
 
 pub(crate) fn run(setting: &Setting, _args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let made = promote(&setting.place()?, &setting.options()?, &setting.actor()?)?;
+    go_on(setting, &setting.place()?, output)
+}
+
+/// Promotes the store at a place and says so.
+pub(super) fn go_on(setting: &Setting, place: &Place, output: &mut Output) -> Result<Exit, Failure> {
+    let made = promote(place, &setting.options()?, &setting.actor()?)?;
     let answer = Answer {
         ledger: made.ledger.to_string(),
         origin: made.origin,

@@ -11,6 +11,7 @@ use super::backup::{At, megabytes};
 use super::deliveries::which;
 use super::failure::{Exit, Failure, chain};
 use super::output::{Output, progress};
+use super::promote;
 use super::setting::Setting;
 use crate::store::place::Place;
 use crate::store::restores::{self, Asked, RestoreError, Restored};
@@ -23,7 +24,8 @@ What was acknowledged after the backup is not in it, and whoever holds a receipt
 futures, the restored store may be read and not written, unless
   --guard    the state folder of the lost store is still there, and its guard says that nothing came after the backup:
              the right to write moves from there to here, for good;
-or it is promoted (`waag promote`): it goes on as a ledger of its own, whose first entry names the old one.
+or it is promoted (--promote, or `waag promote` later): it goes on as a ledger of its own, whose first entry names the old
+one.
 
 Example:
   waag restore ./waag-backup --key ./waag-backup.key --to ./restored
@@ -50,6 +52,10 @@ pub(crate) struct Args {
     /// The state folder of the lost store
     #[arg(long, value_name = "STATE")]
     guard: Option<PathBuf>,
+
+    /// Go on under a new ledger, as `waag promote` does
+    #[arg(long, conflicts_with = "guard")]
+    promote: bool,
 
     /// Keys of this backup, where the newest ones are damaged: what is newer may stay closed
     #[arg(long, value_name = "RUN")]
@@ -122,7 +128,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     bar.finish_and_clear();
     let answer = answer_of(&restored);
     output.answer(&answer, || text(&answer))?;
-    Ok(Exit::Done)
+    if args.promote { promote::go_on(setting, &asked.place, output) } else { Ok(Exit::Done) }
 }
 
 fn answer_of(restored: &Restored) -> Answer {

@@ -74,6 +74,28 @@ impl Setting {
         Ok(Place::new(&self.data, self.state.as_deref(), tenant)?)
     }
 
+    /// Refuses to put something that is to outlive the store, or to be handed out, inside of it.
+    pub(crate) fn must_be_outside(&self, target: &std::path::Path) -> Result<(), Failure> {
+        let place = self.written_place()?;
+        // Links are followed as far as the path exists.
+        let real = |path: &std::path::Path| {
+            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let exists = whole.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
+            match exists {
+                Some((above, known)) => known.join(whole.strip_prefix(above).unwrap_or(&whole)),
+                None => whole,
+            }
+        };
+        let target_real = real(target);
+        if [&place.data, &place.state].into_iter().any(|folder| target_real.starts_with(real(folder))) {
+            return Err(Failure::usage(format!(
+                "`{}` is inside the store: choose a place elsewhere",
+                target.display()
+            )));
+        }
+        Ok(())
+    }
+
     /// How the store is opened.
     pub(crate) fn options(&self) -> Result<Options, Failure> {
         Ok(Options { passphrase: self.passphrase()?, ..Options::default() })

@@ -107,6 +107,7 @@ struct Done<'a> {
 }
 
 pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_be_outside(&args.folder)?;
     let store = open_reader(&setting.place()?, &setting.options()?)?;
     let keys = verifier_keys(&store.ledger).map_err(StoreError::Origin)?;
     let checkpoint = published(&store, &keys)?;
