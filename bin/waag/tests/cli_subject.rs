@@ -251,3 +251,21 @@ fn a_retention_file_is_refused_with_its_line_or_recorded_and_in_use() {
     let none = subject(&folder, &["expire"]).exits(0).json();
     assert_eq!((&none["keys"], last(&folder)["position"].clone()), (&0.into(), before));
 }
+
+#[test]
+fn an_erasure_names_the_exports_that_went_out_with_keys_or_fields() {
+    let folder = store();
+    folder.run(&["export", "--all", "plain"]).exits(0);
+    folder.run(&["export", "--all", "keys", "--keys", "leaving"]).exits(0);
+    let named = |ran: Value| {
+        assert_eq!(ran["exports"].as_array().unwrap().len(), 1, "{ran}");
+        assert_eq!(
+            (&ran["exports"][0]["keys"], &ran["exports"][0]["revealed"]),
+            (&true.into(), &false.into())
+        );
+    };
+    let report = folder.run(&["subject", "report", "--person", PERSON, "--json"]).exits(0).lines();
+    named(report[0]["subject"].clone());
+    let done = folder.run(&["subject", "erase", "--person", PERSON, "--reason", "r", "--json"]);
+    named(done.lines().swap_remove(0));
+}

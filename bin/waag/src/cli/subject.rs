@@ -382,6 +382,9 @@ fn erased_text(done: &Erased, person: &str) -> String {
         let (digest, made, by) = (&pack.digest, &pack.made, &pack.by);
         text.push_str(&format!("handed out before: pack {digest}, made {made} by {by}\n"));
     }
+    for export in &done.exports {
+        text.push_str(&format!("handed out before: {}\n", export.line()));
+    }
     for (what, position) in [("the erasure", done.position), ("the refusal", done.refused_position)] {
         if let Some(position) = position {
             text.push_str(&format!("{what} is recorded at position {position}\n"));

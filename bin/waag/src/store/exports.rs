@@ -30,7 +30,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use waag_engine::reader::ReadFault;
 use waag_engine::recover::signers;
-use waag_entry::cbor::write as cbor;
+use waag_entry::cbor::{Reader as CborReader, write as cbor};
 use waag_entry::form::Entry;
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::note::Note;
@@ -167,6 +167,44 @@ impl Written {
         cbor::bytes(&mut value, &self.digest);
         cbor::text(&mut value, &manifest.by);
         (key, value)
+    }
+}
+
+/// What the state remembers of an export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExportRecord {
+    /// When it was made.
+    pub at: UtcNanos,
+    /// Whether it has persons' fields in clear.
+    pub revealed: bool,
+    /// Whether it has data keys.
+    pub keys: bool,
+    /// SHA-256 of its manifest.
+    pub digest: [u8; 32],
+    /// Who made it.
+    pub by: String,
+    /// Where it is recorded.
+    pub position: Option<u64>,
+}
+
+impl ExportRecord {
+    /// Reads what [`Written::record`] made, with the event's position behind it; none where it is not exactly one.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut reader = CborReader::new(bytes);
+        let read = &mut reader;
+        read.array_of(9, "an export").ok()?;
+        if read.uint("a version").ok()? != 1 || read.text("a kind").ok()? != "export" {
+            return None;
+        }
+        let at = UtcNanos(read.int("a time").ok()?);
+        read.uint("a size").ok()?;
+        let (revealed, keys) = (read.uint("revealed").ok()? == 1, read.uint("keys").ok()? == 1);
+        let digest = read.fixed("a digest").ok()?;
+        let by = read.text("an actor").ok()?.to_owned();
+        let position = if read.null() { None } else { Some(read.uint("a position").ok()?) };
+        read.end().ok()?;
+        Some(Self { at, revealed, keys, digest, by, position })
     }
 }
 

@@ -25,9 +25,9 @@ use crate::cli::setting::Setting;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
-use crate::store::subjects::packs::packs_of;
+use crate::store::subjects::packs::{exports, packs_of};
 use crate::store::subjects::report::{About, REPORTED, entries};
-use crate::store::subjects::told::{PackOut, Row, Standing};
+use crate::store::subjects::told::{ExportOut, PackOut, Row, Standing};
 use crate::store::subjects::{self, Order, SubjectsError, intents, rules, standing, tag_text};
 
 /// The file that tells what is held, in the person's copy.
@@ -85,6 +85,7 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     restriction: Option<Standing>,
     packs: Vec<PackOut>,
+    exports: Vec<ExportOut>,
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<Backups>,
     deliveries: &'static str,
@@ -207,6 +208,7 @@ fn overview(
         held: subjects::held(keyring, &retention, person, now.day())?,
         restriction: keyring.restriction(person)?.as_ref().map(standing),
         packs: packs_of(keyring, person)?,
+        exports: exports(keyring)?,
         backups,
         deliveries: DELIVERED,
     })
@@ -304,6 +306,9 @@ fn overview_text(report: &Report) -> String {
     for pack in &report.packs {
         let (digest, made, by) = (&pack.digest, &pack.made, &pack.by);
         text.push_str(&format!("handed out: pack {digest}, made {made} by {by}\n"));
+    }
+    for export in &report.exports {
+        text.push_str(&format!("handed out: {}\n", export.line()));
     }
     match &report.backups {
         None => text.push_str("backups: the record of one cannot be read\n"),

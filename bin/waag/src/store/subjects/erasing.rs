@@ -27,7 +27,7 @@ use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 
 use super::intents::{self, Intent, done, pending};
-use super::packs::packs_of;
+use super::packs::{exports, packs_of};
 use super::told::{Done, Erased, Expired, Row};
 use super::{
     CLOCK_DAYS_MAX, Order, SubjectsError, keys_of, number, object, record, rows, rules, tag_text, text,
@@ -129,7 +129,8 @@ pub fn erase(store: &OpenedStore, order: &Order<'_>) -> Result<Erased, SubjectsE
     finish(store)?;
     let retention = Arc::new(rules::settled(store, order.by)?);
     let person = store.keyring.person_tag(order.person);
-    let mut told = Erased { person: tag_text(person), ..Erased::default() };
+    let mut told =
+        Erased { person: tag_text(person), exports: exports(&store.keyring)?, ..Erased::default() };
     while let Some(Begun { intent, gone, more }) = begin(store, order, person, &retention)? {
         told.erased.extend(rows(&gone, &retention, intent.at.day()));
         settle(store, intent, &retention, more, &mut told)?;
@@ -189,6 +190,7 @@ pub fn planned(keyring: &Keyring, person: &str, now: UtcNanos) -> Result<Erased,
         restricted_until: kept.iter().map(|row| row.until.clone()).max(),
         complete_at: intents::complete_at(keyring, now, None)?.map(|time| time.to_string()),
         packs: packs_of(keyring, person)?,
+        exports: exports(keyring)?,
         erased,
         kept,
         keys,
@@ -229,6 +231,7 @@ fn settle(
         if let Some(person) = intent.person {
             let listed = packs.iter().take(PACKS_LISTED_MAX).map(|pack| text(pack.digest.clone())).collect();
             data.extend([("person", text(tag_text(person))), ("packs", number(packs.len()))]);
+            data.push(("exports", number(exports(keyring)?.len())));
             data.push(("pack_digests", Value::Array(listed)));
         }
         intent.position = Some(record(store, kind, Some(id.clone()), data, &by)?);

@@ -1,11 +1,15 @@
-//! Evidence packs that were handed out with parts of a person. Not here: their records (`crate::evidence::record`).
+//! What was handed out with parts of a person: evidence packs, and exports of the whole ledger. Not here: their records
+//! (`crate::evidence::record`, `store/exports`).
 
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
+use waag_keys::side::Side;
+use waag_keys::state::SCAN_RECORDS_MAX;
 use waag_model::ids::Tag;
 
-use super::told::PackOut;
+use super::told::{ExportOut, PackOut};
 use crate::evidence::record::packs;
+use crate::store::exports::{EXPORT_PREFIX, ExportRecord};
 
 /// Every pack that has a person's parts, the newest first.
 ///
@@ -21,4 +25,51 @@ pub fn packs_of(keyring: &Keyring, person: Tag) -> Result<Vec<PackOut>, KeysErro
         entries: pack.entries,
     };
     Ok(theirs.map(told).collect())
+}
+
+/// Every export with persons' fields or keys, the newest first: whoever is in the ledger may be in it.
+///
+/// # Errors
+/// The state's; [`KeysError::Unreadable`].
+pub fn exports(keyring: &Keyring) -> Result<Vec<ExportOut>, KeysError> {
+    let (mut found, mut after) = (Vec::new(), EXPORT_PREFIX.to_vec());
+    loop {
+        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
+        for record in &records {
+            if !record.key.starts_with(EXPORT_PREFIX) {
+                break;
+            }
+            let export = ExportRecord::decode(&record.value).ok_or(KeysError::Unreadable("an export"))?;
+            if export.revealed || export.keys {
+                found.push(ExportOut {
+                    manifest_sha256: hex::encode(export.digest),
+                    made: export.at.to_string(),
+                    by: export.by,
+                    revealed: export.revealed,
+                    keys: export.keys,
+                    position: export.position,
+                });
+            }
+        }
+        match records.last() {
+            Some(last) if last.key.starts_with(EXPORT_PREFIX) => after.clone_from(&last.key),
+            Some(_) | None => break,
+        }
+    }
+    found.reverse();
+    Ok(found)
+}
+
+impl ExportOut {
+    /// A line that names it.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let what = match (self.revealed, self.keys) {
+            (true, true) => "persons' fields and keys",
+            (_, true) => "keys",
+            (_, false) => "persons' fields",
+        };
+        let (digest, made, by) = (&self.manifest_sha256, &self.made, &self.by);
+        format!("an export of everything with {what}, manifest {digest}, made {made} by {by}")
+    }
 }

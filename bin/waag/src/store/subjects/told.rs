@@ -38,6 +38,23 @@ pub struct PackOut {
     pub entries: u64,
 }
 
+/// An export of the whole ledger with persons' fields or with keys, which may open the person's parts for ever.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportOut {
+    /// SHA-256 of its manifest.
+    pub manifest_sha256: String,
+    /// When it was made.
+    pub made: String,
+    /// Who made it.
+    pub by: String,
+    /// Whether it has persons' fields in clear.
+    pub revealed: bool,
+    /// Whether it has data keys.
+    pub keys: bool,
+    /// Where that is recorded, where it is known.
+    pub position: Option<u64>,
+}
+
 /// A restriction that holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Standing {
@@ -78,6 +95,9 @@ pub struct Erased {
     pub refused_position: Option<u64>,
     /// Evidence packs that were handed out before with parts of the person.
     pub packs: Vec<PackOut>,
+    /// Exports of the whole ledger that were made before, with persons' fields or keys in them.
+    #[serde(default)]
+    pub exports: Vec<ExportOut>,
     /// Whether readers still hold old bytes of the state; they are removed as soon as they do not.
     pub held: bool,
 }
