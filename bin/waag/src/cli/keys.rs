@@ -60,7 +60,7 @@ At most 10 signing keys sign side by side; retire the old one when everybody has
 
 Example:
   waag keys rotate vault
-  waag keys rotate data --person customer:4711
+  waag keys rotate data
   waag keys rotate signing";
 
 const RETIRE_HELP: &str = "\

@@ -467,7 +467,8 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
         output.answer(&Line::Erasure(&done), || {
             let whose = done.person.as_deref().unwrap_or("expired");
             let state = if done.pending { "to be finished" } else { "done" };
-            format!("erased      {whose}  {}  {}  {state}: {}\n", keys(done.keys), done.at, done.reason)
+            let what = if done.keys == 0 && done.refused_position.is_some() { "refused" } else { "erased" };
+            format!("{what:<10}  {whose}  {}  {}  {state}: {}\n", keys(done.keys), done.at, done.reason)
         })?;
     }
     Ok(Exit::Done)

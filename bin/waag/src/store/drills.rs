@@ -161,6 +161,8 @@ pub struct Drilled {
 pub enum DrillError {
     /// Another drill uses the scratch place.
     UnderWay(PathBuf),
+    /// The scratch place is too small, free and needed in bytes: nothing was tried, and nothing is said of the backup.
+    Space(u64, u64),
     /// The store itself cannot be read.
     Store(StoreError),
     /// The outcome could not be recorded; it is told all the same.
@@ -172,7 +174,7 @@ impl DrillError {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::UnderWay(_) => DRILL_CODE,
+            Self::UnderWay(_) | Self::Space(..) => DRILL_CODE,
             Self::Store(error) => error.code(),
             Self::Keep(_, error) => error.code(),
         }
@@ -183,6 +185,7 @@ impl fmt::Display for DrillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnderWay(path) => write!(f, "another drill is under way in `{}`", path.display()),
+            Self::Space(free, needed) => Failed::Space(*free, *needed).fmt(f),
             Self::Store(error) => error.fmt(f),
             Self::Keep(record, error) => match &record.failed {
                 None => write!(f, "the drill succeeded, and could not be recorded: {error}"),
@@ -195,7 +198,7 @@ impl fmt::Display for DrillError {
 impl std::error::Error for DrillError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self {
-            Self::UnderWay(_) => None,
+            Self::UnderWay(_) | Self::Space(..) => None,
             Self::Store(error) => std::error::Error::source(error),
             Self::Keep(_, error) => std::error::Error::source(error),
         }
@@ -356,6 +359,9 @@ pub fn drill(asked: &Asked, progress: Progress<'_>) -> Result<Drilled, DrillErro
         position: None,
     };
     let outcome = restore(asked, &store, &scratch, &mut drilled, progress);
+    if let Err(Failed::Space(free, needed)) = outcome {
+        return Err(DrillError::Space(free, needed));
+    }
     let took = clock.monotonic().saturating_sub(begun).as_millis();
     let record = &mut drilled.record;
     record.rto_ms = u64::try_from(took).unwrap_or(u64::MAX);

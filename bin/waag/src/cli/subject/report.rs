@@ -89,6 +89,9 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<Backups>,
     deliveries: &'static str,
+    /// Ledgers before this one, which this report has no entries of.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ledgers_not_read: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -153,6 +156,11 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         Err(Wrong::Shown(failure)) => return Err(failure),
     };
     to.end(&report, count)?;
+    for ledger in &report.ledgers_not_read {
+        tell(&format!(
+            "warning: the ledger {ledger} of this store was not read: ask again with --earlier {ledger}"
+        ));
+    }
     if report.held.is_empty() {
         tell("note: nothing is held about this person; was the id right, with its kind before it?");
     }
@@ -211,7 +219,16 @@ fn overview(
         exports: exports(keyring)?,
         backups,
         deliveries: DELIVERED,
+        ledgers_not_read: not_read(store)?,
     })
+}
+
+/// The ids of the store's other ledgers: a promotion leaves the one before it.
+fn not_read(store: &OpenedReader) -> Result<Vec<String>, Failure> {
+    let here = store.place.ledger_name();
+    let others = store.keyring.ledgers()?.into_iter().filter(|name| *name != here);
+    let ids = others.map(|name| store.keyring.ledger(&name).map(|ledger| ledger.id.to_string()));
+    Ok(ids.collect::<Result<_, _>>()?)
 }
 
 /// A part's fields, masked unless they are revealed.

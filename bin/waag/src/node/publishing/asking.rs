@@ -297,7 +297,9 @@ impl Shared {
         if let Some(witness) = state.witnesses.get_mut(index)
             && witness.alarm.is_none()
         {
-            witness.alarm = Some(Alarm { kind, at, size });
+            let alarm = Alarm { kind, at, size };
+            crate::cli::tell(&format!("warning: {}: `{}`: {alarm}", alarm.code(), witness.name));
+            witness.alarm = Some(alarm);
             state.due = Due::Now;
         }
     }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use waag_archive::upkeep::BackupRecord;
 use waag_engine::reader::ReadEntry;
 use waag_entry::form::{Entry, Role};
 use waag_keys::keyring::Found;
@@ -208,27 +209,21 @@ fn backups_of_the_keys_are_waited_for_and_one_that_cannot_be_read_promises_nothi
             )
             .unwrap();
     };
-    let backup = |taken: i64, expire: i64| {
-        use waag_entry::cbor::write;
-        let mut out = Vec::new();
-        write::array(&mut out, 9);
-        write::uint(&mut out, 1);
-        write::text(&mut out, "backup");
-        write::int(&mut out, now.0);
-        write::uint(&mut out, 10);
-        write::int(&mut out, now.later_by(taken * DAY_NS).0);
-        write::int(&mut out, now.later_by(expire * DAY_NS).0);
-        write::uint(&mut out, 0);
-        write::uint(&mut out, 0);
-        write::null(&mut out);
-        out
+    // A clock that was ahead when the keys were taken says nothing: the order of the ledger does.
+    let backup = |taken: i64, expire: i64, position: Option<u64>| {
+        let at = |days: i64| now.later_by(days * DAY_NS);
+        BackupRecord { at: now, size: 10, taken: at(taken), expire: at(expire), bytes: 0, ms: 0, position }
+            .encode()
     };
-    keep(1, &backup(-20, 10));
-    keep(2, &backup(-1, 29));
-    keep(3, &backup(1, 99));
+    keep(1, &backup(-20, 10, Some(0)));
+    keep(2, &backup(7, 29, None));
     let done = erase(&store, &world.order("anna")).unwrap();
-    assert_eq!(done.complete_at, Some(now.later_by(29 * DAY_NS).to_string()));
+    let complete = Some(now.later_by(29 * DAY_NS).to_string());
+    assert_eq!(done.complete_at, complete);
     assert!(done.erased_at < done.complete_at);
+    // A backup that began after the erasure was recorded holds none of its keys.
+    keep(3, &backup(1, 99, Some(done.position.unwrap() + 1)));
+    assert_eq!(recent(&store.keyring, 1).unwrap()[0].complete_at, complete);
     keep(4, b"\x00");
     let done = erase(&store, &world.order("bert")).unwrap();
     assert_eq!((done.keys, done.complete_at), (2, None));
