@@ -290,7 +290,9 @@ impl Doors {
                 // What is refused there is an answer, too, which has the code.
                 Question::Deliveries(asked) => Ok(Ok(deliveries.answer(running.router(), &asked))),
                 Question::Bridges(asked) => Ok(Ok(running.bridges().answer(&asked))),
-                Question::Evidence(asked) => Ok(serde_json::to_string(&evidence::record::answer(store, &asked))),
+                Question::Evidence(asked) => {
+                    Ok(serde_json::to_string(&evidence::record::answer(store, &asked)))
+                }
                 Question::Subjects(asked) => Ok(Ok(subjects.answer(store, &asked))),
             };
             told?.map_err(|error| error.to_string())
