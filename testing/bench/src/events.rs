@@ -11,7 +11,7 @@ use waag_model::ids::Actor;
 use waag_model::schema::Schema;
 
 /// Samples that the dictionary is trained from.
-const SAMPLES: usize = 10_000;
+pub(crate) const SAMPLES: usize = 10_000;
 /// The dictionary's size, in bytes.
 const DICTIONARY_BYTES: usize = 16_384;
 

@@ -32,7 +32,7 @@ const STEP_LEAVES: u64 = 1 << 16;
 const PROOF_BAR_MS: f64 = 2.0;
 const ORIGIN: &str = "bench/default/00000000000000000000000000000000";
 
-/// `[proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR] | packs|backup [--entries N] [--folder DIR]]`; without a part, all.
+/// `[proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR] | packs|backup [--entries N] [--rounds N] [--unregistered true] [--folder DIR]]`; without a part, all.
 pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         [] => {

@@ -53,7 +53,7 @@ fn main() -> anyhow::Result<()> {
                  waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--rows N] [--folder DIR]   projecting to SQLite\n\
                  waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view\n\
                  waag-bench router [matching [--events N] [--rounds N] | deliveries [PART] [--folder DIR] [--quick]]   which subscriptions an event concerns, and its way to them\n\
-                 waag-bench evidence [proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR]]   proofs in a large tree, the scrubber's cost\n\
+                 waag-bench evidence [proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR] | packs|backup [--entries N] [--rounds N] [--unregistered true] [--folder DIR]]   proofs in a large tree, the scrubber, packs, backup and restore\n\
                  waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node"
             );
             Ok(())
