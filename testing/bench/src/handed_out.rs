@@ -84,7 +84,8 @@ impl Store {
         let samples = Events::take(&mut Workload::new(0xd1c7, Shape::default()), SAMPLES);
         std::fs::write(self.path("samples.jsonl"), samples.lines().collect::<Vec<_>>().join(&b'\n'))?;
         for kind in KINDS {
-            let how = ["schema", "add", "--type", kind, "--schema", "schema.json", "--samples", "samples.jsonl"];
+            let how =
+                ["schema", "add", "--type", kind, "--schema", "schema.json", "--samples", "samples.jsonl"];
             succeeded(&self.waag(&how)?.output()?)?;
         }
         Ok(())
@@ -117,10 +118,7 @@ fn packs(store: &Store, asked: &Asked) -> anyhow::Result<()> {
     let key = succeeded(&store.waag(&["checkpoint", "--json"])?.output()?)?;
     let key = key.pointer("/keys/0/vkey").and_then(Value::as_str).context("the ledger's key")?.to_owned();
     let spans = [
-        (
-            "a gapless span",
-            format!("{}-{}", asked.entries / 2, asked.entries / 2 + PACK_ENTRIES - 1),
-        ),
+        ("a gapless span", format!("{}-{}", asked.entries / 2, asked.entries / 2 + PACK_ENTRIES - 1)),
         ("the newest of the whole ledger", "newest".to_owned()),
     ];
     for (what, span) in spans {

@@ -1,4 +1,4 @@
-//! Finding the entries that are asked for: one pass over the log, the cheap conditions first.
+//! Finding the entries that are asked for: a pass over the log, the cheap conditions first.
 //!
 //! What stands in clear is asked first (position, type, time, whose keys sealed it); only what is left of that is opened, and
 //! of it the common part alone. Entries are kept as their stored bytes, at most as many as one pack holds.
@@ -29,6 +29,10 @@ use crate::store::subjects::keys_of;
 /// Room that a pack's other members may take, in bytes.
 const BESIDE_BYTES: usize = 64 * 1_024 * 1_024;
 
+/// Where the newest of some are asked for, as many are looked through first, and each time so many times as many until they
+/// are found: all that is read twice is then a seventh of the last pass.
+const WINDOW_GROWTH: u64 = 8;
+
 /// An entry that is asked for.
 #[derive(Clone, Debug)]
 pub(super) struct Picked {
@@ -58,7 +62,27 @@ pub(super) fn gather(
     if matcher.person.as_ref().is_some_and(Person::is_unknown) {
         return Ok(Vec::new());
     }
-    let mut kept = Kept::new(selection.last);
+    // Of the newest, the log's end is looked through first, and more of it only while that is too little.
+    let mut window = selection.last.unwrap_or(u64::MAX);
+    loop {
+        let from = first.max(Position(behind.0.saturating_sub(window)));
+        let kept = pass(reader, &mut matcher, (from, behind), selection.last, progress)?;
+        if from == first || selection.last.is_some_and(|last| kept.len() as u64 >= last) {
+            return Ok(kept);
+        }
+        window = window.saturating_mul(WINDOW_GROWTH);
+    }
+}
+
+/// Reads the log from `first` to before `behind` once.
+fn pass(
+    reader: &Reader,
+    matcher: &mut Matcher<'_>,
+    (first, behind): (Position, Position),
+    last: Option<u64>,
+    progress: Progress<'_>,
+) -> Result<Vec<Picked>, EvidenceError> {
+    let mut kept = Kept::new(last);
     let (mut failed, total) = (None, behind.0.saturating_sub(first.0));
     let read = reader.log.read(first, &mut |frame| {
         for (position, bytes) in frame.entries().filter(|(position, _)| *position >= first) {
