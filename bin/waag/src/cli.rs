@@ -19,6 +19,7 @@ mod evidence;
 mod explain;
 mod export;
 mod failure;
+mod help;
 mod import;
 mod init;
 mod input;
@@ -52,12 +53,15 @@ mod views;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::{Exit, Failure};
 use output::Output;
 pub(crate) use output::tell;
 use setting::Setting;
+
+/// Longest line of help, in characters, on however wide a terminal.
+const HELP_CHARS_MAX: usize = 100;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -75,7 +79,7 @@ Example:
 
 /// The ledger beneath your money flows: every event once, in order, sealed, provable.
 #[derive(Debug, Parser)]
-#[command(name = "waag", version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(name = "waag", version, after_help = EXIT_CODES, propagate_version = true, max_term_width = HELP_CHARS_MAX)]
 struct Cli {
     #[command(flatten)]
     setting: Setting,
@@ -153,11 +157,24 @@ enum Command {
     Completions(completions::Args),
 }
 
+/// The command line's definition, its help texts in paragraphs.
+fn command() -> clap::Command {
+    help::flowing(Cli::command())
+}
+
+fn parse(
+    mut command: clap::Command,
+    arguments: impl IntoIterator<Item: Into<OsString> + Clone>,
+) -> Result<Cli, clap::Error> {
+    let mut found = command.try_get_matches_from_mut(arguments)?;
+    Cli::from_arg_matches_mut(&mut found).map_err(|error| error.format(&mut command))
+}
+
 /// Runs the program on an argument list that begins with its own name.
 #[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let arguments: Vec<OsString> = arguments.into_iter().collect();
-    let parsed = Cli::try_parse_from(&arguments);
+    let parsed = parse(command(), &arguments);
     let as_json = match &parsed {
         Ok(cli) => cli.setting.json,
         Err(_) => arguments.iter().any(|argument| argument == "--json"),

@@ -24,6 +24,8 @@ pub mod error;
 pub mod exports;
 pub mod init;
 pub mod keeping;
+pub(crate) mod lines;
+pub mod ledgers;
 pub mod options;
 pub mod own;
 pub mod place;

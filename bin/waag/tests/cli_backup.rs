@@ -138,6 +138,103 @@ fn an_erasure_after_the_backup_holds_in_every_restored_store() {
     assert_eq!(told, 1);
 }
 
+#[test]
+fn keys_that_are_in_no_backup_that_is_left_are_told_and_all_else_verifies() {
+    let folder = ready(5);
+    folder.feed(&["append"], about("customer:1", 1).as_bytes()).exits(0);
+    backup(&folder).exits(0);
+    folder.feed(&["append"], about("customer:2", 2).as_bytes()).exits(0);
+    folder.feed(&["append"], about("customer:3", 3).as_bytes()).exits(0);
+    destroy(&folder, "customer:3");
+    backup(&folder).exits(0);
+    let restored = restore(&folder, "older", &["--keys-of", "1"]).exits(0).json();
+    // The erased person's is destroyed, and no backup withholds it.
+    assert_eq!((&restored["keys_of"], &restored["withheld"]), (&1.into(), &1.into()), "{restored}");
+    folder.run(&["verify", "--deep", "--data", "older"]).exits(0);
+    let all = read(&folder, "older");
+    let told = |name: &str, at: u64| {
+        let entry = all.iter().find(|entry| entry["position"] == at).unwrap();
+        entry[name].clone()
+    };
+    assert_eq!((told("withheld", 5), told("erased", 5)), (Value::Null, Value::Null));
+    assert_eq!((told("withheld", 7), told("erased", 7)), (serde_json::json!([1]), Value::Null));
+    assert_eq!((told("withheld", 8), told("erased", 8)), (Value::Null, serde_json::json!([1])));
+    folder.run(&["promote", "--data", "older"]).exits(0);
+    append_to(&folder, "older").exits(0);
+}
+
+/// Turns a bit of the first entry in a store's log.
+fn damage(folder: &Folder, data: &str) {
+    let path = folder.path(&format!("{data}/default/log/{:020}.seg", 0));
+    let mut bytes = std::fs::read(&path).unwrap();
+    bytes[400] ^= 1;
+    std::fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_restore_that_was_broken_off_is_named_by_everybody_and_no_store_is_made_in_its_place() {
+    let folder = ready(20);
+    backup(&folder).exits(0);
+    // Its vault is there, its frames are not.
+    let frames = folder.files().into_iter().filter(|(path, _)| path.starts_with(folder.path("repo/pieces")));
+    let (path, bytes) = frames.max_by_key(|(_, bytes)| bytes.len()).unwrap();
+    std::fs::remove_file(&path).unwrap();
+    assert_eq!(code(&restore(&folder, "broken", &[]).exits(3)), "E0887");
+    std::fs::write(&path, bytes).unwrap();
+    let before = folder.files();
+    for command in [
+        &["init"][..],
+        &["serve", "--listen", "127.0.0.1:0"],
+        &["append", "-"],
+        &["read"],
+        &["promote"],
+        &["checkpoint"],
+    ] {
+        let ran = folder.run(&[command, &["--json", "--data", "broken"]].concat()).exits(3);
+        assert_eq!(code(&ran), "E0817", "{command:?}");
+        assert!(ran.out.contains("broken/default") && ran.out.contains("broken.state/default"), "{ran:?}");
+    }
+    assert_eq!(code(&restore(&folder, "broken", &[]).exits(3)), "E0817");
+    let verified = folder.run(&["verify", "--data", "broken"]).exits(1);
+    assert!(verified.out.contains("E0817"), "{verified:?}");
+    assert!(folder.files() == before, "nothing was made or changed");
+    remove(&folder, "broken");
+    restore(&folder, "broken", &[]).exits(0);
+    assert!(!folder.path("broken.state/default/restoring").exists());
+}
+
+#[test]
+fn a_store_that_its_restore_did_not_verify_is_promoted_when_it_is_whole_and_not_before() {
+    let folder = ready(20);
+    backup(&folder).exits(0);
+    restore(&folder, "restored", &[]).exits(0);
+    // As a restore leaves it that was killed before it had verified.
+    folder.write("restored.state/default/restoring", "");
+    damage(&folder, "restored");
+    assert_eq!(code(&folder.run(&["promote", "--json", "--data", "restored"]).exits(1)), "E0744");
+    assert!(folder.path("restored.state/default/restoring").exists());
+    damage(&folder, "restored");
+    let verified = folder.run(&["verify", "--json", "--data", "restored"]).exits(0);
+    assert!(verified.out.contains("not verified to its end"), "{verified:?}");
+    folder.run(&["promote", "--data", "restored"]).exits(0);
+    assert!(!folder.path("restored.state/default/restoring").exists());
+    append_to(&folder, "restored").exits(0);
+}
+
+#[test]
+fn what_names_a_store_that_is_there_is_refused_where_one_is_made() {
+    let folder = ready(3);
+    backup(&folder).exits(0);
+    let ledger = "00112233445566778899aabbccddeeff";
+    for more in [&["--data", "elsewhere"][..], &["--earlier", ledger]] {
+        let told = restore(&folder, "x", more).exits(2).json()["error"].to_string();
+        assert!(told.contains(more[0]) && told.contains("--to"), "{told}");
+        folder.run(&[&["rebuild", "nothing", "--to", "x"], more].concat()).exits(2);
+    }
+    assert!(!folder.path("x").exists() && !folder.path("x.state").exists());
+    restore(&folder, "x", &["--state", "y"]).exits(0);
+}
+
 fn remove(folder: &Folder, data: &str) {
     for name in [data.to_owned(), format!("{data}.state")] {
         if folder.path(&name).exists() {

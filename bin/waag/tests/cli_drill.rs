@@ -119,4 +119,5 @@ fn a_backup_that_cannot_be_restored_is_an_outcome_and_recorded() {
     let wrong = folder.run(&["drill", "--json", "--backup", &repository, "--key", &key]).exits(1).json();
     assert!(wrong["failed"].as_str().unwrap().contains("another ledger's"), "{wrong}");
     folder.run(&["drill"]).exits(2);
+    drill(&folder, &["--earlier", "00112233445566778899aabbccddeeff"]).exits(2);
 }

@@ -134,8 +134,9 @@ fn an_export_is_masked_and_whole_and_rebuilds_a_closed_store_that_verifies() {
     let checked = folder.run(&["export", "--check", "out", "--public-key", "key", "--json"]).exits(0).json();
     assert_eq!((&checked["trusted"], &checked["entries"]), (&true.into(), &608.into()));
     folder.write("secret", "correct horse battery staple\n");
-    let secret = ["rebuild", "out", "--to", "locked", "--passphrase-file", "secret"];
-    folder.run(&secret).exits(0);
+    let secret = ["rebuild", "out", "--to", "locked", "--passphrase-file", "secret", "--json"];
+    let locked = folder.run(&secret).exits(0);
+    assert!(locked.json()["passphrase"] == true && !locked.err.contains("no passphrase"), "{locked:?}");
     folder.run(&["checkpoint", "--data", "locked"]).exits(2);
     folder.run(&["checkpoint", "--data", "locked", "--passphrase-file", "secret"]).exits(0);
     let made = folder.run(&["rebuild", "out", "--to", "copy", "--json"]).exits(0).json();
@@ -257,9 +258,23 @@ fn no_changed_missing_or_added_file_passes() {
         assert_eq!(check().code, 1, "{} is missing", path.display());
         std::fs::write(path, &whole).unwrap();
     }
+    // Each file is named, whatever else is wrong.
     std::fs::write(root.join("blobs/more"), "x").unwrap();
-    assert_eq!(check().code, 1);
+    std::fs::rename(root.join("frames.jsonl"), root.join("frames")).unwrap();
+    let keys = std::fs::read(root.join("data-keys.jsonl")).unwrap();
+    std::fs::write(root.join("data-keys.jsonl"), &keys[1..]).unwrap();
+    let red = check().exits(1).err;
+    for named in [
+        "`blobs/more` does not belong",
+        "`frames.jsonl` is missing",
+        "`frames` does not belong",
+        "`data-keys.jsonl` was changed",
+    ] {
+        assert!(red.contains(named), "{named}: {red}");
+    }
     std::fs::remove_file(root.join("blobs/more")).unwrap();
+    std::fs::rename(root.join("frames"), root.join("frames.jsonl")).unwrap();
+    std::fs::write(root.join("data-keys.jsonl"), &keys).unwrap();
     check().exits(0);
     // Another ledger's key believes nothing of it.
     let other = Folder::with_store();
@@ -268,6 +283,26 @@ fn no_changed_missing_or_added_file_passes() {
     assert!(red.err.contains("E0748"), "{red:?}");
     folder.run(&["rebuild", "out", "--to", "copy", "--public-key", "other"]).exits(1);
     assert!(!folder.path("copy").exists());
+}
+
+#[test]
+fn a_copy_loses_a_passphrase_only_where_somebody_says_so() {
+    let folder = Folder::new();
+    folder.write("secret", "correct horse battery staple\n");
+    let held = ["--passphrase-file", "secret"];
+    let locked = |arguments: &[&str]| folder.run(&[arguments, &held].concat());
+    locked(&["init"]).exits(0);
+    let given = [&["append"][..], &held].concat();
+    folder.feed(&given, events(0..3).as_bytes()).exits(0);
+    locked(&["export", "--all", "out"]).exits(0);
+    let refused = folder.run(&["rebuild", "out", "--to", "copy"]).exits(2);
+    assert!(refused.err.contains("E0765"), "{refused:?}");
+    assert!(!folder.path("copy").exists() && !folder.path("copy.state").exists());
+    locked(&["rebuild", "out", "--to", "copy", "--no-passphrase"]).exits(2);
+    let open = folder.run(&["rebuild", "out", "--to", "copy", "--no-passphrase", "--json"]).exits(0);
+    assert_eq!(open.json()["passphrase"], false);
+    assert!(open.err.contains("warning: the new vault has no passphrase"), "{open:?}");
+    folder.run(&["checkpoint", "--data", "copy"]).exits(0);
 }
 
 #[test]

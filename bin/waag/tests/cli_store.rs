@@ -304,3 +304,18 @@ fn a_passphrase_opens_the_vault_and_its_absence_is_said() {
     folder.run(&["keys", "passphrase", "--passphrase-file", "pass"]).exits(0);
     folder.run(&["verify"]).exits(0);
 }
+
+/// A limit on the size of files stands for a full disk: reading makes a file beside the state, and cannot.
+#[test]
+fn a_reader_that_finds_no_room_says_so() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], event(0).as_bytes()).exits(0);
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" read --json";
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", script, env!("CARGO_BIN_EXE_waag")]).current_dir(folder.path("."));
+    let output = shell.env_remove("WAAG_PASSPHRASE").output().unwrap();
+    let told = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{told}");
+    assert!(told.contains("E0510") && told.contains("may be full"), "{told}");
+    folder.run(&["read"]).exits(0);
+}

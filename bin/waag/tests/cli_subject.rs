@@ -269,3 +269,71 @@ fn an_erasure_names_the_exports_that_went_out_with_keys_or_fields() {
     let done = folder.run(&["subject", "erase", "--person", PERSON, "--reason", "r", "--json"]);
     named(done.lines().swap_remove(0));
 }
+
+#[test]
+fn after_a_promotion_a_report_reads_all_ledgers_and_the_old_key_has_an_end() {
+    let folder = store();
+    let pack = ["evidence", "export", "p.zip", "--type", "contact.told", "--reason", "audit 7"];
+    folder.run(&pack).exits(0);
+    let at = ["repo", "--key", "backup.key"];
+    folder.run(&[&["backup", "init"], &at[..]].concat()).exits(0);
+    folder.run(&[&["backup"], &at[..]].concat()).exits(0);
+    let promoted = ["--to", "new", "--promote", "--json"];
+    let promoted = folder.run(&[&["restore"], &at[..], &promoted[..]].concat()).exits(0).lines();
+    let promoted = promoted.last().unwrap();
+    let (old, new) = (promoted["old_ledger"].as_str().unwrap(), promoted["ledger"].as_str().unwrap());
+    let of_new = |more: &[&str]| folder.run(&[more, &["--data", "new"]].concat());
+    // The new ledger begins with the old one's schemas, so that what is recorded of a person is sealed as theirs.
+    let schemas = |data: &str| {
+        let list = folder.run(&["schema", "list", "--json", "--data", data]).exits(0).lines();
+        let told = |one: &Value| (one["type"].to_string(), one["schema_sha256"].to_string());
+        list.iter().map(told).collect::<std::collections::BTreeSet<_>>()
+    };
+    assert_eq!((schemas("new"), schemas("new").len()), (schemas("waag-data"), 3));
+    of_new(&["verify"]).exits(0);
+    let later = event("contact.told", 70, "c-4711", "Annegret Musterfrau");
+    folder.feed(&["append", "--data", "new"], later.as_bytes()).exits(0);
+
+    let report = of_new(&["subject", "report", "--person", PERSON, "--json"]).exits(0);
+    let lines = report.lines();
+    let of = |ledger: &str| lines.iter().filter(|line| line["entry"]["ledger"] == ledger).count();
+    assert_eq!((of(old), of(new), &lines[10]["end"]["entries"]), (8, 1, &9.into()), "{}", report.out);
+    let read: Vec<&Value> =
+        lines[0]["subject"]["ledgers"].as_array().unwrap().iter().map(|one| &one["ledger"]).collect();
+    assert_eq!(read, [old, new]);
+    assert!(lines[0]["subject"]["ledgers_not_read"].is_null() && !report.err.contains("not read"));
+    let text = of_new(&["subject", "report", "--person", PERSON]).exits(0).out;
+    assert!(text.contains(&format!("contact  in {old}")) && text.contains("9 entries"), "{text}");
+    // One that is asked for by its id is read alone, and the other is named.
+    let alone = of_new(&["subject", "report", "--person", PERSON, "--json", "--earlier", old]).exits(0);
+    let alone_lines = alone.lines();
+    assert_eq!(alone_lines.last().unwrap()["end"]["entries"], 8);
+    assert_eq!(alone_lines[0]["subject"]["ledgers_not_read"], json!([new]));
+    assert!(alone.err.contains(new), "{}", alone.err);
+
+    // What was handed out before is told with what was asked.
+    let packs = of_new(&["evidence", "list", "--json"]).exits(0).json();
+    assert_eq!((&packs["reason"], &packs["ledger"]), (&"audit 7".into(), &old.into()), "{packs}");
+
+    // The old key ends where the new ledger began; that of the new one signs.
+    let first = |command: &[&str], more: &[&str]| {
+        of_new(&[command, &["--json"], more].concat()).exits(0).lines().swap_remove(0)
+    };
+    let both = |command: &[&str]| (first(command, &["--earlier", old]), first(command, &[]));
+    let (ended, signs) = both(&["log", "keys"]);
+    assert_eq!((&ended["state"], &signs["state"]), (&"retired".into(), &"active".into()));
+    assert!(signs["until"].is_null() && ended["from"].as_str() < ended["until"].as_str(), "{ended}");
+    let ended = first(&["keys", "list"], &["--earlier", old]);
+    assert!(ended["signing"]["active"] == false && ended["signing"]["until"].is_string(), "{ended}");
+    // A pack of the old ledger is made and checks all the same: its form asks for a signer that is active.
+    let pack = ["evidence", "export", "q.zip", "--positions", "3-9", "--reason", "audit 8", "--earlier", old];
+    of_new(&pack).exits(0);
+
+    // A ledger that cannot be read is named, and the report is not called complete.
+    std::fs::rename(folder.path("new/default/before"), folder.path("away")).unwrap();
+    let partly = of_new(&["subject", "report", "--person", PERSON, "--json"]).exits(1);
+    assert_eq!(partly.lines()[0]["subject"]["ledgers_not_read"], json!([old]));
+    assert!(partly.err.contains("was not read"), "{}", partly.err);
+    let packs = of_new(&["evidence", "list"]).exits(0).out;
+    assert!(packs.contains("recorded in no ledger that is here"), "{packs}");
+}

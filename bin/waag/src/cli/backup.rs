@@ -51,7 +51,9 @@ Example:
   waag backup check ./waag-backup --key ./waag-backup.key --json";
 
 const PRUNE_HELP: &str = "\
-Removes key material that has expired, and what a run that was broken off has left. Every run does that too.
+Removes key material that has expired, and what a run that was broken off has left. Every run does that too, once it has
+key material of its own. Refused where the clock is more than 31 days ahead of what was recorded or backed up last, since
+what is removed is gone: for a repository that was put away for longer, look at the clock and add --clock-is-right.
 
 Example:
   waag backup prune ./waag-backup --key ./waag-backup.key";
@@ -69,6 +71,17 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = KEY_BACKUP_DAYS_MAX,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(KEY_BACKUP_DAYS_LIMIT)))]
     key_days: u32,
+
+    #[command(flatten)]
+    clock: ClockIsRight,
+}
+
+/// What whoever looked at the clock can say of it.
+#[derive(Clone, Copy, Debug, clap::Args)]
+struct ClockIsRight {
+    /// The clock is right, though nothing was recorded or backed up for more than 31 days
+    #[arg(long)]
+    clock_is_right: bool,
 }
 
 /// Where a repository and its key are.
@@ -96,7 +109,12 @@ enum Command {
     Check(At),
     /// Remove what has expired
     #[command(after_help = PRUNE_HELP)]
-    Prune(At),
+    Prune {
+        #[command(flatten)]
+        at: At,
+        #[command(flatten)]
+        clock: ClockIsRight,
+    },
 }
 
 #[derive(Serialize)]
@@ -176,6 +194,7 @@ impl From<BackupError> for Failure {
             | BackupError::Object(_)
             | BackupError::Behind { .. }
             | BackupError::Restless
+            | BackupError::Clock { .. }
             | BackupError::Io { .. }
             | BackupError::Stopped) => {
                 Self { code: other.code(), reason: chain(&other), exit: Exit::Environment }
@@ -189,8 +208,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         (Some(Command::Init(at)), _) => init(setting, at, output),
         (Some(Command::List(at)), _) => list(at, output),
         (Some(Command::Check(at)), _) => check_all(setting, at, output),
-        (Some(Command::Prune(at)), _) => prune(at, output),
-        (None, Some(at)) => make(setting, at, args.key_days, output),
+        (Some(Command::Prune { at, clock }), _) => prune(setting, at, *clock, output),
+        (None, Some(at)) => make(setting, at, args, output),
         (None, None) => {
             Err(Failure::usage("say where the backup is, and where its key: `waag backup DIR --key FILE`"))
         }
@@ -217,14 +236,15 @@ fn init(setting: &Setting, at: &At, output: &mut Output) -> Result<Exit, Failure
     Ok(Exit::Done)
 }
 
-fn make(setting: &Setting, at: &At, key_days: u32, output: &mut Output) -> Result<Exit, Failure> {
+fn make(setting: &Setting, at: &At, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let asked = Asked {
         place: setting.place()?,
         options: setting.options()?,
         repository: at.repository.clone(),
         key: at.key.clone(),
         actor: setting.actor()?,
-        key_days,
+        key_days: args.key_days,
+        clock_is_right: args.clock.clock_is_right,
     };
     let bar = progress(Some(u64::MAX), "bytes");
     let shown = bar.clone();
@@ -402,8 +422,13 @@ fn is_folder(path: &Path) -> bool {
     path.is_dir()
 }
 
-fn prune(at: &At, output: &mut Output) -> Result<Exit, Failure> {
-    let removed = backups::prune(&at.repository, &at.key, &SystemClock::new())?;
+fn prune(setting: &Setting, at: &At, clock: ClockIsRight, output: &mut Output) -> Result<Exit, Failure> {
+    let place = setting.place()?;
+    // Where there is no store, the repository's own runs say how far the clock may be.
+    let store = if is_folder(&place.data) { open_reader(&place, &setting.options()?).ok() } else { None };
+    let clock_is_right = clock.clock_is_right;
+    let removed =
+        backups::prune(&at.repository, &at.key, &SystemClock::new(), store.as_ref(), clock_is_right)?;
     let answer = PruneJson { removed };
     output.answer(&answer, || format!("{} objects removed\n", answer.removed.len()))?;
     Ok(Exit::Done)

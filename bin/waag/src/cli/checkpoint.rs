@@ -8,6 +8,7 @@ use super::failure::{Exit, Failure};
 use super::output::Output;
 use super::setting::Setting;
 use crate::store::error::StoreError;
+use crate::store::place::LEDGER;
 use crate::store::reader::{OpenedReader, open_reader};
 
 const HELP: &str = "\
@@ -32,6 +33,9 @@ pub(crate) struct KeyJson {
     pub(crate) number: u32,
     pub(crate) vkey: String,
     pub(crate) active: bool,
+    /// When it was retired, or its ledger superseded by a promotion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) until: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -49,10 +53,15 @@ pub(crate) fn public_keys(store: &OpenedReader) -> Result<Vec<KeyJson>, Failure>
     let infos: Vec<&SignerInfo> =
         ledger.signers.iter().map(|signer| &signer.info).chain(&ledger.retired).collect();
     let keys = verifier_keys(ledger).map_err(StoreError::Origin)?;
-    let json = |(info, key): (&&SignerInfo, waag_ledger::note::VerifierKey)| KeyJson {
-        number: info.number,
-        vkey: key.to_string(),
-        active: info.retired.is_none(),
+    let superseded = store.keyring.superseded_at(ledger, LEDGER)?;
+    let json = |(info, key): (&&SignerInfo, waag_ledger::note::VerifierKey)| {
+        let until = info.retired.or(superseded);
+        KeyJson {
+            number: info.number,
+            vkey: key.to_string(),
+            active: until.is_none(),
+            until: until.map(|until| until.to_string()),
+        }
     };
     Ok(infos.iter().zip(keys).map(json).collect())
 }

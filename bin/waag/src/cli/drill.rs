@@ -22,7 +22,7 @@ The newest backup is restored into a scratch place beside the data folder, verif
 beside a node, or without one. Free space is looked at first. The outcome is an event of the ledger, also where the drill
 failed; it then exits with 1.
 
-  RPO  what would be lost if this machine were lost now: entries, and for how long the oldest of them has been there
+  RPO  what would be lost if this machine were lost now: entries, and the age of the oldest of them
   RTO  from the beginning to a store that is verified and can be read, read models not counted
 
 Example:
@@ -123,6 +123,11 @@ fn make(
     scratch: Option<&PathBuf>,
     output: &mut Output,
 ) -> Result<Exit, Failure> {
+    if setting.earlier.is_some() {
+        return Err(Failure::usage(
+            "--earlier names a ledger that is only read; a drill is of the one that is written",
+        ));
+    }
     let asked = Asked {
         place: setting.place()?,
         options: setting.options()?,

@@ -18,6 +18,7 @@ use super::setting::Setting;
 use crate::evidence::checking::{OUTSIDERS, check};
 use crate::evidence::error::EvidenceError;
 use crate::evidence::record::{packs, told};
+use crate::store::ledgers::Earlier;
 use crate::store::reader::open_reader;
 
 const HELP: &str = "\
@@ -30,7 +31,8 @@ Example:
   waag evidence check invoice-7.zip";
 
 const LIST_HELP: &str = "\
-The newest first: when, who, how many entries, the pack's digest and what it was asked for; never a person's id.
+The newest first: when, who, how many entries, the pack's digest and what it was asked for; never a person's id. Packs that
+were recorded in a ledger before a promotion are listed too.
 
 Example:
   waag evidence list --json";
@@ -73,9 +75,16 @@ struct PackJson {
     /// Persons of whom parts are disclosed.
     persons: usize,
     position: u64,
+    /// The ledger that it is recorded in; none where that one is not here.
+    ledger: Option<String>,
     selection: String,
     reason: String,
 }
+
+/// What is told of a pack whose event is in no ledger that can be read here.
+const NOT_HERE: &str = "(recorded in no ledger that is here)";
+/// What is told of a pack whose event is not in the one ledger that was asked for by its id.
+const NOT_IN_THIS_ONE: &str = "(recorded in another ledger)";
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     match &args.command {
@@ -87,10 +96,24 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 
 fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
     let store = open_reader(&setting.place()?, &setting.options()?)?;
-    let (end, mut rows) = (store.end(), Vec::new());
+    let (mut earlier, mut rows) = (None, Vec::new());
     for pack in packs(&store.keyring)? {
-        // A pack that was recorded a moment ago may stand beyond the guard that this was opened at.
-        let said = if pack.position < end { told(&store.reader, pack.position)? } else { Default::default() };
+        let mut said = told(&store.reader, &pack)?;
+        if said.is_none() && store.place.before.is_none() {
+            // Packs are listed for all ledgers of the tenant; those before this one are opened where one is missing.
+            let earlier = match &mut earlier {
+                Some(earlier) => earlier,
+                none => none.insert(Earlier::open(&store.place, &store.keyring)?),
+            };
+            for before in earlier.opened.iter().rev() {
+                said = told(&before.reader, &pack)?;
+                if said.is_some() {
+                    break;
+                }
+            }
+        }
+        let ledger = said.as_ref().map(|said| said.ledger.to_string());
+        let (selection, reason) = said.map(|said| (said.selection, said.reason)).unwrap_or_default();
         let json = PackJson {
             digest: pack.digest.to_string(),
             made: pack.made.to_string(),
@@ -98,14 +121,20 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
             entries: pack.entries,
             persons: pack.persons.len(),
             position: pack.position.0,
-            selection: said.selection,
-            reason: said.reason,
+            ledger,
+            selection,
+            reason,
         };
         if output.is_json() {
             output.json(&json)?;
             continue;
         }
-        let PackJson { digest, by, entries, persons, selection, reason, .. } = json;
+        let PackJson { digest, by, entries, persons, ledger, selection, reason, .. } = json;
+        let selection = match (ledger, store.place.before) {
+            (Some(_), _) => selection,
+            (None, None) => NOT_HERE.to_owned(),
+            (None, Some(_)) => NOT_IN_THIS_ONE.to_owned(),
+        };
         let short = digest.get(..16).unwrap_or(&digest).to_owned();
         let (made, entries, persons) = (second(pack.made.0), entries.to_string(), persons.to_string());
         rows.push(vec![made, clean(&by), entries, persons, short, clean(&selection), clean(&reason)]);

@@ -15,6 +15,7 @@ use crate::store::beside::{DISCLOSED, REVEALED};
 use crate::store::error::StoreError;
 use crate::store::exports::check::{Opened, open};
 use crate::store::exports::error::ExportError;
+use crate::store::exports::forms::Manifest;
 use crate::store::exports::{EXPORTED, Wanted, Written, events_of, write};
 use crate::store::keeping::{Kept, keep};
 use crate::store::own::{Members, own_event};
@@ -27,6 +28,9 @@ signed manifest with the SHA-256 of every file. Persons' fields are masked unles
 a node. docs/reference/export.md has the form of every file.
 
 With --keys the export opens everything, and is as secret as the store itself. `waag rebuild` makes a store from an export.
+
+An export that was broken off is not gone on with: it has no signed note, so nothing takes it for an export. Remove its
+folder, and begin anew; what --reveal and --keys had recorded stays recorded.
 
 Example:
   waag export --all exit-2026-11-21
@@ -79,13 +83,35 @@ struct Answer<'a> {
     signed_by: Vec<String>,
 }
 
+impl<'a> Answer<'a> {
+    /// What the manifest says.
+    fn of(folder: &Path, manifest: &'a Manifest) -> Self {
+        Self {
+            folder: folder.display().to_string(),
+            origin: &manifest.ledger.origin,
+            entries: manifest.ledger.tree_size,
+            root: &manifest.ledger.root,
+            types: manifest.types.len(),
+            files: manifest.files.count,
+            bytes: manifest.files.bytes,
+            revealed: manifest.revealed,
+            keys: manifest.keys,
+            manifest_sha256: None,
+            position: None,
+            trusted: None,
+            signed_by: Vec::new(),
+        }
+    }
+}
+
 impl From<ExportError> for Failure {
     fn from(error: ExportError) -> Self {
         let exit = match &error {
-            ExportError::Store(StoreError::Empty) | ExportError::Folder(_) | ExportError::NoSigner => {
-                Exit::Usage
-            }
-            ExportError::Damaged { .. } | ExportError::Unsigned(_) => Exit::Refused,
+            ExportError::Store(StoreError::Empty)
+            | ExportError::Folder(_)
+            | ExportError::NoSigner
+            | ExportError::Unprotected => Exit::Usage,
+            ExportError::Damaged { .. } | ExportError::Files(_) | ExportError::Unsigned(_) => Exit::Refused,
             ExportError::Store(_) | ExportError::Router(_) | ExportError::Unrecorded(..) => Exit::Environment,
         };
         Self { code: error.code(), reason: chain(&error), exit }
@@ -125,26 +151,15 @@ fn all(setting: &Setting, args: &Args, folder: &Path, output: &mut Output) -> Re
     let wanted = Wanted {
         revealed: reveal.is_some(),
         keys: keys.is_some(),
+        // A vault that has none refuses one, so the store was opened with what it has.
+        passphrase: options.passphrase.is_some(),
         by: setting.actor()?,
         at: options.clock.now(),
     };
     let (written, position) = write_all(setting, &store, folder, &wanted, reveal.or(keys))?;
     let manifest = &written.manifest;
-    let answer = Answer {
-        folder: folder.display().to_string(),
-        origin: &manifest.ledger.origin,
-        entries: manifest.ledger.tree_size,
-        root: &manifest.ledger.root,
-        types: manifest.types.len(),
-        files: manifest.files.count,
-        bytes: manifest.files.bytes,
-        revealed: manifest.revealed,
-        keys: manifest.keys,
-        manifest_sha256: Some(hex::encode(written.digest)),
-        position,
-        trusted: None,
-        signed_by: Vec::new(),
-    };
+    let manifest_sha256 = Some(hex::encode(written.digest));
+    let answer = Answer { manifest_sha256, position, ..Answer::of(folder, manifest) };
     output.answer(&answer, || {
         format!(
             "exported: {} entries of {} types, {} files, {} bytes, to `{}`\nmanifest: sha256 {}\n",
@@ -286,19 +301,9 @@ fn check(args: &Args, folder: &Path, output: &mut Output) -> Result<Exit, Failur
     let export = checked(folder, &args.public_key, true)?;
     let manifest = &export.manifest;
     let answer = Answer {
-        folder: folder.display().to_string(),
-        origin: &manifest.ledger.origin,
-        entries: manifest.ledger.tree_size,
-        root: &manifest.ledger.root,
-        types: manifest.types.len(),
-        files: manifest.files.count,
-        bytes: manifest.files.bytes,
-        revealed: manifest.revealed,
-        keys: manifest.keys,
-        manifest_sha256: None,
-        position: None,
         trusted: Some(export.trusted),
         signed_by: export.signed_by.iter().map(ToString::to_string).collect(),
+        ..Answer::of(folder, manifest)
     };
     output.answer(&answer, || {
         format!(

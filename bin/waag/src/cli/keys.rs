@@ -19,8 +19,8 @@ use waag_model::value::Value;
 
 use super::checkpoint::{KeyJson, public_keys};
 use super::failure::{Exit, Failure};
+use super::mask::mask_person;
 use super::output::{Output, tell};
-use super::read::masked_person;
 use super::setting::{Setting, read_passphrase};
 use crate::store::error::StoreError;
 use crate::store::own::{Members, own_event};
@@ -232,8 +232,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
     let store = open_reader(&setting.place()?, &setting.options()?)?;
     for key in public_keys(&store)? {
-        let (number, vkey, state) =
-            (key.number, key.vkey.clone(), if key.active { "signs" } else { "retired" });
+        let (number, vkey) = (key.number, key.vkey.clone());
+        let state = key.until.as_ref().map_or_else(|| "signs".to_owned(), |until| format!("retired {until}"));
         output.answer(&Line::Signing(key), || format!("signing  {number}  {state}  {vkey}\n"))?;
     }
     let mut after = None;
@@ -412,7 +412,7 @@ fn destroy_person(setting: &Setting, args: &Destroy, output: &mut Output) -> Res
         tell("note: there was no key to destroy; was the person's id right, with its kind before it?");
     }
     output.answer(&json, || {
-        let person = masked_person(&args.person);
+        let person = mask_person(&args.person);
         format!(
             "{} keys of {person} destroyed, {} kept; recorded at position {position}\n",
             json.destroyed, json.kept

@@ -6,6 +6,7 @@ pub(crate) mod flags;
 use clap::Subcommand;
 use serde::Serialize;
 use waag_ledger::history::KeyState;
+use waag_ledger::note::VerifierKey;
 use waag_model::time::UtcNanos;
 
 use super::failure::{Exit, Failure, chain};
@@ -36,11 +37,16 @@ Example:
 
 const KEYS_HELP: &str = "\
 Each key that signs or has signed checkpoints of this log, oldest first, with the time in which it may be believed; then the
-keys by which this store has been a witness of others. A key is printed in the vkey form, `name+id+base64`.
+keys by which this store has been a witness of others. A key is printed in the vkey form, `name+id+base64`; of one that is
+too long for a line, as those of ML-DSA-44 are, its name and id, unless --full asks for all of it. --json always has it.
 
 Example:
   waag log keys
+  waag log keys --full
   waag log keys --json";
+
+/// Longest public key that is printed whole where nobody asked for it, in characters: any of Ed25519, none of ML-DSA-44.
+const VKEY_CHARS_MAX: usize = 512;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -56,7 +62,11 @@ enum Command {
     Show,
     /// List the keys that sign checkpoints, with the time in which each may be believed
     #[command(after_help = KEYS_HELP)]
-    Keys,
+    Keys {
+        /// Print long keys whole
+        #[arg(long)]
+        full: bool,
+    },
     /// Write a static copy of the published log, or bring one up to date
     #[command(after_help = export::HELP)]
     Export(export::Args),
@@ -114,6 +124,9 @@ struct AlarmJson {
 #[derive(Serialize)]
 struct KeyJson {
     vkey: String,
+    /// The same for people.
+    #[serde(skip)]
+    line: String,
     algorithm: String,
     state: &'static str,
     from: Option<String>,
@@ -125,7 +138,7 @@ struct KeyJson {
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     match &args.command {
         Command::Show => show(setting, output),
-        Command::Keys => keys(setting, output),
+        Command::Keys { full } => keys(setting, *full, output),
         Command::Export(args) => export::run(setting, args, output),
     }
 }
@@ -209,11 +222,22 @@ fn text(shown: &Shown) -> String {
     out
 }
 
-fn keys(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
+/// A public key as a line has room for it: whole, or its name and id, which every signature by it bears.
+pub(super) fn vkey_line(key: &VerifierKey) -> String {
+    let whole = key.to_string();
+    if whole.len() <= VKEY_CHARS_MAX {
+        return whole;
+    }
+    format!("{}+{} ({} characters: `waag log keys --full`)", key.name(), key.id(), whole.len())
+}
+
+fn keys(setting: &Setting, full: bool, output: &mut Output) -> Result<Exit, Failure> {
     let store = open_reader(&setting.place()?, &setting.options()?)?;
     let history = key_history(&store.keyring, &store.ledger)?;
+    let line = |key: &VerifierKey| if full { key.to_string() } else { vkey_line(key) };
     let of_log = history.windows().iter().map(|window| KeyJson {
         vkey: window.key.to_string(),
+        line: line(&window.key),
         algorithm: window.key.algorithm().to_string(),
         state: match window.state {
             KeyState::Active => "active",
@@ -226,6 +250,7 @@ fn keys(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
     });
     let of_witness = all_witness_keys(&store.keyring)?.into_iter().map(|(key, created)| KeyJson {
         vkey: key.to_string(),
+        line: line(&key),
         algorithm: key.algorithm().to_string(),
         state: "active",
         from: time(Some(created)),
@@ -238,7 +263,7 @@ fn keys(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
             let from = key.from.as_deref().unwrap_or_default();
             format!(
                 "{:<7}  {}  {}, from {from}{until}\n         {}\n",
-                key.of, key.state, key.algorithm, key.vkey
+                key.of, key.state, key.algorithm, key.line
             )
         })?;
     }

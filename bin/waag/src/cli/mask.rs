@@ -10,6 +10,8 @@ use waag_model::value::{Object, Value};
 
 /// Most characters of a value that stay visible.
 const VISIBLE_CHARACTERS: usize = 4;
+/// Of a person's id, one character of so many stays visible.
+const PERSON_VISIBLE_PART: usize = 4;
 const HIDDEN: &str = "****";
 
 /// A text's last characters behind asterisks, however long it is.
@@ -17,8 +19,22 @@ pub(crate) fn mask_text(text: &str) -> String {
     format!("{HIDDEN}{}", visible(text))
 }
 
+/// A person's id as it may stand in answers and notes.
+pub(crate) fn mask_person(id: &str) -> String {
+    format!("{HIDDEN}{}", visible_of_person(id))
+}
+
+/// What of a person's id stays visible: at most a quarter of what stands behind its kind, and at most the last four
+/// characters. Less than of a field, since ids are short, and whoever knows half of one finds the rest by trying.
+pub(crate) fn visible_of_person(id: &str) -> String {
+    let behind = id.split_once(':').map_or(id, |(_, behind)| behind);
+    let characters = behind.chars().count();
+    let visible = VISIBLE_CHARACTERS.min(characters / PERSON_VISIBLE_PART);
+    behind.chars().skip(characters - visible).collect()
+}
+
 /// What of a text stays visible.
-pub(crate) fn visible(text: &str) -> String {
+fn visible(text: &str) -> String {
     let characters = text.chars().count();
     let visible = VISIBLE_CHARACTERS.min(characters / 2);
     text.chars().skip(characters - visible).collect()
@@ -103,6 +119,22 @@ mod tests {
             ("München", "****hen"),
         ] {
             assert_eq!(mask_text(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn of_a_persons_id_a_quarter_stays_visible_and_never_its_kind() {
+        for (id, masked) in [
+            ("contact:c-3", "****"),
+            ("contact:c-17", "****7"),
+            ("customer:c-4711", "****1"),
+            ("Bob@Example.org", "****org"),
+            ("contact:a-very-long-identifier-4711", "****4711"),
+            ("c:", "****"),
+            ("", "****"),
+            ("a:b:c-31", "****1"),
+        ] {
+            assert_eq!(mask_person(id), masked, "{id}");
         }
     }
 

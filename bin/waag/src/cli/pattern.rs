@@ -29,7 +29,7 @@ Exit codes:
   3  a file cannot be read
 
 Example:
-  echo '{\"type\": [{\"prefix\": \"invoice.\"}], \"data\": {\"total\": [{\"numeric\": [\">\", 1000]}]}}' > rule.json
+  echo '{\"type\": [{\"prefix\": \"invoice.\"}], \"data\": {\"total\": [{\"numeric\": [\">\", 99]}]}}' > rule.json
   waag pattern test --pattern rule.json --event event.json
   cat event.json | waag pattern test --pattern rule.json --event -";
 

@@ -17,7 +17,8 @@ What changes for others: positions begin at 0 again, checkpoints have a new orig
 old ledger has are recorded anew, and the pages show the new ledger's events only. Subscriptions stay and begin with the new
 ledger; dead letters and replays go. The backup needs a new repository; keep the old one.
 
-Asking again finishes a promotion that was broken off.
+Asking again finishes a promotion that was broken off. A store that `waag restore` could not verify to its end is verified
+first, and not promoted where it is not whole.
 
 Example:
   waag promote --data ./restored";

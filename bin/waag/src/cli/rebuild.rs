@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use waag_files::vault::VAULT_FILE;
 
 use super::export::checked;
 use super::failure::{Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::setting::Setting;
+use crate::store::exports::check::Opened;
 use crate::store::exports::error::ExportError;
 use crate::store::exports::rebuild::{Rebuilt, place_for, rebuild};
 use crate::store::place::Place;
@@ -18,7 +20,8 @@ The store has the ledger's id, every entry, every frame and the signed checkpoin
 made with --keys every key. It is a copy: it has no signing key, and nobody may write it. Everything is verified before
 it says done. Without keys every part stays closed, and all proofs still verify.
 
-The passphrase, where one is given, is the new vault's.
+The passphrase, where one is given, is the new vault's. A vault without one is opened by whoever reads its file. Where the
+exported store had a passphrase, nothing is rebuilt without one unless --no-passphrase says so.
 
 Example:
   waag rebuild exit-2026-11-21 --to ./copy
@@ -37,6 +40,10 @@ pub(crate) struct Args {
     /// The ledger's public key, or a file with such keys, one a line; from elsewhere than the export
     #[arg(long, value_name = "VKEY|FILE")]
     public_key: Vec<String>,
+
+    /// Make the new vault without a passphrase, though the exported store had one
+    #[arg(long)]
+    no_passphrase: bool,
 }
 
 #[derive(Serialize)]
@@ -52,12 +59,22 @@ struct Answer<'a> {
     tombstones: u64,
     records: u64,
     trusted: bool,
+    /// Whether the new vault has a passphrase.
+    passphrase: bool,
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_name_no_store()?;
     let options = setting.options()?;
+    let has_passphrase = options.passphrase.is_some();
+    if has_passphrase && args.no_passphrase {
+        return Err(Failure::usage("a passphrase and --no-passphrase: only one of them can be meant"));
+    }
     // The entries are checked as they are put in.
     let export = checked(&args.export, &args.public_key, false)?;
+    if export.manifest.passphrase && !has_passphrase && !args.no_passphrase {
+        return Err(ExportError::Unprotected.into());
+    }
     let place = place_for(&export, &args.to, setting.state.as_deref())?;
     let bar = progress(Some(export.manifest.ledger.tree_size), "entries");
     let made = rebuild(&export, &place, &options, &mut |done, _| bar.set_position(done));
@@ -78,7 +95,15 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     if !report.verified() || report.root.map(|root| root.to_string()).as_ref() != Some(&told.root) {
         return Err(unproven(&place, report.faults.first().map(|fault| fault.reason.as_str())));
     }
-    answer(&place, &export.manifest.ledger.origin, &told.root, made, export.trusted, output)
+    answer(&place, &export, made, has_passphrase, output)?;
+    if !has_passphrase && (export.manifest.passphrase || export.manifest.keys) {
+        let file = place.state.join(VAULT_FILE);
+        tell(&format!(
+            "warning: the new vault has no passphrase: whoever reads `{}` opens every key of this store",
+            file.display()
+        ));
+    }
+    Ok(Exit::Done)
 }
 
 fn unproven(place: &Place, fault: Option<&str>) -> Failure {
@@ -89,16 +114,27 @@ fn unproven(place: &Place, fault: Option<&str>) -> Failure {
 
 fn answer(
     place: &Place,
-    origin: &str,
-    root: &str,
+    export: &Opened,
     made: Rebuilt,
-    trusted: bool,
+    passphrase: bool,
     output: &mut Output,
-) -> Result<Exit, Failure> {
+) -> Result<(), Failure> {
     let Rebuilt { entries, frames, objects, keys, tombstones, records } = made;
-    let (data, state) = (place.data.display().to_string(), place.state.display().to_string());
-    let answer =
-        Answer { data, state, origin, entries, frames, root, objects, keys, tombstones, records, trusted };
+    let root = export.manifest.ledger.root.as_str();
+    let answer = Answer {
+        data: place.data.display().to_string(),
+        state: place.state.display().to_string(),
+        origin: &export.manifest.ledger.origin,
+        entries,
+        frames,
+        root,
+        objects,
+        keys,
+        tombstones,
+        records,
+        trusted: export.trusted,
+        passphrase,
+    };
     output.answer(&answer, || {
         let parts = if keys > 0 { format!("{keys} keys open its parts") } else { "its parts are closed".to_owned() };
         format!(
@@ -106,6 +142,5 @@ fn answer(
              read-only, in `{}` and `{}`\n",
             answer.data, answer.state
         )
-    })?;
-    Ok(Exit::Done)
+    })
 }

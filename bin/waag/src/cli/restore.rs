@@ -20,10 +20,14 @@ const HELP: &str = "\
 Everything is checked on its way and verified in full before it says done. Keys of persons who were erased since do not
 come back, also where an older state of the log is restored.
 
+Where the newest keys have expired, those of the newest backup that still has any are taken; --keys-of RUN takes those of an
+older one, where the newest are damaged or lost. What is sealed under keys that were made since then stays closed, all of
+it still verifies, and the answer says how many such keys there are (`withheld`).
+
 What was acknowledged after the backup is not in it, and whoever holds a receipt knows. So that the ledger never has two
 futures, the restored store may be read and not written, unless
-  --guard    the state folder of the lost store is still there, and its guard says that nothing came after the backup:
-             the right to write moves from there to here, for good;
+  --guard    the state folder of the lost store is still there, and its guard says that nothing
+             came after the backup: the right to write moves from there to here, for good;
 or it is promoted (--promote, or `waag promote` later): it goes on as a ledger of its own, whose first entry names the old
 one.
 
@@ -57,7 +61,7 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "guard")]
     promote: bool,
 
-    /// Keys of this backup, where the newest ones are damaged: what is newer may stay closed
+    /// Keys of this backup, where the newest ones are damaged: what is sealed under newer keys stays closed
     #[arg(long, value_name = "RUN")]
     keys_of: Option<u64>,
 }
@@ -73,6 +77,7 @@ struct Answer {
     bytes: u64,
     keys_of: u64,
     destroyed_again: u64,
+    withheld: u64,
     restored_ms: u64,
     ms: u64,
     entries_per_s: u64,
@@ -103,6 +108,7 @@ impl From<RestoreError> for Failure {
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_name_no_store()?;
     let tenant = TenantName::new(&setting.tenant).map_err(|error| Failure::name("--tenant", error))?;
     let place = Place::new(&args.to, setting.state.as_deref(), tenant)?;
     let end = match (args.position, args.time) {
@@ -143,6 +149,7 @@ fn answer_of(restored: &Restored) -> Answer {
         bytes: restored.bytes,
         keys_of: restored.keys_of,
         destroyed_again: restored.destroyed_again,
+        withheld: restored.withheld,
         restored_ms: restored.restored_ms,
         ms: restored.ms,
         entries_per_s: per_s(restored.size),
@@ -165,6 +172,12 @@ fn text(answer: &Answer) -> String {
     );
     if answer.destroyed_again > 0 {
         text.push_str(&format!("  {} keys were destroyed since and stay so\n", answer.destroyed_again));
+    }
+    if answer.withheld > 0 {
+        text.push_str(&format!(
+            "  {} keys are not in backup {}: what is sealed under them stays closed\n",
+            answer.withheld, answer.keys_of
+        ));
     }
     text.push_str(if answer.read_only {
         "It may be read, not written: `waag promote` goes on under a new ledger.\n"

@@ -11,6 +11,7 @@ use waag_views::progress::Activity;
 use super::drill::schedule::Schedule;
 use super::failure::{Exit, Failure};
 use super::log::flags::Publication;
+use super::log::vkey_line;
 use super::output::{Output, progress, tell};
 use super::setting::{Setting, not_started};
 use crate::node::access_log::AccessLogOptions;
@@ -257,7 +258,7 @@ fn tell_publication(running: &Running) {
         tell(&format!("warning: {}: {}; nothing is published", stopped.code, stopped.reason));
     }
     for key in running.witness().map(|witness| witness.keys()).unwrap_or_default() {
-        tell(&format!("note: a witness by the key {key}"));
+        tell(&format!("note: a witness by the key {}", vkey_line(&key)));
     }
 }
 

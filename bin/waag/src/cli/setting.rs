@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
@@ -24,6 +24,9 @@ const RECORD_TRIES_MAX: u32 = 40;
 /// The wait between two of these, in milliseconds.
 const RECORD_DELAY_MS: u64 = 50;
 
+/// The data folder where none is named.
+const DATA_FOLDER: &str = "./waag-data";
+
 /// How much of a passphrase's file is read, in bytes: more than the longest passphrase, so that a longer one is refused.
 const PASSPHRASE_FILE_BYTES_MAX: usize = 4_096;
 
@@ -32,9 +35,9 @@ pub(crate) const PASSPHRASE_VARIABLE: &str = "WAAG_PASSPHRASE";
 
 #[derive(Debug, Args)]
 pub(crate) struct Setting {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = "./waag-data", global = true)]
-    pub(crate) data: PathBuf,
+    /// The data folder; ./waag-data where not given
+    #[arg(long, value_name = "DIR", global = true)]
+    data: Option<PathBuf>,
 
     /// The state folder: keys, guard; the data folder's name with `.state` where not given
     #[arg(long, value_name = "DIR", global = true)]
@@ -62,6 +65,18 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// Refuses what says which store is meant, for a command that makes one and is told where.
+    pub(crate) fn must_name_no_store(&self) -> Result<(), Failure> {
+        let given = match (&self.data, self.earlier) {
+            (Some(_), _) => "--data",
+            (None, Some(_)) => "--earlier",
+            (None, None) => return Ok(()),
+        };
+        Err(Failure::usage(format!(
+            "{given} names a store that is there; the one to be made is named by --to"
+        )))
+    }
+
     /// The tenant's place, or that of an earlier ledger of theirs.
     pub(crate) fn place(&self) -> Result<Place, Failure> {
         let place = self.written_place()?;
@@ -71,7 +86,8 @@ impl Setting {
     /// The place of the ledger that is written, whichever is read.
     pub(crate) fn written_place(&self) -> Result<Place, Failure> {
         let tenant = TenantName::new(&self.tenant).map_err(|error| Failure::name("--tenant", error))?;
-        Ok(Place::new(&self.data, self.state.as_deref(), tenant)?)
+        let data = self.data.as_deref().unwrap_or(Path::new(DATA_FOLDER));
+        Ok(Place::new(data, self.state.as_deref(), tenant)?)
     }
 
     /// Refuses to put something that is to outlive the store, or to be handed out, inside of it.

@@ -19,8 +19,8 @@ use zeroize::Zeroizing;
 
 use super::failure::{CliError, Exit, Failure};
 use super::input::Input;
+use super::mask::mask_person;
 use super::output::{Output, tell};
-use super::read::masked_person;
 use super::setting::Setting;
 use crate::node::deliveries::Given;
 use crate::node::deliveries::held::Head;
@@ -55,8 +55,9 @@ Example:
   waag subject retention --json";
 
 const REPORT_HELP: &str = "\
-Reads the whole ledger. Values are masked; with --reveal they are shown, and who asked and why
-is recorded before. With --out the person's copy (GDPR art. 15(3)) is written into a folder:
+Reads the whole ledger, and after a promotion those before it too; each entry is named with its
+ledger. With --earlier ID that one alone is read. Values are masked; with --reveal they are
+shown, and who asked and why is recorded before. With --out the person's copy (GDPR art. 15(3)) is written into a folder:
 `report.json` and `entries.jsonl`, one entry a line.
 
 Example:
@@ -341,7 +342,7 @@ fn erase(setting: &Setting, args: &Erase, output: &mut Output) -> Result<Exit, F
             "warning: readers still hold old bytes of the state; a running node removes them when these have ended, else the next `waag subject` does",
         );
     }
-    output.answer(&done, || erased_text(&done, &masked_person(&given.0)))?;
+    output.answer(&done, || erased_text(&done, &mask_person(&given.0)))?;
     Ok(if done.kept.is_empty() { Exit::Done } else { Exit::Refused })
 }
 
@@ -459,7 +460,9 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
             let (standing, person) = (subjects::standing(restriction), subjects::tag_text(*tag));
             output.answer(&Line::Restriction { person: person.clone(), standing: &standing }, || {
                 let until = standing.until.as_deref().unwrap_or("it is lifted");
-                format!("restricted  {person}  since {} until {until}: {}\n", standing.since, standing.reason)
+                let (since, reason) = (&standing.since, &standing.reason);
+                let by_law = if standing.by_law { ", by law" } else { "" };
+                format!("restricted  {person}  since {since} until {until}{by_law}: {reason}\n")
             })?;
         }
     }

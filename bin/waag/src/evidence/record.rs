@@ -19,7 +19,7 @@ use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
 use waag_keys::state::{Expect, Record, SCAN_RECORDS_MAX};
 use waag_ledger::hash::Hash;
-use waag_model::ids::{Actor, KeyId, Position, Tag};
+use waag_model::ids::{Actor, KeyId, LedgerId, Position, Tag};
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
 
@@ -318,27 +318,39 @@ pub fn packs(keyring: &Keyring) -> Result<Vec<PackRecord>, KeysError> {
 }
 
 /// What the event of a pack tells beside its record; empty texts where it tells nothing any more.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PackTold {
+    /// The ledger that has the event: after a promotion one of several.
+    pub ledger: LedgerId,
     /// What was asked, in words.
     pub selection: String,
     /// Why.
     pub reason: String,
 }
 
-/// What the event of a pack tells.
+/// What the event of a pack tells, if this is the ledger that has it: a record says the position and not the ledger, so that
+/// the event has to name the pack's digest.
 ///
 /// # Errors
 /// [`ReadFault`].
-pub fn told(reader: &Reader, position: Position) -> Result<PackTold, ReadFault> {
-    let bytes = reader.bytes(position)?;
+pub fn told(reader: &Reader, pack: &PackRecord) -> Result<Option<PackTold>, ReadFault> {
+    let bytes = match reader.bytes(pack.position) {
+        // Recorded a moment ago, or in a ledger that has more entries.
+        Err(ReadFault::Beyond(_)) => return Ok(None),
+        other => other?,
+    };
     let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
+    if entry.header.kind != EXPORTED {
+        return Ok(None);
+    }
     let read = reader.open_some(&entry, &|part| part == 0)?;
-    let Some(common) = read.opened.event().map_err(ReadFault::Entry)? else { return Ok(PackTold::default()) };
+    let closed = PackTold { ledger: reader.ledger, selection: String::new(), reason: String::new() };
+    let Some(common) = read.opened.event().map_err(ReadFault::Entry)? else { return Ok(Some(closed)) };
     let nothing = Object::default();
     let data = if let Body::Json(Value::Object(data)) = &common.body { data } else { &nothing };
     let said = |name: &str| data.get(name).and_then(Value::as_text).unwrap_or_default().to_owned();
-    Ok(PackTold { selection: said("selection"), reason: said("reason") })
+    let is_its = said("digest") == pack.digest.to_string();
+    Ok(is_its.then(|| PackTold { selection: said("selection"), reason: said("reason"), ..closed }))
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use waag_model::time::UtcNanos;
 use super::Source;
 use super::error::EvidenceError;
 use crate::node::publishing::PublishError;
-use crate::node::publishing::keys::key_history;
+use crate::node::publishing::keys::pack_history;
 use crate::node::publishing::record::{cosigned, latest};
 use crate::store::error::StoreError;
 
@@ -50,12 +50,12 @@ pub(super) fn choose(source: &Source<'_>, last: Position) -> Result<(SignedCheck
     Ok(((*source.checkpoint).clone(), false))
 }
 
-/// The ledger's signing keys and when each signs, that of a second algorithm included.
+/// The ledger's signing keys and when each signs, that of a second algorithm included, as a pack tells it.
 ///
 /// # Errors
 /// [`StoreError::Keys`].
 pub fn history(keyring: &Keyring, keys: &LedgerKeys) -> Result<KeyHistory, StoreError> {
-    key_history(keyring, keys).map_err(|error| match error {
+    pack_history(keyring, keys).map_err(|error| match error {
         PublishError::Keys(error) => error.into(),
         PublishError::PolicyFile(_)
         | PublishError::Policy(_)

@@ -8,7 +8,7 @@ mod persons;
 mod standing;
 mod upkeep;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use waag_model::ids::Actor;
@@ -18,6 +18,7 @@ use waag_web::ports::HouseError;
 use self::packs::Packing;
 use self::standing::Growth;
 use super::Running;
+use crate::store::ledgers::Earlier;
 
 /// How long the number of tombstones is told before they are counted again.
 const TOMBSTONES_FOR: Duration = Duration::from_secs(60);
@@ -28,6 +29,8 @@ pub struct EvidenceHouse {
     growth: Mutex<Growth>,
     tombstones: Mutex<Option<(Duration, u64)>>,
     packing: Arc<Packing>,
+    /// The ledgers before the present one, opened when something is looked for in them.
+    earlier: OnceLock<Earlier>,
 }
 
 impl std::fmt::Debug for EvidenceHouse {
@@ -45,6 +48,7 @@ impl EvidenceHouse {
             growth: Mutex::default(),
             tombstones: Mutex::default(),
             packing: Arc::new(Packing::default()),
+            earlier: OnceLock::new(),
         }
     }
 }

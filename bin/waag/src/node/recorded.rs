@@ -21,9 +21,9 @@ use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
 
 use crate::cli::mask::mask_fields;
-use crate::cli::read::missing;
 use crate::store::beside::REVEALED;
 use crate::store::error::StoreError;
+use crate::store::lines::missing;
 use crate::store::own::own_event;
 use crate::store::subjects::report::refuse_restricted;
 use crate::store::writer::OpenedStore;

@@ -10,6 +10,8 @@
 //! - `UPKEEP-1`: a backup is due its interval after the last whole one began, a drill after the last one began; there is
 //!   no jitter and no drift.
 //! - `UPKEEP-2`: what failed is tried again after [`RETRY`], or after its interval where that is shorter.
+//! - `UPKEEP-3`: a repository that cannot be opened is told when the node starts, and not when the first job is due; the node
+//!   serves all the same, since taking events must not hang on the place of the backups.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -17,6 +19,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use waag_archive::contract::StoreFault;
+use waag_archive::error::ArchiveError;
 use waag_archive::key::RepositoryId;
 use waag_archive::upkeep::BackupRecord;
 use waag_keys::keyring::Keyring;
@@ -29,8 +33,8 @@ use waag_stdx::figures::{Family, Figures, counter, gauge, seconds};
 use waag_stdx::threads::give_way;
 
 use super::Running;
-use crate::store::backups::{self, keyfile};
-use crate::store::drills::{self, Asked, DrillRecord, drill, drills};
+use crate::store::backups::{self, BackupError, keyfile};
+use crate::store::drills::{self, Asked, DrillError, DrillRecord, drill, drills};
 use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::place::Place;
@@ -39,7 +43,8 @@ use crate::store::place::Place;
 pub const RETRY: Duration = Duration::from_secs(300);
 /// Shortest interval that can be asked for.
 pub const EVERY_MIN: Duration = Duration::from_secs(1);
-/// How long the clock and the records are not looked at, at most: others make backups and drills too.
+/// How long the clock and the records are not looked at, at most: others make backups and drills too. As long is waited
+/// where somebody else makes one just now.
 const LOOK: Duration = Duration::from_secs(30);
 /// How long a run under way is waited for when the node ends.
 const END: Duration = Duration::from_secs(5);
@@ -226,6 +231,23 @@ fn due(every: Duration, last: Option<UtcNanos>, failed: Option<UtcNanos>, now: U
     failed.map_or(due, |failed| UtcNanos(due.0.max(of(failed, every.min(RETRY)).0)))
 }
 
+/// The stable code, and the reason in words.
+type Why = (String, String);
+
+/// Why a job was not done.
+enum NotDone {
+    /// Somebody else is at it just now.
+    Busy,
+    /// It failed.
+    Failed(Why),
+}
+
+impl NotDone {
+    fn failed(code: &str, reason: &dyn fmt::Display) -> Self {
+        Self::Failed((code.to_owned(), reason.to_string()))
+    }
+}
+
 /// What the records say.
 #[derive(Default)]
 struct Known {
@@ -261,8 +283,13 @@ impl Work {
     fn run(&self) {
         // What a drill has left that was killed holds keys.
         drills::sweep(&self.drill());
+        let mut unusable = self.look_at_repository(None);
         loop {
             let wait = match self.known() {
+                known if unusable.is_some() => {
+                    self.next(&known.unwrap_or_default());
+                    LOOK
+                }
                 Ok(known) => self.step(&known),
                 Err((code, reason)) => {
                     // Without the key's file it is not known whose records to look for, and nothing is due.
@@ -277,7 +304,36 @@ impl Work {
             if *waited.unwrap_or_else(PoisonError::into_inner).0 {
                 return;
             }
+            unusable = unusable.and_then(|why| self.look_at_repository(Some(why)));
         }
+    }
+
+    /// Why the repository cannot be opened with its key; told where it was not told before (`UPKEEP-3`).
+    fn look_at_repository(&self, told: Option<Why>) -> Option<Why> {
+        let opened = backups::open(&self.options.repository, &self.options.key);
+        let why = opened.err().map(|error| (error.code().to_owned(), error.to_string()));
+        match &why {
+            Some(why) if told.as_ref() != Some(why) => self.unusable(why),
+            None if told.is_some() => {
+                let mut status = held(&self.shared.status);
+                (status.backup_failure, status.drill_failure) = (None, None);
+            }
+            Some(_) | None => {}
+        }
+        why
+    }
+
+    /// Says that nothing of the schedule can be done.
+    fn unusable(&self, (code, reason): &Why) {
+        crate::cli::tell(&format!(
+            "warning: {code}: the backup repository of the schedule cannot be used: {reason}; the node serves without backups"
+        ));
+        let at = self.clock.now();
+        let mut status = held(&self.shared.status);
+        status.failures = status.failures.saturating_add(1);
+        let failure = |job| Some(UpkeepFailure { job, at, code: code.clone(), reason: reason.clone() });
+        status.backup_failure = self.options.backup_every.and_then(|_| failure(Job::Backup));
+        status.drill_failure = self.options.drill_every.and_then(|_| failure(Job::Drill));
     }
 
     /// Does what is due; how long there is nothing to do then.
@@ -286,8 +342,11 @@ impl Work {
         let now = self.clock.now();
         match next {
             Some((job, at)) if at <= now => {
-                self.carry_out(job);
-                Duration::ZERO
+                let every = match job {
+                    Job::Backup => self.options.backup_every,
+                    Job::Drill => self.options.drill_every,
+                };
+                if self.carry_out(job) { Duration::ZERO } else { every.unwrap_or(LOOK).min(LOOK) }
             }
             Some((_, at)) => {
                 let nanos = u64::try_from(at.0.saturating_sub(now.0)).unwrap_or_default();
@@ -298,7 +357,7 @@ impl Work {
     }
 
     /// The records of this repository's backups and of drills, as the state has them now.
-    fn known(&self) -> Result<Known, (String, String)> {
+    fn known(&self) -> Result<Known, Why> {
         let state = |error: StoreError| (error.code().to_owned(), error.to_string());
         let repository = match keyfile::read(&self.options.key) {
             Ok(key) => key.repository,
@@ -333,24 +392,29 @@ impl Work {
         jobs.min_by_key(|(_, at)| *at)
     }
 
-    fn carry_out(&self, job: Job) {
+    /// Does a job; whether it was done or failed. Where somebody else is at it just now, it was neither, and what is known
+    /// of it stays.
+    fn carry_out(&self, job: Job) -> bool {
         held(&self.shared.status).under_way = Some(job);
         let outcome = match job {
             Job::Backup => self.back_up(),
             Job::Drill => self.make_drill(),
         };
+        let is_busy = matches!(outcome, Err(NotDone::Busy));
         {
             let mut status = held(&self.shared.status);
             status.under_way = None;
             match job {
-                Job::Backup => status.backup_failure = None,
-                Job::Drill => status.drill_failure = None,
+                Job::Backup if !is_busy => status.backup_failure = None,
+                Job::Drill if !is_busy => status.drill_failure = None,
+                Job::Backup | Job::Drill => {}
             }
         }
-        if let Err((code, reason)) = outcome {
+        if let Err(NotDone::Failed((code, reason))) = outcome {
             self.failed(job, code, reason);
         }
         self.shared.wake.notify_all();
+        !is_busy
     }
 
     fn failed(&self, job: Job, code: String, reason: String) {
@@ -365,7 +429,7 @@ impl Work {
         }
     }
 
-    fn back_up(&self) -> Result<(), (String, String)> {
+    fn back_up(&self) -> Result<(), NotDone> {
         let asked = backups::Asked {
             place: self.place.clone(),
             options: self.store.clone(),
@@ -373,18 +437,23 @@ impl Work {
             key: self.options.key.clone(),
             actor: self.actor.clone(),
             key_days: self.options.key_days,
+            clock_is_right: false,
         };
-        let made = backups::run(&asked, &|_, _| {});
-        made.map(drop).map_err(|error| (error.code().to_owned(), error.to_string()))
+        backups::run(&asked, &|_, _| {}).map(drop).map_err(|error| {
+            let is_busy = matches!(error, BackupError::Archive(ArchiveError::Store(StoreFault::Locked)));
+            if is_busy { NotDone::Busy } else { NotDone::failed(error.code(), &error) }
+        })
     }
 
-    fn make_drill(&self) -> Result<(), (String, String)> {
-        let drilled = drill(&self.drill(), &|_, _| {});
-        let drilled = drilled.map_err(|error| (error.code().to_owned(), error.to_string()))?;
+    fn make_drill(&self) -> Result<(), NotDone> {
+        let drilled = drill(&self.drill(), &|_, _| {}).map_err(|error| {
+            let is_busy = matches!(error, DrillError::UnderWay(_));
+            if is_busy { NotDone::Busy } else { NotDone::failed(error.code(), &error) }
+        })?;
         let Some(why) = drilled.record.failed else { return Ok(()) };
         // An outcome begins with the code of what failed.
         let (code, reason) = why.split_once(": ").unwrap_or((drills::DRILL_CODE, &why));
-        Err((code.to_owned(), reason.to_owned()))
+        Err(NotDone::failed(code, &reason))
     }
 }
 

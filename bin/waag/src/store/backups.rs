@@ -3,13 +3,16 @@
 //! Runs beside a node or without one, and takes no lock of the store. The guard is read first and the state after it, so
 //! that the state has every key that an entry below the guard names, and every tombstone of an erasure before it.
 //!
-//! Order of a run: what has expired and what a broken-off run left is removed → an event says that the run begins, and the
+//! Order of a run: the clock is looked at → what a broken-off run left is removed, and what has expired but for the newest
+//! run's → an event says that the run begins, and the
 //! ledger's state remembers until when key material will be there (`waag_archive::upkeep`) → frames and objects → state and
-//! keys, of one commit → manifest → the state remembers that the run is whole. Every piece is read back, opened and checked
-//! before the manifest names it.
+//! keys, of one commit → manifest → the state remembers that the run is whole → what has expired of the run before is
+//! removed. Every piece is read back, opened and checked before the manifest names it.
 //!
 //! - `BACKUP-1`: a run is whole or not listed; the next one goes on from the last that is.
 //! - `BACKUP-2`: frames are copied as bytes; nothing of an entry is opened.
+//! - `BACKUP-3`: nothing is removed by a clock that is far ahead of all that was recorded, unless somebody says that it is
+//!   right; and a run removes the key material of the one before it when it has its own.
 //!
 //! Not here: the repository (`evidence/archive`), restoring (`restores`), asking the node (`keeping`).
 
@@ -47,6 +50,7 @@ use super::options::Options;
 use super::own::own_event;
 use super::place::Place;
 use super::reader::{OpenedReader, open_reader};
+use super::subjects::CLOCK_DAYS_MAX;
 
 /// Days that key material may be in a backup, by default.
 pub const KEY_BACKUP_DAYS_MAX: u32 = 30;
@@ -69,6 +73,8 @@ pub struct Asked {
     pub actor: Actor,
     /// Days until state and key material expire, 1 to [`KEY_BACKUP_DAYS_LIMIT`].
     pub key_days: u32,
+    /// The clock is right, however far it is ahead of the newest record.
+    pub clock_is_right: bool,
 }
 
 /// How far it is: bytes of pieces read back, and about how many there are.
@@ -140,14 +146,43 @@ pub fn open_writing(repository: &Path, key: &Path) -> Result<Repository, BackupE
     Ok(Repository::open(Arc::new(store), key, Arc::new(SystemEntropy::new()))?)
 }
 
-/// Removes what has expired and what no run names; answers the names of what was removed.
+/// Removes what has expired and what no run names; answers the names of what was removed. The store, where it is there and is
+/// the repository's ledger, says when its newest entry was recorded.
 ///
 /// # Errors
-/// [`BackupError`].
-pub fn prune(repository: &Path, key: &Path, clock: &dyn Clock) -> Result<Vec<String>, BackupError> {
+/// [`BackupError`]; [`BackupError::Clock`] unless the clock is said to be right.
+pub fn prune(
+    repository: &Path,
+    key: &Path,
+    clock: &dyn Clock,
+    store: Option<&OpenedReader>,
+    clock_is_right: bool,
+) -> Result<Vec<String>, BackupError> {
     let repository = open_writing(repository, key)?;
     let runs = repository.runs()?;
-    Ok(repository.prune(&runs, clock.now())?)
+    let now = clock.now();
+    if !clock_is_right {
+        let is_its =
+            |store: &&OpenedReader| runs.last().is_some_and(|run| run.manifest.ledger == store.ledger.id);
+        look_at_clock(now, &runs, store.filter(is_its).and_then(newest_record))?;
+    }
+    Ok(repository.prune(&runs, now)?)
+}
+
+/// When the ledger's newest entry was recorded; none where it has no entry.
+fn newest_record(store: &OpenedReader) -> Option<UtcNanos> {
+    let tail = store.reader.log.tail();
+    (tail.position.0 > 0).then_some(tail.commit_time)
+}
+
+/// Refuses a clock that is far ahead of all that was recorded and backed up (`BACKUP-3`).
+fn look_at_clock(now: UtcNanos, runs: &[Run], recorded: Option<UtcNanos>) -> Result<(), BackupError> {
+    let newest = runs.last().map(|run| run.manifest.finished).max(recorded);
+    let is_ahead = |newest: UtcNanos| now.day().0 > newest.day().0.saturating_add(CLOCK_DAYS_MAX);
+    match newest {
+        Some(newest) if is_ahead(newest) => Err(BackupError::Clock { newest }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether key material of this run is in the last third of its time.
@@ -168,7 +203,7 @@ pub fn run(asked: &Asked, progress: Progress<'_>) -> Result<Made, BackupError> {
 /// The same, in a repository that is open to write.
 ///
 /// # Errors
-/// As [`run`].
+/// As [`run`]; where only what has expired could not be removed at the end, the run is whole and listed all the same.
 pub fn run_in(asked: &Asked, repository: &Repository, progress: Progress<'_>) -> Result<Made, BackupError> {
     let clock = &asked.options.clock;
     let begun = clock.monotonic();
@@ -180,8 +215,11 @@ pub fn run_in(asked: &Asked, repository: &Repository, progress: Progress<'_>) ->
     let this = Running { asked, repository, runs: &runs, sequence, taken, expire };
     let before = open_reader(&asked.place, &asked.options)?;
     this.check_ledger(&before)?;
+    if !asked.clock_is_right {
+        look_at_clock(taken, &runs, newest_record(&before))?;
+    }
     drop(before);
-    let removed = repository.prune(&runs, taken)?.len();
+    let left = repository.make_room(&runs, taken)?.len();
     let position = this.announce()?;
     let store = open_reader(&asked.place, &asked.options)?;
     this.check_ledger(&store)?;
@@ -192,6 +230,8 @@ pub fn run_in(asked: &Asked, repository: &Repository, progress: Progress<'_>) ->
     let bytes = run.object_bytes.saturating_add(sum(&run.manifest, |piece| piece.object_bytes));
     this.keep_record(run.manifest.guard.size, bytes, ms, position)?;
     let start = runs.last().map_or(0, |run| run.manifest.guard.size);
+    let all: Vec<Run> = runs.iter().chain([&run]).cloned().collect();
+    let removed = left.saturating_add(repository.prune(&all, taken)?.len());
     let count = |kind| run.manifest.of(kind).map(|piece| piece.items).sum();
     Ok(Made {
         entries: run.manifest.guard.size.saturating_sub(start),

@@ -185,7 +185,10 @@ impl fmt::Display for DrillError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::UnderWay(path) => write!(f, "another drill is under way in `{}`", path.display()),
-            Self::Space(free, needed) => Failed::Space(*free, *needed).fmt(f),
+            Self::Space(free, needed) => write!(
+                f,
+                "{free} bytes are free for the scratch place, and {needed} are needed: no drill was made"
+            ),
             Self::Store(error) => error.fmt(f),
             Self::Keep(record, error) => match &record.failed {
                 None => write!(f, "the drill succeeded, and could not be recorded: {error}"),

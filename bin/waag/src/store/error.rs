@@ -43,6 +43,13 @@ pub enum StoreError {
     NoGuard,
     /// The store was restored, and may only be read until it is promoted.
     ReadOnly,
+    /// A restore was broken off before there was a store.
+    Restoring {
+        /// The data folder that has some of it.
+        data: PathBuf,
+        /// The state folder that has some of it.
+        state: PathBuf,
+    },
     /// A file operation failed.
     Io {
         /// What was attempted.
@@ -126,6 +133,7 @@ impl StoreError {
             Self::Registration(_) => "E0811",
             Self::SchemaType(_) => "E0812",
             Self::Unrecorded(_) => "E0813",
+            Self::Restoring { .. } => "E0817",
             Self::Empty => "E0814",
             Self::Foreign => "E0815",
             Self::Origin(error) => error.code(),
@@ -155,6 +163,7 @@ impl StoreError {
             | Self::InUse
             | Self::NoGuard
             | Self::ReadOnly
+            | Self::Restoring { .. }
             | Self::Io { .. }
             | Self::Thread(_)
             | Self::SchemaObject { .. }
@@ -197,11 +206,8 @@ impl fmt::Display for StoreError {
                 )
             }
             Self::StateMissing(path) => {
-                write!(
-                    f,
-                    "the state folder `{}` is missing, and with it the keys and the guard",
-                    path.display()
-                )
+                let path = path.display();
+                write!(f, "the state folder `{path}` is missing, and with it the keys and the guard")
             }
             Self::DataMissing(path) => {
                 write!(f, "the data folder `{}` is missing, its state is there", path.display())
@@ -220,6 +226,10 @@ impl fmt::Display for StoreError {
                 "this store was restored and may only be read: entries may have been acknowledged beyond it; \
                  `waag promote` goes on under a new ledger"
             ),
+            Self::Restoring { data, state } => {
+                let (data, state) = (data.display(), state.display());
+                write!(f, "a restore was broken off here: remove `{data}` and `{state}`, and begin anew")
+            }
             Self::Io { operation, path, .. } => write!(f, "cannot {operation} `{}`", path.display()),
             Self::Thread(_) => write!(f, "cannot start a thread"),
             Self::SchemaObject { kind, version, why } => {

@@ -14,7 +14,6 @@
 pub mod check;
 mod csv;
 pub mod error;
-mod event;
 mod folder;
 pub mod forms;
 mod parts;
@@ -40,12 +39,12 @@ use waag_model::ids::{Actor, Position};
 use waag_model::time::UtcNanos;
 
 use self::error::ExportError;
-use self::event::Lines;
-use self::folder::{Folder, Stream};
+use self::folder::{Folder, Stream, to_json};
 use self::forms::{FORMAT, FrameForm, ListForm, Manifest, TypeForm};
 use self::tiles::Tiler;
 use self::types::Types;
 use super::error::StoreError;
+use super::lines::Lines;
 use super::reader::OpenedReader;
 
 /// The type of the event that records an export.
@@ -70,6 +69,8 @@ pub struct Wanted {
     pub revealed: bool,
     /// Every data key.
     pub keys: bool,
+    /// Whether the store's vault has a passphrase.
+    pub passphrase: bool,
     /// Who asks.
     pub by: Actor,
     /// When.
@@ -127,6 +128,7 @@ pub fn write(
         program: format!("waag {}", env!("CARGO_PKG_VERSION")),
         revealed: wanted.revealed,
         keys: wanted.keys,
+        passphrase: wanted.passphrase,
         types,
         counts,
         files: ListForm { sha256: list, ..others },
@@ -284,7 +286,8 @@ impl Run<'_> {
             self.frontier.append(leaf, &mut self.sink);
             self.tiler.push(bytes, leaf, &mut |tile, bytes| folder.whole(&tile.to_string(), bytes))?;
             let entry = Entry::read(bytes).map_err(ReadFault::Entry)?;
-            let line = self.lines.line(position, leaf, committed, &entry)?;
+            let mut line = to_json(&self.lines.line(position, leaf, Some(committed), &entry)?)?;
+            line.push(b'\n');
             kinds.line(entry.header.kind, &line)?;
         }
         Ok(())

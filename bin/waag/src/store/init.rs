@@ -41,8 +41,10 @@ pub struct Initialised {
 /// passphrase in the options the vault's key is kept under it.
 ///
 /// # Errors
-/// [`StoreError`]; [`StoreError::NoGuard`] where there is a log with entries and no guard, which nothing here mends.
+/// [`StoreError`]; [`StoreError::NoGuard`] where there is a log with entries and no guard, which nothing here mends;
+/// [`StoreError::Restoring`] where a restore was broken off.
 pub fn init(place: &Place, origin_name: &str, options: &Options) -> Result<Initialised, StoreError> {
+    place.must_not_be_half_restored()?;
     let state_files = place.state_files();
     if let Some(guard) = inspect(&*state_files).ok().and_then(|inspection| inspection.record) {
         return Ok(Initialised { made: Made::Before, origin: origin_of(&guard), guard, ledger: None });

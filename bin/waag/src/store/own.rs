@@ -117,11 +117,24 @@ impl OpenedStore {
     /// # Errors
     /// [`StoreError::Seal`], [`StoreError::Rejected`]; [`StoreError::Unrecorded`] where another event has its identity.
     pub fn record(&self, event: &Event<'_>, actor: &Actor) -> Result<(Recorded, BatchReceipt), StoreError> {
+        self.record_with(event, &[], actor)
+    }
+
+    /// The same with others behind it: all of them are in one frame, so that a crash leaves all or none. Answers where the
+    /// first is.
+    fn record_with(
+        &self,
+        event: &Event<'_>,
+        others: &[Event<'_>],
+        actor: &Actor,
+    ) -> Result<(Recorded, BatchReceipt), StoreError> {
         let mut tries = 0;
         loop {
             let mut batch = self.sealer.begin();
             let accepted = self.clock.now();
-            batch.push(Accepted { event: event.clone(), actor: actor.clone(), accepted }, None)?;
+            for event in [event].into_iter().chain(others) {
+                batch.push(Accepted { event: event.clone(), actor: actor.clone(), accepted }, None)?;
+            }
             let taken = self.writer.submit(batch.finish()).map_err(Rejection::from);
             let receipt = taken.and_then(waag_engine::runtime::Pending::wait);
             match receipt {
@@ -142,6 +155,35 @@ impl OpenedStore {
                 Err(rejection) => return Err(rejection.into()),
             }
         }
+    }
+
+    /// Records the first entry of a ledger, and with it, in one frame, the schemas that it begins with: no event of one of
+    /// their types can come before them and be sealed as if nothing of it were a person's. Their documents are there already.
+    ///
+    /// # Errors
+    /// As [`OpenedStore::record`]; [`StoreError::Io`] where the index cannot be written.
+    pub(crate) fn record_first(
+        &self,
+        event: &Event<'_>,
+        schemas: &[SchemaRecord],
+        actor: &Actor,
+    ) -> Result<u64, StoreError> {
+        let files = self.place.data_files();
+        let failed = || StoreError::io("write in", &self.place.data.join("derived"));
+        // An index that was made of no entries must not be believed behind this.
+        Schemas::mark(&*files).map_err(failed())?;
+        let registrations: Vec<Event<'_>> = schemas.iter().map(registration).collect();
+        let (first, receipt) = self.record_with(event, &registrations, actor)?;
+        let placed = |(schema, outcome): (&SchemaRecord, &Outcome)| match outcome {
+            Outcome::Recorded(there) | Outcome::Before(there) => {
+                Some(SchemaRecord { position: there.position, ..schema.clone() })
+            }
+            Outcome::Conflict(_) | Outcome::Erased(_) => None,
+        };
+        let records = schemas.iter().zip(receipt.items.iter().skip(1)).filter_map(placed).collect();
+        Schemas { records, indexed: true }.write_index(&*files, self.ledger.id).map_err(failed())?;
+        Schemas::unmark(&*files).map_err(failed())?;
+        Ok(first.position.0)
     }
 
     /// Registers a schema as the next version of a type, with a dictionary where one is given; durable and in use on

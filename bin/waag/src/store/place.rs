@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use waag_files::guard::inspect;
 use waag_model::ids::{LedgerId, TenantName};
 use waag_stdx::files::{DiskFiles, Files};
 
@@ -20,6 +21,9 @@ pub const ACCESS_FOLDER: &str = "access";
 
 /// The folder of earlier ledgers, below the data folder and below the state folder: what was promoted away from.
 pub const BEFORE_FOLDER: &str = "before";
+
+/// The mark of a restore that was not verified to its end, below the state folder.
+pub const RESTORING_FILE: &str = "restoring";
 
 /// A tenant's two folders, and which of its ledgers is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,11 +124,33 @@ impl Place {
         Arc::new(DiskFiles::new(&self.state))
     }
 
+    /// Whether a restore into this place is not verified to its end.
+    #[must_use]
+    pub fn is_restoring(&self) -> bool {
+        self.state.join(RESTORING_FILE).exists()
+    }
+
+    /// Refuses what a restore has left that was broken off before there was a store.
+    ///
+    /// # Errors
+    /// [`StoreError::Restoring`].
+    pub fn must_not_be_half_restored(&self) -> Result<(), StoreError> {
+        // The guard comes behind everything else, also where an earlier ledger is meant.
+        let has_guard = || inspect(&*self.state_files()).is_ok_and(|guard| guard.record.is_some());
+        if self.is_restoring() && !has_guard() {
+            let (data, state) = (self.object_folder().to_owned(), self.state.clone());
+            return Err(StoreError::Restoring { data, state });
+        }
+        Ok(())
+    }
+
     /// Refuses a place where no store was made, and says what is missing (`STORE-1`).
     ///
     /// # Errors
-    /// [`StoreError::Missing`], [`StoreError::NoTenant`], [`StoreError::StateMissing`], [`StoreError::DataMissing`].
+    /// [`StoreError::Missing`], [`StoreError::NoTenant`], [`StoreError::StateMissing`], [`StoreError::DataMissing`],
+    /// [`StoreError::Restoring`].
     pub fn must_exist(&self) -> Result<(), StoreError> {
+        self.must_not_be_half_restored()?;
         match (self.data.is_dir(), self.state.is_dir()) {
             (true, true) => Ok(()),
             (true, false) => Err(StoreError::StateMissing(self.state.clone())),

@@ -106,6 +106,15 @@ pub fn open_reader(place: &Place, options: &Options) -> Result<OpenedReader, Sto
     // The state is opened after the guard was read: it has every key that an entry below the guard names.
     let state: Arc<dyn State> = Arc::new(SqliteState::open_read_only(&place.state)?);
     let (_, keyring) = open_keys(place, state, options)?;
+    open_beneath(place, keyring, guard)
+}
+
+/// Opens a ledger's log up to its guard, with a keyring that is open already.
+pub(crate) fn open_beneath(
+    place: &Place,
+    keyring: Arc<Keyring>,
+    guard: GuardRecord,
+) -> Result<OpenedReader, StoreError> {
     let ledger = keyring.ledger(&place.ledger_name())?;
     let checkpoint = check_guard(&ledger, &guard)?;
     let files = place.data_files();

@@ -1,9 +1,10 @@
 //! Restoring a ledger from its backup: frames as they were, the newest keys without any that were destroyed since, and a
 //! store that may be read and not written until it is known that nothing was acknowledged beyond it.
 //!
-//! Order: the vault, which must open → frames, checked against chain, tree and every checkpoint on their way → objects → state, screened →
-//! guard, which makes it a store → verification of all of it. Before the guard stands, every command says that it is
-//! missing; a restore that was broken off is removed by hand and begun anew.
+//! Order: a mark (`mark`) → the vault, which must open → frames, checked against chain, tree and every checkpoint on their way → objects → state, screened →
+//! what stands for keys that are not in the backup (`withheld`) → guard, which makes it a store → verification of all of it
+//! → the mark goes. Before the guard stands, every command says that a restore was broken off; it is removed by hand and
+//! begun anew. Before the mark is gone, nothing but reading and verifying is done with the store.
 //!
 //! - `RESTORE-2`: nothing is written where anything stands.
 //! - `RESTORE-3`: the keys are the newest there are, whatever end of the log is asked for: keys only grow, but for
@@ -11,14 +12,18 @@
 //! - `RESTORE-4`: a restored ledger never has two futures: it is read-only (`READ_ONLY_GENERATION`), unless the guard of
 //!   the lost store is taken over, or it is promoted to a ledger of its own (`promote`).
 //!
+//! - `RESTORE-5`: a store that was not verified to its end stays marked (`mark`).
+//!
 //! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`).
 
 mod destroyed;
 mod earlier;
 mod error;
 mod fetch;
+mod mark;
 pub mod promote;
 mod state;
+mod withheld;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -33,6 +38,7 @@ use waag_files::guard::FileGuard;
 use waag_files::hashes::HashFile;
 use waag_files::objects::FileObjects;
 use waag_files::refill::Refill;
+use waag_files::vault::VAULT_FILE;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::LedgerKeys;
@@ -95,6 +101,9 @@ pub struct Restored {
     pub keys_of: u64,
     /// Keys that were in that material and have been destroyed since: they did not come back.
     pub destroyed_again: u64,
+    /// Keys that the restored log names, that were not destroyed, and that are not in that material: what is sealed under
+    /// them stays closed.
+    pub withheld: u64,
     /// How long it took until the store could be opened, in milliseconds.
     pub restored_ms: u64,
     /// How long it took until all of it was verified.
@@ -114,8 +123,8 @@ struct Plan<'a> {
 /// Restores a store.
 ///
 /// # Errors
-/// [`RestoreError`]; nothing was written, or what was has no guard, but for [`RestoreError::NotVerified`] and
-/// [`RestoreError::Guard`], which leave a store that may only be read.
+/// [`RestoreError`]; nothing was written, or what was is marked and has no guard, but for [`RestoreError::NotVerified`],
+/// which leaves a marked store, and [`RestoreError::Guard`], which leaves a verified one; both may only be read.
 pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, RestoreError> {
     let clock = &asked.options.clock;
     let begun = clock.monotonic();
@@ -123,14 +132,23 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     let repository = backups::open(&asked.repository, &asked.key)?;
     let runs = repository.runs()?;
     let plan = plan(asked, &runs)?;
-    state::restore_vault(asked, &repository, &plan)?;
+    mark::set(&asked.place)?;
+    if let Err(error) = state::restore_vault(asked, &repository, &plan) {
+        // Nothing is left that would have to be removed before it is tried again.
+        if !asked.place.state.join(VAULT_FILE).exists() {
+            mark::clear(&asked.place)?;
+        }
+        return Err(error);
+    }
     let (tail, frames, mut bytes) = restore_log(asked, &repository, &plan, progress)?;
     let objects = restore_objects(asked, &repository, &plan, &mut bytes)?;
-    let earlier = earlier::restore(asked, &repository, &plan, &mut bytes)?;
-    let screened = state::restore(asked, &repository, &plan, &tail)?;
+    earlier::restore(asked, &repository, &plan, &mut bytes)?;
+    let (destroyed_again, destroyed) = state::restore(asked, &repository, &plan, &tail)?;
     let sqlite: Arc<dyn State> = Arc::new(SqliteState::open(&asked.place.state)?);
+    let (_, keyring) = open_keys(&asked.place, Arc::clone(&sqlite), &asked.options)?;
+    let withheld = withheld::put(asked, &plan, &tail, &keyring, &destroyed)?;
     let generation = sqlite.check(Extent::Head)?.head.generation.0;
-    let (_, keyring) = open_keys(&asked.place, sqlite, &asked.options)?;
+    drop(sqlite);
     let ledger = keyring.ledger(LEDGER)?;
     let record = guard_record(&plan, &tail, &ledger)?;
     drop::<Arc<Keyring>>(keyring);
@@ -142,10 +160,7 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
         u64::try_from(ms).unwrap_or(u64::MAX)
     };
     let restored_ms = since();
-    verified(&asked.place, &asked.options)?;
-    for ledger in earlier {
-        verified(&asked.place.earlier(ledger), &asked.options)?;
-    }
+    mark::finish(&asked.place, &asked.options)?;
     if let Some(lost) = &asked.guard {
         take_over(asked, lost, &ledger, &record, generation)?;
     }
@@ -158,7 +173,8 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
         objects,
         bytes,
         keys_of: plan.keys.sequence,
-        destroyed_again: screened,
+        destroyed_again,
+        withheld,
         restored_ms,
         ms: since(),
         read_only: asked.guard.is_none(),
@@ -181,6 +197,7 @@ fn verified(place: &Place, options: &Options) -> Result<(), RestoreError> {
 
 /// Refuses a place where anything stands (`RESTORE-2`).
 pub(super) fn must_be_free(place: &Place) -> Result<(), RestoreError> {
+    place.must_not_be_half_restored()?;
     for folder in [&place.data, &place.state] {
         match std::fs::read_dir(folder) {
             Ok(mut names) => {

@@ -43,7 +43,7 @@ pub const UNRESTRICTED: &str = "waag.subject.unrestricted";
 /// Parts of an id shorter than this may stand in a reason by chance, in characters.
 const NAMING_CHARACTERS_MIN: usize = 3;
 /// Most days that the clock may be ahead of the newest record for keys to be destroyed without anybody asking.
-const CLOCK_DAYS_MAX: i32 = 31;
+pub(in crate::store) const CLOCK_DAYS_MAX: i32 = 31;
 /// How often what a writer destroys at the same time is looked at again.
 const DANGLING_TRIES_MAX: u32 = 5;
 

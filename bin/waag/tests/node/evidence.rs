@@ -5,6 +5,8 @@ use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use serde_json::Value;
+
 use crate::common::Folder;
 use crate::support::{BATCH, Node, PATIENCE, invoice, key, within};
 
@@ -224,6 +226,11 @@ fn a_person_is_looked_up_and_erased_on_the_pages_and_their_id_stands_nowhere() {
     assert!(node.terminate().success());
     let said = std::fs::read_to_string(folder.path("serve.err")).unwrap();
     assert!(!said.contains("hendrika"), "{said}");
+    // Each look-up was recorded before it was answered, by nobody's name but a tag; a page that is loaded again records nothing.
+    let all = folder.run(&["read", "--json"]).exits(0).lines();
+    let looked_up: Vec<&Value> = all.iter().filter(|line| line["type"] == "waag.subject.reported").collect();
+    assert_eq!(looked_up.len(), 3, "{looked_up:?}");
+    assert!(looked_up.iter().all(|line| line["actor"] == "page"), "{looked_up:?}");
 }
 
 #[test]

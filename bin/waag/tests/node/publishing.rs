@@ -317,6 +317,16 @@ pub(crate) fn witness_store(name: &str) -> (Folder, Vec<String>) {
     assert!(serve_at(&folder, 0, &witness_of("logs", name)).terminate().success());
     let keys = vkeys(&folder, "witness");
     assert_eq!(keys.len(), 2, "Ed25519 and ML-DSA-44");
+    // A person is shown the long one by name and id, and all of it when asking for it.
+    let shown = folder.run(&["log", "keys"]).exits(0).out;
+    let whole = folder.run(&["log", "keys", "--full"]).exits(0).out;
+    assert!(keys.iter().all(|key| whole.contains(key.as_str())), "{whole}");
+    assert!(shown.lines().all(|line| line.len() < 600), "{shown}");
+    for key in &keys {
+        // The base64 behind them may have a `+` of its own.
+        let (end, _) = key.match_indices('+').nth(1).unwrap();
+        assert!(shown.contains(key.get(..end).unwrap()), "{shown}");
+    }
     (folder, keys)
 }
 

@@ -75,6 +75,40 @@ fn a_node_backs_up_and_drills_by_itself_tells_failures_and_forgets_nothing_when_
 }
 
 #[test]
+fn a_repository_that_cannot_be_opened_is_told_at_once_and_a_drill_by_another_hand_is_no_failure() {
+    let folder = store();
+    folder.run(&["backup", "init", "other", "--key", "other.key"]).exits(0);
+    let to = ["--backup-to", "repo", "--backup-key", "other.key"];
+    let node =
+        Node::serve_with(&folder, &[&to[..], &["--backup-every", "1h", "--drill-every", "1h"]].concat());
+    within("both are told as failing", PATIENCE, || {
+        let failing = ["waag_backup_failing", "waag_drill_failing"].map(|name| figure(&node, name));
+        (failing == [Some(1.0); 2]).then_some(())
+    });
+    assert_eq!(figure(&node, "waag_upkeep_failures"), Some(1.0));
+    // It serves all the same.
+    folder.run(&["checkpoint"]).exits(0);
+    assert!(node.terminate().success());
+    let err = std::fs::read_to_string(folder.path("serve.err")).unwrap();
+    assert!(err.contains("E0885") && err.contains("serves without backups"), "{err}");
+
+    folder.run(&["backup", "repo", "--key", "backup.key"]).exits(0);
+    let scratch = folder.path("waag-data.drill/default");
+    std::fs::create_dir_all(&scratch).unwrap();
+    let files = waag_stdx::files::DiskFiles::new(&scratch);
+    let held = waag_stdx::files::Files::lock(&files, "drill.lock").unwrap();
+    let node = serve(&folder, "1h", "1s");
+    within("the records are known", PATIENCE, || figure(&node, "waag_backup_age_seconds"));
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!((figure(&node, "waag_drill_failing"), drills(&folder).len()), (Some(0.0), 0));
+    drop(held);
+    within("a drill", PATIENCE, || (!drills(&folder).is_empty()).then_some(()));
+    assert!(node.terminate().success());
+    let err = std::fs::read_to_string(folder.path("serve.err")).unwrap();
+    assert!(!err.contains("failed"), "{err}");
+}
+
+#[test]
 fn an_export_and_a_drill_beside_a_node_are_recorded_by_it() {
     let folder = store();
     let node = Node::serve(&folder);

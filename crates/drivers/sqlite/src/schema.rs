@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, OpenFlags, ffi};
 use waag_keys::state::{Fault, Head, Place, StateError};
 
 /// `WAAG` in ASCII, in the file's header.
@@ -44,7 +44,31 @@ pub(crate) fn failed(attempt: &'static str) -> impl Fn(rusqlite::Error) -> State
     move |error| match error.sqlite_error_code() {
         Some(rusqlite::ErrorCode::DatabaseCorrupt) => damaged(Place::Store, error.to_string()),
         Some(rusqlite::ErrorCode::NotADatabase) => StateError::Foreign(error.to_string()),
-        _ => StateError::Environment(attempt, error.to_string()),
+        _ => StateError::Environment(attempt, told(&error)),
+    }
+}
+
+/// What SQLite says, and what is behind it where its words do not say so: reading makes a small file beside the state, which
+/// fails as an "I/O error" where the disk is full.
+fn told(error: &rusqlite::Error) -> String {
+    let lacks_room = error.sqlite_error().is_some_and(|known| {
+        matches!(
+            known.extended_code,
+            ffi::SQLITE_FULL
+                | ffi::SQLITE_IOERR_WRITE
+                | ffi::SQLITE_IOERR_SHMOPEN
+                | ffi::SQLITE_IOERR_SHMSIZE
+                | ffi::SQLITE_IOERR_SHMMAP
+        )
+    });
+    match (lacks_room, error.sqlite_error_code()) {
+        (true, _) => {
+            format!("{error}; the disk that holds the state may be full, and reading needs room there, too")
+        }
+        (false, Some(rusqlite::ErrorCode::CannotOpen)) => {
+            format!("{error}; the state's folder may not be writable, or its disk may be full")
+        }
+        (false, _) => error.to_string(),
     }
 }
 

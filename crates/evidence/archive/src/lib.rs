@@ -15,7 +15,8 @@
 //! - `ARCHIVE-1`: every byte of every object is authenticated for its name and its repository.
 //! - `ARCHIVE-2`: a run is listed when everything it names is durable and was read back, or not at all.
 //! - `ARCHIVE-3`: frames of all runs are one sequence without a gap, and lead to each run's checkpoint.
-//! - `ARCHIVE-4`: key material is named by the moment it expires, is not used from then on, and goes with the next run.
+//! - `ARCHIVE-4`: key material is named by the moment it expires, is not used from then on, and goes with the next run that
+//!   is whole.
 //!
 //! Byte by byte in `docs/reference/backup.md`.
 

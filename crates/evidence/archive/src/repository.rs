@@ -2,8 +2,9 @@
 //!
 //! Place: what backup and restore work with. Not here: where it lies (`contract`), what is in pieces (`frames`, `records`).
 //!
-//! A run's steps, each safe to break off behind: expired and unfinished objects removed → pieces put and read back →
-//! manifest put. Until the manifest stands, the run is not there, and the next one removes what it left.
+//! A run's steps, each safe to break off behind: unfinished objects removed, and those that have expired but for the newest
+//! run's → pieces put and read back → manifest put → what has expired of the run before removed. Until the manifest
+//! stands, the run is not there, and the next one removes what it left.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -231,11 +232,29 @@ impl Repository {
     /// # Errors
     /// The store's; what was removed before is gone.
     pub fn prune(&self, runs: &[Run], now: UtcNanos) -> Result<Vec<String>, ArchiveError> {
+        self.remove(runs, now, &|piece| piece.kind == Kind::State)
+    }
+
+    /// The same before a run: nothing of the newest one is removed, so that there is key material until there is newer.
+    ///
+    /// # Errors
+    /// As [`Repository::prune`].
+    pub fn make_room(&self, runs: &[Run], now: UtcNanos) -> Result<Vec<String>, ArchiveError> {
+        self.remove(runs, now, &|_| true)
+    }
+
+    /// Removes what no run names, and what has expired but for those of the newest run's pieces that stay.
+    fn remove(
+        &self,
+        runs: &[Run],
+        now: UtcNanos,
+        stays: &dyn Fn(&Piece) -> bool,
+    ) -> Result<Vec<String>, ArchiveError> {
         let named: BTreeSet<&str> =
             runs.iter().flat_map(|run| &run.manifest.pieces).map(|piece| piece.name.as_str()).collect();
-        let newest = runs.last().map(|run| &run.manifest);
+        let newest = runs.last().into_iter().flat_map(|run| &run.manifest.pieces);
         let stays: BTreeSet<&str> =
-            newest.iter().flat_map(|run| run.of(Kind::State)).map(|piece| piece.name.as_str()).collect();
+            newest.filter(|piece| stays(piece)).map(|piece| piece.name.as_str()).collect();
         let seconds = now.0.div_euclid(SECOND_NS);
         let mut removed = Vec::new();
         for shelf in [Shelf::Keys, Shelf::States, Shelf::Pieces] {

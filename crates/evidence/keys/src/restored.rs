@@ -54,6 +54,15 @@ impl Destroyed {
         self.0.entry(id).or_insert(Known::Told(at));
     }
 
+    /// When an event told that a key was destroyed of which no tombstone is known.
+    #[must_use]
+    pub fn told_at(&self, id: KeyId) -> Option<UtcNanos> {
+        match self.0.get(&id) {
+            Some(Known::Told(at)) => Some(*at),
+            Some(Known::Tombstone(_)) | None => None,
+        }
+    }
+
     /// How many keys are known to be destroyed.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -4,6 +4,7 @@
 //! both are the tenant's, so that an erasure reaches persons in either. Not here: the logs themselves (`bin/waag`).
 
 use waag_model::ids::LedgerId;
+use waag_model::time::UtcNanos;
 
 use crate::create::{LEDGER_NAME_BYTES_MAX, ORIGIN_BYTES_MAX};
 use crate::error::KeysError;
@@ -13,7 +14,52 @@ use crate::records::{LedgerRecord, identity_slot, ordering_slot, signer_key};
 use crate::secret::Secret;
 use crate::state::{Change, Expect, Table};
 
+/// A ledger of the tenant, without its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerFacts {
+    /// Its name within the tenant.
+    pub name: String,
+    /// Its id.
+    pub id: LedgerId,
+    /// Its checkpoint origin.
+    pub origin: String,
+    /// When it was made.
+    pub created: UtcNanos,
+}
+
 impl Keyring {
+    /// The tenant's ledgers, the oldest first.
+    ///
+    /// # Errors
+    /// The state's.
+    pub fn ledger_facts(&self) -> Result<Vec<LedgerFacts>, KeysError> {
+        let mut all = Vec::new();
+        for record in self.means.state.scan(Table::Ledger, None, LEDGERS_MAX)? {
+            let LedgerRecord { id, origin, created, .. } = LedgerRecord::decode(&record.value)?;
+            let name = String::from_utf8(record.key).map_err(|_| KeysError::Unreadable("a ledger"))?;
+            all.push(LedgerFacts { name, id, origin, created });
+        }
+        all.sort_by(|a, b| (a.created, &a.name).cmp(&(b.created, &b.name)));
+        Ok(all)
+    }
+
+    /// When another ledger took the place of this one, which is when that one was made; none where this one has the name
+    /// `present`, under which the tenant's ledger is written.
+    ///
+    /// # Errors
+    /// The state's; [`KeysError::NoLedger`] where there is none of the name `present`.
+    pub fn superseded_at(&self, ledger: &LedgerKeys, present: &str) -> Result<Option<UtcNanos>, KeysError> {
+        if ledger.name == present {
+            return Ok(None);
+        }
+        let all = self.ledger_facts()?;
+        // A clock that was set back between the two leaves none that is later: then the present one it is.
+        let next = all.iter().find(|other| other.id != ledger.id && other.created >= ledger.created);
+        let present = all.iter().find(|other| other.name == present);
+        let present = present.ok_or_else(|| KeysError::NoLedger("the present one".to_owned()))?;
+        Ok(Some(next.unwrap_or(present).created.max(ledger.created)))
+    }
+
     /// Names the ledger `name` `earlier` from here on, and makes a new one of that name under the same configured origin.
     ///
     /// # Errors
@@ -90,6 +136,17 @@ mod tests {
         assert_ne!(new.id, old.id);
         assert_eq!(new.origin, format!("waag.example/bank/{}", new.id));
         assert_ne!(new.signers[0].info.public, old.signers[0].info.public);
+        assert_eq!(keyring.superseded_at(&new, "main").unwrap(), None);
+        assert_eq!(keyring.superseded_at(&kept, "main").unwrap(), Some(new.created));
+        // Of three, each ends where the next began.
+        let newest = keyring.succeed_ledger("main", "between").unwrap();
+        let ends: Vec<_> = ["before", "between", "main"]
+            .map(|name| keyring.superseded_at(&keyring.ledger(name).unwrap(), "main").unwrap())
+            .into();
+        assert_eq!(ends, [Some(new.created), Some(newest.created), None]);
+        let names: Vec<String> =
+            keyring.ledger_facts().unwrap().into_iter().map(|facts| facts.name).collect();
+        assert_eq!(names, ["before", "between", "main"]);
         assert!(keyring.succeed_ledger("main", "main").is_err());
         assert!(keyring.succeed_ledger("other", "x").is_err());
     }

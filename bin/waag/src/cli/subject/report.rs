@@ -1,5 +1,6 @@
 //! `waag subject report`: what is held about a person, as text, as JSON lines, or as the person's copy in a folder.
 //!
+//! All ledgers of the tenant are read: a promotion leaves the one before it, with keys that are common to both.
 //! The report is recorded before anything of it is shown. It may be made and revealed while the person's data is restricted:
 //! the right of access (GDPR art. 15) is the person's own.
 
@@ -13,20 +14,21 @@ use serde_json::value::RawValue;
 use waag_cloudevents::write_value;
 use waag_entry::plain::Field;
 use waag_keys::error::KeysError;
+use waag_keys::keyring::Keyring;
 use waag_model::ids::Tag;
 use waag_model::time::UtcNanos;
-use waag_model::value::Value;
 
 use crate::cli::failure::{CliError, Exit, Failure};
 use crate::cli::mask::mask_fields;
 use crate::cli::output::{Output, progress, tell};
-use crate::cli::read::event_json;
 use crate::cli::setting::Setting;
 use crate::store::error::StoreError;
+use crate::store::ledgers::Earlier;
+use crate::store::lines::event_json;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
 use crate::store::subjects::packs::{exports, packs_of};
-use crate::store::subjects::report::{About, REPORTED, entries};
+use crate::store::subjects::report::{About, REPORTED, entries, reported};
 use crate::store::subjects::told::{ExportOut, PackOut, Row, Standing};
 use crate::store::subjects::{self, Order, SubjectsError, intents, rules, standing, tag_text};
 
@@ -73,10 +75,12 @@ struct Backups {
 struct Report {
     /// The person's tag.
     person: String,
-    /// The ledger.
+    /// The present ledger, or the one that was asked for.
     origin: String,
-    /// How many entries the ledger had.
+    /// How many entries that ledger had.
     entries_in_ledger: u64,
+    /// Every ledger that was read, the oldest first.
+    ledgers: Vec<LedgerRead>,
     /// Whether values are shown.
     revealed: bool,
     /// Where the report is recorded.
@@ -89,9 +93,18 @@ struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     backups: Option<Backups>,
     deliveries: &'static str,
-    /// Ledgers before this one, which this report has no entries of.
+    /// Other ledgers of the tenant, which this report has no entries of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     ledgers_not_read: Vec<String>,
+}
+
+/// A ledger that was read.
+#[derive(Serialize)]
+struct LedgerRead {
+    ledger: String,
+    origin: String,
+    /// How many entries it had.
+    entries: u64,
 }
 
 #[derive(Serialize)]
@@ -102,6 +115,8 @@ struct FieldJson {
 
 #[derive(Serialize)]
 struct EntryJson<'a> {
+    /// The ledger's id.
+    ledger: &'a str,
     position: u64,
     accepted: String,
     r#type: &'a str,
@@ -129,42 +144,70 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     drop(store);
     let position = record(setting, person, args.reveal, reason)?;
     let store = open_reader(&place, &options)?;
-    let report = overview(&store, person, args.reveal, position, options.clock.now())?;
+    // Where one ledger is asked for by its id, it alone is read.
+    let earlier = match place.before {
+        None => Earlier::open(&place, &store.keyring)?,
+        Some(_) => Earlier::default(),
+    };
+    let stores: Vec<&OpenedReader> = earlier.opened.iter().chain([&store]).collect();
+    let report = overview(&store, &stores, person, args.reveal, position, options.clock.now())?;
     let mut to = match folder {
         None => To::Output(output),
         Some(folder) => To::Folder(BufWriter::new(private(&folder.join(ENTRIES_FILE))?), folder, output),
     };
     to.begin(&report)?;
-    let bar = progress(Some(store.end().0), "entries");
-    let count = entries(&store.reader, person, &mut |at| bar.set_position(at), &mut |about| {
-        let told = told(about, args.reveal).and_then(|(about, fields)| {
-            let json = EntryJson {
-                position: about.position.0,
-                accepted: about.accepted.to_string(),
-                r#type: about.kind,
-                class: about.class,
-                fields,
-            };
-            to.entry(&json)
-        });
-        told.map_err(Wrong::Shown)
-    });
-    bar.finish_and_clear();
-    let count = match count {
-        Ok(count) => count,
-        Err(Wrong::Store(error)) => return Err(error.into()),
-        Err(Wrong::Shown(failure)) => return Err(failure),
-    };
+    let count = read_all(&stores, person, args.reveal, &mut to)?;
     to.end(&report, count)?;
-    for ledger in &report.ledgers_not_read {
-        tell(&format!(
-            "warning: the ledger {ledger} of this store was not read: ask again with --earlier {ledger}"
-        ));
-    }
+    tell_not_read(&report, &earlier);
     if report.held.is_empty() {
         tell("note: nothing is held about this person; was the id right, with its kind before it?");
     }
-    Ok(Exit::Done)
+    Ok(if earlier.closed.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// Hands on every entry of every ledger; how many there are.
+fn read_all(stores: &[&OpenedReader], person: Tag, reveal: bool, to: &mut To<'_>) -> Result<u64, Failure> {
+    let bar = progress(Some(stores.iter().map(|store| store.end().0).sum()), "entries");
+    let (mut count, mut before) = (0_u64, 0_u64);
+    for store in stores {
+        let ledger = store.ledger.id.to_string();
+        let is_one_of_several = stores.len() > 1;
+        let ahead = &mut |at: u64| bar.set_position(before.saturating_add(at));
+        let found = entries(&store.reader, person, ahead, &mut |about| {
+            let told = told(about, reveal).and_then(|(about, fields)| {
+                let json = EntryJson {
+                    ledger: &ledger,
+                    position: about.position.0,
+                    accepted: about.accepted.to_string(),
+                    r#type: about.kind,
+                    class: about.class,
+                    fields,
+                };
+                to.entry(&json, is_one_of_several)
+            });
+            told.map_err(Wrong::Shown)
+        });
+        count = match found {
+            Ok(found) => count.saturating_add(found),
+            Err(Wrong::Store(error)) => return Err(error.into()),
+            Err(Wrong::Shown(failure)) => return Err(failure),
+        };
+        before = before.saturating_add(store.end().0);
+    }
+    bar.finish_and_clear();
+    Ok(count)
+}
+
+/// Says which ledgers this report has nothing of.
+fn tell_not_read(report: &Report, earlier: &Earlier) {
+    for (ledger, error) in &earlier.closed {
+        let code = error.code();
+        tell(&format!("warning: {code}: the earlier ledger {ledger} of this store was not read: {error}"));
+    }
+    let is_closed = |id: &&String| earlier.closed.iter().any(|(ledger, _)| ledger.to_string() == **id);
+    for ledger in report.ledgers_not_read.iter().filter(|id| !is_closed(id)) {
+        tell(&format!("warning: the ledger {ledger} of this store was not read; without --earlier all are"));
+    }
 }
 
 /// What ends the reading.
@@ -180,13 +223,8 @@ impl From<StoreError> for Wrong {
 }
 
 fn record(setting: &Setting, person: Tag, reveal: bool, reason: Option<&str>) -> Result<u64, Failure> {
-    let text = |text: String| Value::Text(text.into());
-    let data = vec![
-        ("person", text(tag_text(person))),
-        ("reason", reason.map_or(Value::Null, |reason| text(reason.to_owned()))),
-        ("revealed", Value::Bool(reveal)),
-    ];
-    let event = own_event(REPORTED, None, data).map_err(|_| StoreError::Keys(KeysError::Entropy))?;
+    let event = own_event(REPORTED, None, reported(person, reason, reveal))
+        .map_err(|_| StoreError::Keys(KeysError::Entropy))?;
     let position = setting.record(&event)?;
     tell(&format!("note: this report is recorded at position {position}"));
     Ok(position)
@@ -194,6 +232,7 @@ fn record(setting: &Setting, person: Tag, reveal: bool, reason: Option<&str>) ->
 
 fn overview(
     store: &OpenedReader,
+    read: &[&OpenedReader],
     person: Tag,
     revealed: bool,
     position: u64,
@@ -211,6 +250,7 @@ fn overview(
         person: tag_text(person),
         origin: store.ledger.origin.clone(),
         entries_in_ledger: store.end().0,
+        ledgers: read.iter().map(|store| ledger_read(store)).collect(),
         revealed,
         position,
         held: subjects::held(keyring, &retention, person, now.day())?,
@@ -219,16 +259,20 @@ fn overview(
         exports: exports(keyring)?,
         backups,
         deliveries: DELIVERED,
-        ledgers_not_read: not_read(store)?,
+        ledgers_not_read: not_read(keyring, read)?,
     })
 }
 
-/// The ids of the store's other ledgers: a promotion leaves the one before it.
-fn not_read(store: &OpenedReader) -> Result<Vec<String>, Failure> {
-    let here = store.place.ledger_name();
-    let others = store.keyring.ledgers()?.into_iter().filter(|name| *name != here);
-    let ids = others.map(|name| store.keyring.ledger(&name).map(|ledger| ledger.id.to_string()));
-    Ok(ids.collect::<Result<_, _>>()?)
+fn ledger_read(store: &OpenedReader) -> LedgerRead {
+    let (ledger, origin) = (store.ledger.id.to_string(), store.ledger.origin.clone());
+    LedgerRead { ledger, origin, entries: store.end().0 }
+}
+
+/// The ids of the tenant's ledgers that are not read.
+fn not_read(keyring: &Keyring, read: &[&OpenedReader]) -> Result<Vec<String>, Failure> {
+    let is_read = |id| read.iter().any(|store| store.ledger.id == id);
+    let others = keyring.ledger_facts()?.into_iter().filter(|ledger| !is_read(ledger.id));
+    Ok(others.map(|ledger| ledger.id.to_string()).collect())
 }
 
 /// A part's fields, masked unless they are revealed.
@@ -245,7 +289,7 @@ fn told(mut about: About<'_>, reveal: bool) -> Result<(About<'_>, Vec<FieldJson>
                 let raw = read.and_then(|text| RawValue::from_string(text).map_err(Into::into));
                 raw.map_err(CliError::Output)?
             }
-            Field::Event(event) => event_json(*event, kind)?,
+            Field::Event(event) => event_json(*event, kind).map_err(CliError::Output)?,
         };
         Ok(FieldJson { path: path.into_owned(), value })
     };
@@ -267,9 +311,11 @@ impl To<'_> {
         }
     }
 
-    fn entry(&mut self, entry: &EntryJson<'_>) -> Result<(), Failure> {
+    fn entry(&mut self, entry: &EntryJson<'_>, is_one_of_several: bool) -> Result<(), Failure> {
         match self {
-            Self::Output(output) => output.answer(&Line::Entry(entry), || entry_text(entry)),
+            Self::Output(output) => {
+                output.answer(&Line::Entry(entry), || entry_text(entry, is_one_of_several))
+            }
             Self::Folder(file, folder, _) => {
                 let written = serde_json::to_writer(&mut *file, entry).map_err(std::io::Error::from);
                 let written = written.and_then(|()| file.write_all(b"\n"));
@@ -302,6 +348,11 @@ impl To<'_> {
 
 fn overview_text(report: &Report) -> String {
     let mut text = format!("person {} in {}\n", report.person, report.origin);
+    if report.ledgers.len() > 1 {
+        for LedgerRead { ledger, entries, .. } in &report.ledgers {
+            text.push_str(&format!("  read: the ledger {ledger}, {entries} entries\n"));
+        }
+    }
     for row in &report.held {
         let may = if row.erasable { "erased on request" } else { "kept by law" };
         text.push_str(&format!(
@@ -338,8 +389,10 @@ fn overview_text(report: &Report) -> String {
     text
 }
 
-fn entry_text(entry: &EntryJson<'_>) -> String {
-    let mut text = format!("{}  {}  {}  {}\n", entry.position, entry.accepted, entry.r#type, entry.class);
+fn entry_text(entry: &EntryJson<'_>, is_one_of_several: bool) -> String {
+    let ledger = if is_one_of_several { format!("  in {}", entry.ledger) } else { String::new() };
+    let EntryJson { position, accepted, r#type: type_, class, .. } = entry;
+    let mut text = format!("{position}  {accepted}  {type_}  {class}{ledger}\n");
     for field in &entry.fields {
         let path = if field.path.is_empty() { "the whole event" } else { &field.path };
         text.push_str(&format!("    {path}  {}\n", field.value));

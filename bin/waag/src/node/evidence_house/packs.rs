@@ -23,8 +23,9 @@ use crate::evidence::asked::{Asked, Selection};
 use crate::evidence::checking::{Checked, check};
 use crate::evidence::error::EvidenceError;
 use crate::evidence::make::make;
-use crate::evidence::record::{self, Handed};
+use crate::evidence::record::{self, Handed, PackRecord, PackTold};
 use crate::node::NodeError;
+use crate::store::ledgers::Earlier;
 use crate::store::writer::OpenedStore;
 
 /// How long a pack that was made can be fetched.
@@ -190,6 +191,18 @@ fn verified(checked: &Checked) -> Vec<VerdictLine> {
     ]
 }
 
+impl EvidenceHouse {
+    /// What the event of a pack tells that was recorded before a promotion.
+    fn told_before(&self, pack: &PackRecord) -> Option<PackTold> {
+        let store = self.running.store();
+        // Nobody writes an earlier ledger, so that they are opened once.
+        let earlier =
+            self.earlier.get_or_init(|| Earlier::open(&store.place, &store.keyring).unwrap_or_default());
+        let all = earlier.opened.iter().rev();
+        all.filter_map(|before| record::told(&before.reader, pack).ok().flatten()).next()
+    }
+}
+
 impl Packs for EvidenceHouse {
     fn packs(&self, most: usize) -> Result<PackList, HouseError> {
         let store = self.running.store();
@@ -197,16 +210,20 @@ impl Packs for EvidenceHouse {
         let total = packs.len() as u64;
         let shown = packs.into_iter().take(most).map(|pack| {
             // A record whose event cannot be read is told all the same.
-            let told = record::told(&store.reader, pack.position).unwrap_or_default();
+            let told = record::told(&store.reader, &pack).ok().flatten();
+            let is_here = told.is_some();
+            let told = told.or_else(|| self.told_before(&pack));
+            let (what, reason) = told.map(|told| (told.selection, told.reason)).unwrap_or_default();
             Pack {
                 digest: pack.digest.to_string(),
                 made: pack.made,
                 by: pack.by,
-                what: told.selection,
-                reason: told.reason,
+                what,
+                reason,
                 entries: pack.entries,
                 persons: pack.persons.len() as u64,
-                position: Some(pack.position.0),
+                // The pages show the present ledger's events only.
+                position: is_here.then_some(pack.position.0),
             }
         });
         Ok(PackList { total, packs: shown.collect() })

@@ -10,11 +10,14 @@ use waag_web::ports::evidence::persons::{
 };
 
 use super::{EvidenceHouse, actor, day, failed, time};
-use crate::cli::mask::visible;
+use crate::cli::mask::visible_of_person;
+use crate::store::subjects::report::{REPORTED, reported};
 use crate::store::subjects::told::{Done, Erased, PackOut, Restricted, Row};
 use crate::store::subjects::{self, Order, SubjectsError, tag_text};
 use crate::store::writer::OpenedStore;
 
+/// Stands for the reason of a look-up, which is asked for none, where its order is checked.
+const LOOKED_UP: &str = "-";
 /// Restrictions that are gone through for the list.
 const RESTRICTIONS_MAX: usize = 1_000;
 
@@ -50,7 +53,7 @@ fn erased(told: &Erased, person: &str) -> Outcome {
     let nothing_went = told.erased.is_empty() && !told.kept.is_empty();
     Outcome {
         deed: if nothing_went { DeedKind::ErasureRefused } else { DeedKind::Erased },
-        masked: visible(person),
+        masked: visible_of_person(person),
         destroyed: told.keys,
         erased: told.erased.iter().map(|row| format!("{} {}", row.class, row.period)).collect(),
         stays: told.kept.iter().map(class).collect(),
@@ -64,7 +67,7 @@ fn erased(told: &Erased, person: &str) -> Outcome {
 fn restricted(deed: DeedKind, told: &Restricted, person: &str) -> Outcome {
     Outcome {
         deed,
-        masked: visible(person),
+        masked: visible_of_person(person),
         destroyed: 0,
         erased: Vec::new(),
         stays: Vec::new(),
@@ -75,8 +78,8 @@ fn restricted(deed: DeedKind, told: &Restricted, person: &str) -> Outcome {
     }
 }
 
-/// An erasure or a sweep that was done.
-fn done(told: Done) -> Option<Deed> {
+/// An erasure or a sweep that was done; its event can be shown where it was made since the present ledger was.
+fn done(told: Done, ledger_made: UtcNanos) -> Option<Deed> {
     let at = time(&told.at)?;
     let kind = match (&told.erased_at, told.refused_position) {
         (None, Some(_)) => DeedKind::ErasureRefused,
@@ -96,7 +99,7 @@ fn done(told: Done) -> Option<Deed> {
         tag: told.person.unwrap_or_default(),
         detail: format!("{whose}{keys} destroyed{end}: {}", told.reason),
         complete_at: told.complete_at.as_deref().and_then(time),
-        position: told.position.or(told.refused_position),
+        position: told.position.or(told.refused_position).filter(|_| at >= ledger_made),
     })
 }
 
@@ -122,6 +125,15 @@ fn was_erased(store: &OpenedStore, tag: &str) -> Result<bool, HouseError> {
 }
 
 impl Persons for EvidenceHouse {
+    fn record_look_up(&self, person: &str, by: &str) -> Result<(), HouseError> {
+        let (store, by) = (self.running.store(), actor(by)?);
+        // Refuses an id that nobody has, as the command does.
+        Order { person, reason: LOOKED_UP, by: &by }.check().map_err(|error| refused(&error))?;
+        let data = reported(store.keyring.person_tag(person), None, false);
+        let recorded = subjects::record(store, REPORTED, None, data, &by);
+        recorded.map(drop).map_err(|error| failed(error.code(), error))
+    }
+
     fn look_up(&self, person: &str) -> Result<Option<Person>, HouseError> {
         let store = self.running.store();
         let (keyring, now) = (&store.keyring, store.clock.now());
@@ -133,7 +145,7 @@ impl Persons for EvidenceHouse {
         }
         let backups_until = planned.complete_at.as_deref().and_then(time).filter(|at| at.0 > now.0);
         Ok(Some(Person {
-            masked: visible(person),
+            masked: visible_of_person(person),
             classes: planned.kept.iter().chain(&planned.erased).map(class).collect(),
             restriction: held.map(restriction),
             packs: packs(&planned.packs),
@@ -164,9 +176,10 @@ impl Persons for EvidenceHouse {
     }
 
     fn deeds(&self, most: usize) -> Result<Vec<Deed>, HouseError> {
-        let keyring = &self.running.store().keyring;
+        let store = self.running.store();
+        let (keyring, made) = (&store.keyring, store.ledger.created);
         let recent = subjects::recent(keyring, most).map_err(|error| refused(&error))?;
-        let mut deeds: Vec<Deed> = recent.into_iter().filter_map(done).collect();
+        let mut deeds: Vec<Deed> = recent.into_iter().filter_map(|told| done(told, made)).collect();
         let mut after = None;
         let mut seen = 0;
         while seen < RESTRICTIONS_MAX {

@@ -47,7 +47,8 @@ fn place(key: &[u8]) -> Option<(String, u64)> {
     Some((repository.to_owned(), u64::from_str_radix(sequence, 16).ok()?))
 }
 
-fn run(record: &Record) -> Option<(String, Run)> {
+/// A run; its event can be shown where it was made since the present ledger was.
+fn run(record: &Record, ledger_made: UtcNanos) -> Option<(String, Run)> {
     let (repository, sequence) = place(&record.key)?;
     let kept = BackupRecord::decode(&record.value)?;
     let run = Run {
@@ -59,7 +60,7 @@ fn run(record: &Record) -> Option<(String, Run)> {
         keys_taken: kept.taken,
         keys_expire: kept.expire,
         whole: kept.position.is_some(),
-        position: kept.position,
+        position: kept.position.filter(|_| kept.at >= ledger_made),
     };
     Some((repository, run))
 }
@@ -92,7 +93,7 @@ impl Upkeep for EvidenceHouse {
         let state = |error: KeysError| failed(error.code(), error);
         let mut by_repository: BTreeMap<String, Vec<Run>> = BTreeMap::new();
         for record in under(&store.keyring, BACKUP_PREFIX).map_err(state)? {
-            if let Some((repository, run)) = run(&record) {
+            if let Some((repository, run)) = run(&record, store.ledger.created) {
                 by_repository.entry(repository).or_default().push(run);
             }
         }

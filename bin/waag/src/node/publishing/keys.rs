@@ -19,6 +19,7 @@ use waag_stdx::entropy::{Entropy, SystemEntropy};
 use zeroize::Zeroizing;
 
 use crate::store::error::StoreError;
+use crate::store::place::LEDGER;
 use crate::store::writer::OpenedStore;
 
 use super::PublishError;
@@ -123,11 +124,31 @@ pub fn second_key(
     }))
 }
 
-/// Every key that has signed or signs this ledger's checkpoints, with the time in which it may be believed.
+/// Every key that has signed or signs this ledger's checkpoints, with the time in which it may be believed. Those of a ledger
+/// that a promotion took the place of end with it: what is signed with them later is not this operator's history.
 ///
 /// # Errors
 /// [`PublishError`].
 pub fn key_history(keyring: &Keyring, ledger: &LedgerKeys) -> Result<KeyHistory, PublishError> {
+    let end = keyring.superseded_at(ledger, LEDGER)?;
+    history(keyring, ledger, (end, end))
+}
+
+/// The same as a pack of this ledger tells it: a pack's form asks for signers of its manifest that are active, and they sign
+/// when the pack is made, also after a promotion.
+///
+/// # Errors
+/// [`PublishError`].
+pub fn pack_history(keyring: &Keyring, ledger: &LedgerKeys) -> Result<KeyHistory, PublishError> {
+    history(keyring, ledger, (None, keyring.superseded_at(ledger, LEDGER)?))
+}
+
+/// `ends`: that of the keys that sign manifests too, and that of the others.
+fn history(
+    keyring: &Keyring,
+    ledger: &LedgerKeys,
+    ends: (Option<UtcNanos>, Option<UtcNanos>),
+) -> Result<KeyHistory, PublishError> {
     let infos: Vec<&SignerInfo> =
         ledger.signers.iter().map(|signer| &signer.info).chain(&ledger.retired).collect();
     let keys = verifier_keys(ledger).map_err(StoreError::Origin);
@@ -135,11 +156,14 @@ pub fn key_history(keyring: &Keyring, ledger: &LedgerKeys) -> Result<KeyHistory,
     let window = |key: VerifierKey, from: UtcNanos, until: Option<UtcNanos>| KeyWindow {
         key,
         from_ns: from.0,
-        until_ns: until.map(|until| until.0),
+        // A clock that was set back gives no window that ends before it begins.
+        until_ns: until.map(|until| until.max(from).0),
         state: if until.is_some() { KeyState::Retired } else { KeyState::Active },
     };
-    let signers = infos.iter().zip(keys).map(|(info, key)| window(key, info.created, info.retired));
-    let second = second_key(keyring, ledger)?.map(|(key, created)| window(key, created, None));
+    let (of_signers, of_second) = ends;
+    let signers =
+        infos.iter().zip(keys).map(|(info, key)| window(key, info.created, info.retired.or(of_signers)));
+    let second = second_key(keyring, ledger)?.map(|(key, created)| window(key, created, of_second));
     let wrong = |error: HistoryError| PublishError::Key(error.code(), error.to_string());
     KeyHistory::new(signers.chain(second).collect()).map_err(wrong)
 }

@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use waag_archive::error::ArchiveError;
 use waag_keys::state::StateError;
 use waag_ledger::hash::Hash;
+use waag_model::time::UtcNanos;
 
 use crate::store::error::StoreError;
 use crate::store::keeping::KeepError;
+use crate::store::subjects::CLOCK_DAYS_MAX;
 
 /// Why a backup was not made, or a repository not opened.
 #[derive(Debug)]
@@ -34,6 +36,11 @@ pub enum BackupError {
     Restless,
     /// E0897: the key's file would lie inside the repository.
     KeyInside(PathBuf),
+    /// E0899: the clock is far ahead of what was recorded or backed up last.
+    Clock {
+        /// When that was.
+        newest: UtcNanos,
+    },
     /// A file operation failed.
     Io {
         /// What was attempted.
@@ -65,6 +72,7 @@ impl BackupError {
             Self::Behind { .. } => "E0895",
             Self::Restless => "E0896",
             Self::KeyInside(_) => "E0897",
+            Self::Clock { .. } => "E0899",
             Self::Io { operation, path, .. } => {
                 StoreError::io(operation, path)(io::ErrorKind::Other.into()).code()
             }
@@ -91,6 +99,11 @@ impl fmt::Display for BackupError {
             Self::KeyInside(path) => {
                 write!(f, "the key's file `{}` would lie inside the repository", path.display())
             }
+            Self::Clock { newest } => write!(
+                f,
+                "the clock is more than {CLOCK_DAYS_MAX} days ahead of what was recorded or backed up last, at {newest}: \
+                 nothing is removed by it, unless it is said to be right (--clock-is-right)"
+            ),
             Self::Io { operation, path, .. } => write!(f, "cannot {operation} `{}`", path.display()),
             Self::Stopped => write!(f, "a thread of the backup has ended early"),
         }
@@ -104,9 +117,12 @@ impl Error for BackupError {
             Self::Store(error) => error.source(),
             Self::Keep(error) => error.source(),
             Self::Io { source, .. } => Some(source),
-            Self::Object(_) | Self::Behind { .. } | Self::Restless | Self::KeyInside(_) | Self::Stopped => {
-                None
-            }
+            Self::Object(_)
+            | Self::Behind { .. }
+            | Self::Restless
+            | Self::KeyInside(_)
+            | Self::Clock { .. }
+            | Self::Stopped => None,
         }
     }
 }

@@ -16,7 +16,7 @@ use waag_ledger::note::{Note, VerifierKey};
 use waag_ledger::tile::{TILE_WIDTH, Tile, TileKind};
 use waag_ledger::tree::Frontier;
 
-use super::error::ExportError;
+use super::error::{ExportError, FileFaults};
 use super::forms::{FORMAT, FileForm, Manifest, SignerForm};
 use super::parts::KEYS_FILE;
 use super::tiles::Tiler;
@@ -96,10 +96,11 @@ impl Opened {
     /// Reads every file of the list and compares it; nothing else may be there. `progress` hears bytes.
     ///
     /// # Errors
-    /// [`ExportError`] with the first file that is not as it should be.
+    /// [`ExportError::Damaged`] where the list itself cannot be gone by; [`ExportError::Files`] with every file that is
+    /// missing, was changed, or does not belong.
     pub fn check_files(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), ExportError> {
         let (mut count, mut bytes) = (0_u64, 0_u64);
-        let mut seen: HashSet<[u8; 16]> = HashSet::new();
+        let (mut seen, mut faults): (HashSet<[u8; 16]>, _) = (HashSet::new(), FileFaults::default());
         let all = self.manifest.files.bytes;
         let list = self.root.join(LIST_FILE);
         if !list.is_file() {
@@ -109,35 +110,27 @@ impl Opened {
             return Err(ExportError::damaged(LIST_FILE, "it is not the manifest's"));
         }
         self.lines::<FileForm>(LIST_FILE, &mut |file| {
-            let name = digest(&SHA256, file.path.as_bytes());
-            let key = name.as_ref().first_chunk::<16>().copied().unwrap_or_default();
-            if !is_plain(&file.path) || !seen.insert(key) {
+            if !is_plain(&file.path) || !seen.insert(key_of(&file.path)) {
                 return Err(ExportError::damaged(LIST_FILE, "a path is none, or comes twice"));
             }
             let path = self.root.join(&file.path);
-            let is_file = std::fs::symlink_metadata(&path).is_ok_and(|known| known.is_file());
-            if !is_file {
-                return Err(ExportError::damaged(&file.path, "it is missing"));
-            }
-            let (length, sum) = hash_of(&path, file.bytes)?;
-            if length != file.bytes || sum != file.sha256 {
-                return Err(ExportError::damaged(&file.path, "it was changed"));
-            }
             count = count.saturating_add(1);
-            bytes = bytes.saturating_add(length);
+            bytes = bytes.saturating_add(file.bytes);
+            if !std::fs::symlink_metadata(&path).is_ok_and(|known| known.is_file()) {
+                faults.push(file.path, "is missing");
+            } else if hash_of(&path, file.bytes)? != (file.bytes, file.sha256) {
+                faults.push(file.path, "was changed");
+            }
             progress(bytes, all);
             Ok(())
         })?;
         if (count, bytes) != (self.manifest.files.count, self.manifest.files.bytes) {
             return Err(ExportError::damaged(LIST_FILE, "it has not what the manifest says"));
         }
-        let found = files_below(&self.root)?;
-        // The list, the manifest and the note stand beside what the list names.
-        if found != count.saturating_add(3) {
-            let why = format!("{found} files are there and {} were written", count.saturating_add(3));
-            return Err(ExportError::damaged(".", why));
-        }
-        Ok(())
+        // These stand beside what the list names.
+        seen.extend([LIST_FILE, MANIFEST_FILE, NOTE_FILE].map(key_of));
+        strangers(&self.root, &seen, &mut faults)?;
+        if faults.named.is_empty() { Ok(()) } else { Err(ExportError::Files(faults)) }
     }
 
     /// Reads every entry from the bundles, in order, and proves that all of them together are what the checkpoint
@@ -297,18 +290,28 @@ fn count_lines(path: &Path) -> Result<u64, ExportError> {
     }
 }
 
-fn files_below(root: &Path) -> Result<u64, ExportError> {
-    let (mut count, mut folders) = (0_u64, vec![root.to_owned()]);
+/// What stands for a path where many are remembered.
+fn key_of(path: &str) -> [u8; 16] {
+    digest(&SHA256, path.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// Finds the files that none of the known paths name.
+fn strangers(root: &Path, known: &HashSet<[u8; 16]>, faults: &mut FileFaults) -> Result<(), ExportError> {
+    let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(StoreError::io("list", &folder))? {
             let entry = entry.map_err(StoreError::io("list", &folder))?;
-            let kind = entry.file_type().map_err(StoreError::io("read", &entry.path()))?;
-            if kind.is_dir() {
-                folders.push(entry.path());
-            } else {
-                count = count.saturating_add(1);
+            let path = entry.path();
+            if entry.file_type().map_err(StoreError::io("read", &path))?.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = path.strip_prefix(root).unwrap_or(&path);
+            // A name that is not UTF-8 is none that was written.
+            if !name.to_str().is_some_and(|name| known.contains(&key_of(name))) {
+                faults.push(name.to_string_lossy().into_owned(), "does not belong");
             }
         }
     }
-    Ok(count)
+    Ok(())
 }

@@ -10,6 +10,29 @@ use waag_router::error::RouterError;
 
 use crate::store::error::StoreError;
 
+/// Most files that one error names.
+pub const FILES_NAMED_MAX: usize = 20;
+
+/// Files of an export that are not as they should be.
+#[derive(Debug, Default)]
+pub struct FileFaults {
+    /// Each file, below the export's folder, with what is wrong with it; at most [`FILES_NAMED_MAX`].
+    pub named: Vec<(String, &'static str)>,
+    /// How many more there are.
+    pub more: u64,
+}
+
+impl FileFaults {
+    /// One more file.
+    pub(super) fn push(&mut self, file: String, what: &'static str) {
+        if self.named.len() < FILES_NAMED_MAX {
+            self.named.push((file, what));
+        } else {
+            self.more = self.more.saturating_add(1);
+        }
+    }
+}
+
 /// Why something about an export failed.
 #[derive(Debug)]
 pub enum ExportError {
@@ -17,6 +40,8 @@ pub enum ExportError {
     Folder(PathBuf),
     /// The store cannot sign: it is a copy.
     NoSigner,
+    /// The exported store had a passphrase, and the copy would have none.
+    Unprotected,
     /// What is there is not what it should be.
     Damaged {
         /// The file, below the export's folder.
@@ -24,6 +49,8 @@ pub enum ExportError {
         /// What is wrong with it.
         why: String,
     },
+    /// Files are missing, were changed, or do not belong.
+    Files(FileFaults),
     /// There is no note that the ledger's keys have signed.
     Unsigned(String),
     /// The store.
@@ -41,7 +68,8 @@ impl ExportError {
         match self {
             Self::Folder(_) => "E0745",
             Self::NoSigner => "E0746",
-            Self::Damaged { .. } => "E0747",
+            Self::Damaged { .. } | Self::Files(_) => "E0747",
+            Self::Unprotected => "E0765",
             Self::Unsigned(_) => "E0748",
             Self::Store(error) => error.code(),
             Self::Router(error) => error.code(),
@@ -64,7 +92,23 @@ impl fmt::Display for ExportError {
             Self::NoSigner => {
                 write!(f, "this store is a copy that cannot sign; export from the store it was made of")
             }
+            Self::Unprotected => write!(
+                f,
+                "the exported store had a passphrase and the new one would have none; name a file with --passphrase-file, or \
+                 say --no-passphrase"
+            ),
             Self::Damaged { file, why } => write!(f, "`{file}` of the export is not as it should be: {why}"),
+            Self::Files(faults) => {
+                write!(f, "the export is not as it should be: ")?;
+                for (at, (file, what)) in faults.named.iter().enumerate() {
+                    let before = if at == 0 { "" } else { "; " };
+                    write!(f, "{before}`{}` {what}", file.escape_debug())?;
+                }
+                match faults.more {
+                    0 => Ok(()),
+                    more => write!(f, "; and {more} more files"),
+                }
+            }
             Self::Unsigned(why) => write!(f, "this is no whole export of a known ledger: {why}"),
             Self::Store(error) => error.fmt(f),
             Self::Router(error) => error.fmt(f),
@@ -79,6 +123,8 @@ impl std::error::Error for ExportError {
             Self::Store(error) => std::error::Error::source(error),
             Self::Folder(_)
             | Self::NoSigner
+            | Self::Unprotected
+            | Self::Files(_)
             | Self::Damaged { .. }
             | Self::Unsigned(_)
             | Self::Router(_)

@@ -39,6 +39,9 @@ pub struct Manifest {
     pub revealed: bool,
     /// Whether every data key is in it.
     pub keys: bool,
+    /// Whether the store's vault has a passphrase, so that a copy without one protects less; left out where not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub passphrase: bool,
     /// The types of events and their files, in the order of the files' names.
     pub types: Vec<TypeForm>,
     /// How many there are of everything else.

@@ -36,6 +36,15 @@ use crate::store::reader::open_keys;
 /// Events whose `keys` are ids of destroyed keys.
 const DESTROYING: [&str; 3] = ["waag.keys.destroyed", "waag.subject.erased", "waag.subject.expired"];
 
+/// What the tombstones of later runs tell.
+#[derive(Default)]
+struct Later {
+    /// Every erasure below this position is told by a tombstone.
+    covered: u64,
+    /// Why the first of them could not be read that is lost.
+    lost: Option<RestoreError>,
+}
+
 /// Gathers them.
 pub(super) fn gather(
     asked: &Asked,
@@ -43,16 +52,19 @@ pub(super) fn gather(
     plan: &Plan<'_>,
     tail: &Tail,
 ) -> Result<Destroyed, RestoreError> {
-    let mut destroyed = Destroyed::default();
+    let (mut destroyed, mut later) = (Destroyed::default(), Later::default());
     for run in plan.runs.iter().filter(|run| run.manifest.sequence >= plan.keys.sequence) {
         match state::tombstones_of(repository, &run.manifest, &mut destroyed) {
-            Ok(()) => {}
+            Ok(()) => later.covered = later.covered.max(run.manifest.guard.size),
             // Lost with what was lost: the log itself is asked below, where all of it is restored up to that run. The run
             // whose keys these are must be whole.
             Err(RestoreError::Backup(error))
                 if run.manifest.sequence != plan.keys.sequence
                     && run.manifest.guard.size <= tail.position.0
-                    && is_lost(&error) => {}
+                    && is_lost(&error) =>
+            {
+                later.lost.get_or_insert(error.into());
+            }
             Err(error) => return Err(error),
         }
     }
@@ -68,7 +80,7 @@ pub(super) fn gather(
         }
     }
     if tail.position.0 > plan.keys.guard.size {
-        told_by_events(asked, repository, plan, tail, &mut destroyed)?;
+        told_by_events(asked, repository, plan, tail, later, &mut destroyed)?;
     }
     Ok(destroyed)
 }
@@ -78,23 +90,8 @@ fn is_lost(error: &crate::store::backups::BackupError) -> bool {
     matches!(error, BackupError::Archive(ArchiveError::Missing { .. } | ArchiveError::Damaged { .. }))
 }
 
-/// Reads the events behind the key material, with keys that are in memory only.
-fn told_by_events(
-    asked: &Asked,
-    repository: &Repository,
-    plan: &Plan<'_>,
-    tail: &Tail,
-    destroyed: &mut Destroyed,
-) -> Result<(), RestoreError> {
-    let memory = MemoryState::new();
-    let mut put = |table: Table, key: &[u8], value: &[u8]| {
-        let change = Change { table, key, expect: Expect::Any, value: Some(value) };
-        memory.commit(&[change])?;
-        Ok(())
-    };
-    state::each_record(repository, plan, &mut put)?;
-    let (_, keyring): (_, Arc<Keyring>) = open_keys(&asked.place, Arc::new(memory), &asked.options)?;
-    let files = asked.place.data_files();
+/// The restored log as far as it goes.
+pub(super) fn open_log(asked: &Asked, tail: &Tail) -> Result<FilesLog, StoreError> {
     let record = GuardRecord {
         sequence: 0,
         ledger: tail.ledger,
@@ -106,30 +103,59 @@ fn told_by_events(
         keys_generation: 0,
         checkpoint: Vec::new(),
     };
-    let log = FilesLog::open_read_only(Arc::clone(&files), tail.ledger, &record).map_err(StoreError::from)?;
+    Ok(FilesLog::open_read_only(asked.place.data_files(), tail.ledger, &record)?)
+}
+
+/// Reads the events behind the key material, with keys that are in memory only.
+///
+/// An event whose own key is not among these says nothing; where no tombstone tells what it would have told, the restore is
+/// refused with the reason for which there is none.
+fn told_by_events(
+    asked: &Asked,
+    repository: &Repository,
+    plan: &Plan<'_>,
+    tail: &Tail,
+    later: Later,
+    destroyed: &mut Destroyed,
+) -> Result<(), RestoreError> {
+    let memory = MemoryState::new();
+    let mut put = |table: Table, key: &[u8], value: &[u8]| {
+        let change = Change { table, key, expect: Expect::Any, value: Some(value) };
+        memory.commit(&[change])?;
+        Ok(())
+    };
+    state::each_record(repository, plan, &mut put)?;
+    let (_, keyring): (_, Arc<Keyring>) = open_keys(&asked.place, Arc::new(memory), &asked.options)?;
     let reader = Reader {
         ledger: tail.ledger,
-        log: Arc::new(log),
+        log: Arc::new(open_log(asked, tail)?),
         keyring,
-        objects: Arc::new(FileObjects::new(files)),
+        objects: Arc::new(FileObjects::new(asked.place.data_files())),
         registry: Arc::new(Registry::default()),
     };
-    let mut found: Vec<(UtcNanos, Vec<u8>)> = Vec::new();
+    let mut found: Vec<(Position, UtcNanos, Vec<u8>)> = Vec::new();
     let mut look = |frame: FrameView<'_>| {
-        for (_, bytes) in frame.entries() {
+        for (position, bytes) in frame.entries() {
             if let Ok(header) = read_clear(bytes)
                 && DESTROYING.contains(&header.kind)
             {
-                found.push((header.accepted, bytes.to_vec()));
+                found.push((position, header.accepted, bytes.to_vec()));
             }
         }
         ControlFlow::Continue(())
     };
     let from = Position(plan.keys.guard.size);
     reader.log.read(from, &mut look).map_err(|error| StoreError::from(ReadFault::Log(error)))?;
-    for (at, bytes) in found {
+    for (position, at, bytes) in found {
         let entry = Entry::read(&bytes).map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
-        let read = reader.open(&entry).map_err(StoreError::from)?;
+        let read = match reader.open(&entry) {
+            Ok(read) => read,
+            Err(ReadFault::KeyUnknown(_)) if position.0 < later.covered => continue,
+            Err(fault @ ReadFault::KeyUnknown(_)) => {
+                return Err(later.lost.unwrap_or_else(|| StoreError::from(fault).into()));
+            }
+            Err(fault) => return Err(StoreError::from(fault).into()),
+        };
         let common = read.opened.event().map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
         let Some(Body::Json(data)) = common.map(|common| common.body) else { continue };
         for id in key_ids(&data) {

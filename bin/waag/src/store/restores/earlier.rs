@@ -1,4 +1,4 @@
-//! The files of earlier ledgers, put where they were, and each of these ledgers verified.
+//! The files of earlier ledgers, put where they were; and which ledgers these are. Not here: verifying them (`mark`).
 
 use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
@@ -11,16 +11,37 @@ use waag_model::ids::LedgerId;
 use super::{Asked, Plan, RestoreError};
 use crate::store::backups::earlier::{Root, Stretch};
 use crate::store::error::StoreError;
-use crate::store::place::BEFORE_FOLDER;
+use crate::store::place::{BEFORE_FOLDER, Place};
 
-/// Writes the files; gives the ledgers.
+/// The earlier ledgers of which anything stands at a place.
+pub(super) fn ledgers(place: &Place) -> Result<Vec<LedgerId>, RestoreError> {
+    let mut ledgers: Vec<LedgerId> = Vec::new();
+    for root in [&place.data, &place.state] {
+        let folder = root.join(BEFORE_FOLDER);
+        let names = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+            names => names.map_err(StoreError::io("look into", &folder))?,
+        };
+        for name in names {
+            let name = name.map_err(StoreError::io("look into", &folder))?.file_name();
+            let mut id = [0; 16];
+            if hex::decode_to_slice(name.as_encoded_bytes(), &mut id).is_ok()
+                && !ledgers.contains(&LedgerId(id))
+            {
+                ledgers.push(LedgerId(id));
+            }
+        }
+    }
+    Ok(ledgers)
+}
+
+/// Writes the files.
 pub(super) fn restore(
     asked: &Asked,
     repository: &Repository,
     plan: &Plan<'_>,
     bytes: &mut u64,
-) -> Result<Vec<LedgerId>, RestoreError> {
-    let mut ledgers: Vec<LedgerId> = Vec::new();
+) -> Result<(), RestoreError> {
     for piece in plan.runs.iter().flat_map(|run| run.manifest.of(Kind::Earlier)) {
         let plain = repository.get(piece)?;
         let form = || ArchiveError::Form { name: piece.name.clone(), what: "no file of an earlier ledger" };
@@ -42,12 +63,6 @@ pub(super) fn restore(
         });
         written.map_err(failed())?;
         *bytes += stretch.bytes.len() as u64;
-        let mut id = [0; 16];
-        if stretch.path.get(..32).is_some_and(|digits| hex::decode_to_slice(digits, &mut id).is_ok())
-            && !ledgers.contains(&LedgerId(id))
-        {
-            ledgers.push(LedgerId(id));
-        }
     }
-    Ok(ledgers)
+    Ok(())
 }

@@ -4,6 +4,8 @@
 //! guard in `before/<id>` below the state folder, its keys in the same state, so that an erasure reaches persons in both.
 //! The new ledger's first entry names the old one's checkpoint.
 //!
+//! A store that its restore did not verify to the end is verified first, and not promoted where it is not whole.
+//!
 //! Steps, each safe to break off behind; asking again goes on where it stopped:
 //!
 //! 1. The old guard is copied to its place.
@@ -12,7 +14,8 @@
 //! 3. One commit of the state: the old ledger's keys under another name, new keys in its place.
 //! 4. The log's folder moves, with what is derived from it.
 //! 5. The new log and its guard.
-//! 6. The first entry.
+//! 6. The first entry, and in the same frame the schemas of the old ledger, each type's newest: without them the new ledger
+//!    would seal persons' fields as if they were nobody's.
 //!
 //! Not here: opening the store in between, which is refused at every step: by the guard, and before the last one since the
 //! ledger is empty and has one before it.
@@ -34,12 +37,13 @@ use waag_model::value::Value;
 use waag_router::records::cursor_value;
 use waag_sqlite::state::SqliteState;
 
-use super::RestoreError;
+use super::{RestoreError, mark};
 use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::own::own_event;
 use crate::store::place::{LEDGER, Place, VIEWS_FOLDER};
-use crate::store::reader::open_keys;
+use crate::store::reader::{open_beneath, open_keys};
+use crate::store::schemas::{SchemaRecord, Schemas};
 use crate::store::writer::open_writer;
 
 /// The type of a promoted ledger's first entry.
@@ -77,9 +81,13 @@ enum Stand {
 /// Promotes a restored store.
 ///
 /// # Errors
-/// [`RestoreError::Promote`] where it is none; the store's.
+/// [`RestoreError::Promote`] where it is none; [`RestoreError::NotVerified`] where the restore did not verify it to its
+/// end, and it is not whole; the store's.
 pub fn promote(place: &Place, options: &Options, actor: &Actor) -> Result<Promoted, RestoreError> {
     place.must_exist()?;
+    if place.is_restoring() {
+        mark::finish(place, options)?;
+    }
     let sqlite = Arc::new(SqliteState::open(&place.state)?);
     let state: Arc<dyn State> = sqlite;
     let (_, keyring) = open_keys(place, Arc::clone(&state), options)?;
@@ -100,9 +108,12 @@ pub fn promote(place: &Place, options: &Options, actor: &Actor) -> Result<Promot
     };
     let new = keyring.ledger(LEDGER)?;
     let old_keys = keyring.ledger(&Place::earlier_name(old))?;
-    drop(keyring);
-    drop(state);
     let guard = guard_of(&place.earlier(old))?.ok_or(StoreError::NoGuard)?;
+    let before = open_beneath(&place.earlier(old), keyring, guard.clone())?;
+    let schemas = Schemas { records: before.schemas.clone(), indexed: false };
+    let schemas: Vec<SchemaRecord> = schemas.newest().into_values().cloned().collect();
+    drop(before);
+    drop(state);
     let text = |text: String| Value::Text(text.into());
     let event = own_event(
         PROMOTED,
@@ -118,7 +129,7 @@ pub fn promote(place: &Place, options: &Options, actor: &Actor) -> Result<Promot
     let event = event.map_err(waag_archive::error::ArchiveError::from)?;
     let promoting = Options { promotes: true, ..options.clone() };
     let store = open_writer(place, &promoting, &mut |_, _| {})?;
-    let position = store.record(&event, actor)?.0.position.0;
+    let position = store.record_first(&event, &schemas, actor)?;
     Ok(Promoted {
         ledger: new.id,
         origin: new.origin,
@@ -265,7 +276,7 @@ mod tests {
         Actor::new("test").unwrap()
     }
 
-    /// A store of two entries that may only be read, with records of deliveries.
+    /// A store of a schema and two entries that may only be read, with records of deliveries.
     fn restored() -> (tempfile::TempDir, Place, Options) {
         let folder = tempfile::tempdir().unwrap();
         let tenant = TenantName::new("default").unwrap();
@@ -273,6 +284,7 @@ mod tests {
         let options = Options { scrub_bytes_per_s: 0, ..Options::default() };
         init(&place, "waag.example", &options).unwrap();
         let store = open_writer(&place, &options, &mut |_, _| {}).unwrap();
+        store.register_schema(&actor(), "crm.contact", br#"{"x-retention":"contact"}"#, None).unwrap();
         for id in ["a", "b"] {
             store.record(&own_event("waag.test", Some(id.to_owned()), vec![]).unwrap(), &actor()).unwrap();
         }
@@ -324,13 +336,15 @@ mod tests {
             let refused = open_writer(&place, &options, &mut |_, _| {});
             assert!(refused.is_err(), "behind {steps} steps");
             let made = promote(&place, &options, &actor()).unwrap();
-            assert_eq!((made.old_ledger, made.old_size, made.position), (old.ledger, 2, 0), "{steps}");
+            assert_eq!((made.old_ledger, made.old_size, made.position), (old.ledger, 3, 0), "{steps}");
             let now = open_reader(&place, &options).unwrap();
-            assert_eq!((now.ledger.id, now.end()), (made.ledger, Position(1)));
+            assert_eq!((now.ledger.id, now.end()), (made.ledger, Position(2)));
+            let schemas: Vec<_> = now.schemas.iter().map(|one| (one.kind.as_str(), one.position)).collect();
+            assert_eq!(schemas, [("crm.contact", Position(1))], "behind {steps} steps");
             let before = open_reader(&place.earlier(old.ledger), &options).unwrap();
             assert_eq!(
                 (before.ledger.id, before.end(), before.guard.root),
-                (old.ledger, Position(2), old.root)
+                (old.ledger, Position(3), old.root)
             );
             let depth = Depth { deep: true, rebuild: true };
             for place in [&place, &place.earlier(old.ledger)] {

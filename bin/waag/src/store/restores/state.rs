@@ -68,13 +68,13 @@ impl Batch<'_> {
     }
 }
 
-/// Restores vault and state; says how many keys did not come back.
+/// Restores the state; says how many keys did not come back, and which are known to be destroyed.
 pub(super) fn restore(
     asked: &Asked,
     repository: &Repository,
     plan: &Plan<'_>,
     tail: &Tail,
-) -> Result<u64, RestoreError> {
+) -> Result<(u64, Destroyed), RestoreError> {
     let state = SqliteState::create(&asked.place.state)?;
     let destroyed = destroyed::gather(asked, repository, plan, tail)?;
     let (mut digest, mut count, mut again) = (SetDigest::default(), 0_u64, 0_u64);
@@ -113,7 +113,7 @@ pub(super) fn restore(
         batch.push(Table::Tombstone, &id.0, value)?;
     }
     batch.commit()?;
-    Ok(again)
+    Ok((again, destroyed))
 }
 
 /// A record that owns its bytes.

@@ -14,14 +14,26 @@ use waag_keys::keyring::Keyring;
 use waag_log::contract::FrameView;
 use waag_model::ids::{KeyId, Position, Tag};
 use waag_model::time::UtcNanos;
+use waag_model::value::Value;
 
-use super::keys_of;
+use super::{keys_of, tag_text, text};
 use crate::store::error::StoreError;
+use crate::store::own::Members;
 
 /// The type of the event that records a report.
 pub const REPORTED: &str = "waag.subject.reported";
 /// Most keys of which it is remembered whether they are a restricted person's.
 const REMEMBERED_MAX: usize = 65_536;
+
+/// The data of the event that records a report.
+#[must_use]
+pub fn reported(person: Tag, reason: Option<&str>, revealed: bool) -> Members<'static> {
+    vec![
+        ("person", text(tag_text(person))),
+        ("reason", reason.map_or(Value::Null, text)),
+        ("revealed", Value::Bool(revealed)),
+    ]
+}
 
 /// A person's part of one entry.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use waag_stdx::files::Files;
 use super::Report;
 use crate::store::beside::is_desk;
 use crate::store::error::StoreError;
-use crate::store::place::{ACCESS_FOLDER, BEFORE_FOLDER, Place, VIEWS_FOLDER};
+use crate::store::place::{ACCESS_FOLDER, BEFORE_FOLDER, Place, RESTORING_FILE, VIEWS_FOLDER};
 
 /// What the data folder holds.
 const DATA: &[&str] = &[ACCESS_FOLDER, BEFORE_FOLDER, "derived", "log", "log.lock", "objects", VIEWS_FOLDER];
@@ -30,6 +30,7 @@ const STATE: &[&str] = &[
     GUARD_FILE,
     BEFORE_FOLDER,
     VAULT_FILE,
+    RESTORING_FILE,
     LOCK_FILE,
     "guard.lock",
     "vault.key.new",
@@ -38,6 +39,10 @@ const STATE: &[&str] = &[
 
 /// Tells everything that has no place where it stands.
 pub(super) fn check(place: &Place, report: &mut Report) {
+    if place.is_restoring() {
+        let what = "the restore of this store was not verified to its end; `waag promote` does so before anything else";
+        report.note(place.state.join(RESTORING_FILE), what, false);
+    }
     let (data, state) = (place.data_files(), place.state_files());
     let known = |names: &'static [&'static str]| move |name: &str| names.contains(&name);
     let is_run = |name: &str| {

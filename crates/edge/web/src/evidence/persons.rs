@@ -31,11 +31,13 @@ pub(super) async fn subjects(pages: Shared, headers: HeaderMap, uri: Uri) -> Res
     .await
 }
 
-/// Takes a person's id and leads to a page under a random name.
+/// Takes a person's id, has it recorded that they are looked up, and leads to a page under a random name.
 pub(super) async fn look_up(State(pages): Shared, headers: HeaderMap, uri: Uri, sent: Sent) -> Response {
     orders::carried_out(pages, headers, uri, sent, |pages, fields| {
         let allowed = "the id by which events name the person";
         let person = fields.owned("person")?.ok_or(WebError::Parameter { name: "person", allowed })?;
+        let actor = pages.house().actor();
+        evidence_of(pages)?.record_look_up(&person, &actor).map_err(failed)?;
         let handle = orders::keep(pages, What::Person(Arc::new(Zeroizing::new(person))))?;
         Ok(format!("/subjects/{handle}"))
     })

@@ -11,7 +11,7 @@ use waag_stdx::entropy::SystemEntropy;
 use waag_web::{Pages, WebError, router};
 
 use crate::pages::{get, text};
-use crate::support::evidence::{DIGEST, GOOD_PACK, PERSON, SampleEvidence};
+use crate::support::evidence::{DIGEST, GOOD_PACK, PERSON, SampleEvidence, UNRECORDED};
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
 
@@ -229,6 +229,13 @@ async fn a_person_is_looked_up_without_an_id_in_any_address_or_page() {
     // Nobody is there, and nothing says which id was asked for.
     let (other, html) = led(&mut router, post("/subjects", &form, "person=somebody-else")).await;
     assert!(html.contains("Nothing is held") && !html.contains("somebody") && other != place);
+    // Each is recorded once, before anything is shown, and not again when the page is.
+    read(&mut router, &place).await;
+    let looked_up = house.evidence.looked_up.lock().unwrap().clone();
+    let by = |person: &str| (person.to_owned(), "page".to_owned());
+    assert_eq!(looked_up, [by(PERSON), by("somebody-else")]);
+    let unrecorded = ask(&mut router, post("/subjects", &form, &format!("person={UNRECORDED}"))).await;
+    assert_eq!(unrecorded.status(), StatusCode::CONFLICT, "what cannot be recorded is not shown");
     // A person has no page under a name of anything else, or an unknown one.
     for path in
         [format!("/subjects/done/{handle}"), format!("/evidence/checked/{handle}"), "/subjects/00".to_owned()]

@@ -6,7 +6,13 @@ use crate::ports::HouseError;
 
 /// Persons whose data the ledger holds.
 pub trait Persons: Send + Sync {
-    /// What is held of a person; none where nothing is and nothing was.
+    /// Records that somebody asks what is held of a person; durable when this returns, and only then may it be shown.
+    ///
+    /// # Errors
+    /// [`HouseError`] where it cannot be recorded.
+    fn record_look_up(&self, person: &str, by: &str) -> Result<(), HouseError>;
+
+    /// What is held of a person; none where nothing is and nothing was. Asked for only after it was recorded that it is.
     ///
     /// # Errors
     /// [`HouseError`] where the state cannot be read.
@@ -28,7 +34,7 @@ pub trait Persons: Send + Sync {
 /// A person's standing.
 #[derive(Clone, Debug)]
 pub struct Person {
-    /// The end of their id; the rest is not here.
+    /// The end of their id, empty where it is too short to show any of it; the rest is not here.
     pub masked: String,
     /// The tag under which the state knows them, in hexadecimal.
     pub tag: String,
@@ -99,7 +105,7 @@ pub enum PersonOrder {
 pub struct Outcome {
     /// What it was.
     pub deed: DeedKind,
-    /// The end of the person's id; the rest is not here.
+    /// The end of the person's id, empty where it is too short to show any of it; the rest is not here.
     pub masked: String,
     /// Keys that are destroyed.
     pub destroyed: u64,

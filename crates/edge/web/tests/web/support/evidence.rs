@@ -25,6 +25,8 @@ const HOUR: i64 = 3_600 * SECOND;
 const DAY: i64 = 24 * HOUR;
 /// Whom these samples know.
 pub(crate) const PERSON: &str = "person-hendrika.van-der-meulen@example.org";
+/// Whose look-up cannot be recorded here.
+pub(crate) const UNRECORDED: &str = "person-unrecorded";
 /// The digest of the pack that was made here.
 pub(crate) const DIGEST: &str = "4f9c21d07b6a5e8812aa03f4c6d9e0b17788990011223344556677889900aabb";
 /// What a good pack is here.
@@ -41,6 +43,8 @@ pub(crate) struct SampleEvidence {
     pub(crate) foreign: Option<&'static str>,
     /// What was ordered: a word, the person or the pack's choices, and by whom.
     pub(crate) orders: Mutex<Vec<(String, String)>>,
+    /// Who was looked up, and by whom.
+    pub(crate) looked_up: Mutex<Vec<(String, String)>>,
     pub(crate) making: Mutex<Option<Making>>,
     pub(crate) stamp: AtomicU64,
 }
@@ -64,6 +68,7 @@ impl SampleEvidence {
             empty,
             foreign: None,
             orders: Mutex::default(),
+            looked_up: Mutex::default(),
             making: Mutex::new(making),
             stamp: AtomicU64::new(1),
         }
@@ -243,6 +248,14 @@ impl Packs for SampleEvidence {
 }
 
 impl Persons for SampleEvidence {
+    fn record_look_up(&self, person: &str, by: &str) -> Result<(), HouseError> {
+        if person == UNRECORDED {
+            return Err(HouseError { code: "full", reason: "the disk is full".to_owned() });
+        }
+        self.looked_up.lock().unwrap().push((person.to_owned(), by.to_owned()));
+        Ok(())
+    }
+
     fn look_up(&self, person: &str) -> Result<Option<Person>, HouseError> {
         if person != PERSON {
             return Ok(None);
