@@ -30,10 +30,6 @@ mod verify;
 mod views;
 mod visible;
 
-/// The program's own allocator, so that what is measured in this process is what the program does.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> anyhow::Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {

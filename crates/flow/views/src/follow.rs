@@ -22,9 +22,9 @@ use crate::projector::{Gatherer, ProjectError, Projector, Ready};
 use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
 
 /// Most batches that wait, gathered, for the writing side.
-pub const AHEAD_BATCHES_MAX: usize = 3;
+pub const AHEAD_BATCHES_MAX: usize = 2;
 /// Most waiting batches that are written in one transaction.
-pub const TOGETHER_BATCHES_MAX: usize = 4;
+pub const TOGETHER_BATCHES_MAX: usize = 3;
 
 /// A batch of more events waits for yet more, up to [`Following::linger_busy`].
 pub const BUSY_EVENTS: usize = 1_000;

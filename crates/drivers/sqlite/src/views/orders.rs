@@ -82,22 +82,6 @@ impl<'r> Side<'r> {
     }
 }
 
-/// Sides in the order of their entries. What decides first is mostly a number, and is put beside the side so that comparing
-/// need not look for its cell.
-fn in_order<'r>(mut sides: Vec<Side<'r>>, places: &[Place]) -> Vec<Side<'r>> {
-    let first = places.first().copied();
-    let number = |side: &Side<'r>| side.cell(first?).integer();
-    let mut numbered: Vec<(i64, Side<'r>)> = Vec::with_capacity(sides.len());
-    numbered.extend(sides.iter().map_while(|side| Some((number(side)?, *side))));
-    if numbered.len() < sides.len() {
-        sides.sort_unstable_by(|a, b| a.compare(*b, places));
-        return sides;
-    }
-    let rest = places.get(1..).unwrap_or_default();
-    numbered.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| one.compare(*other, rest)));
-    numbered.into_iter().map(|(_, side)| side).collect()
-}
-
 /// Brings the kept indexes of a table up to a change of its rows: entries go and come in the order of the index.
 pub(super) fn keep(
     connection: &Connection,
@@ -133,12 +117,13 @@ pub(super) fn keep(
             names(table, order.iter().copied()),
             marks.join(", ")
         );
-        for (sql, sides) in [(delete, gone), (insert, fresh)] {
+        for (sql, mut sides) in [(delete, gone), (insert, fresh)] {
             if sides.is_empty() {
                 continue;
             }
+            sides.sort_unstable_by(|a, b| a.compare(*b, &places));
             let mut statement = connection.prepare_cached(&sql)?;
-            for side in in_order(sides, &places) {
+            for side in sides {
                 bind(&mut statement, places.iter().map(|at| side.cell(*at)))?;
                 statement.raw_execute()?;
             }
