@@ -171,16 +171,22 @@ fn keys(asked: &Asked) -> Vec<String> {
     names
 }
 
-#[test]
-fn a_clock_that_is_far_ahead_removes_nothing_and_key_material_goes_when_there_is_newer() {
-    let folder = tempfile::tempdir().unwrap();
+/// A store of one entry with a first backup, under a clock that can be put ahead.
+fn backed_up_once(folder: &Path) -> (Arc<Ahead>, Asked) {
     let clock = Arc::new(Ahead { clock: SystemClock::new(), days: AtomicI64::new(0) });
-    let mut asked = asked(folder.path());
+    let mut asked = asked(folder);
     asked.options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
     make_store(&asked.place, "waag.example", &asked.options).unwrap();
     init(&asked.repository, &asked.key).unwrap();
     record(&asked, 1);
     run(&asked, &|_, _| {}).unwrap();
+    (clock, asked)
+}
+
+#[test]
+fn a_clock_that_is_far_ahead_removes_nothing_and_key_material_goes_when_there_is_newer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (clock, asked) = backed_up_once(folder.path());
     let first = keys(&asked);
     assert_eq!(first.len(), 2, "the tables and the vault");
     let pruned = |right: bool| {
@@ -218,13 +224,7 @@ fn a_clock_that_is_far_ahead_removes_nothing_and_key_material_goes_when_there_is
 #[test]
 fn an_erasure_of_a_later_day_is_told_by_the_later_backup_and_where_that_is_lost_older_keys_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let clock = Arc::new(Ahead { clock: SystemClock::new(), days: AtomicI64::new(0) });
-    let mut asked = asked(folder.path());
-    asked.options.clock = Arc::clone(&clock) as Arc<dyn Clock>;
-    make_store(&asked.place, "waag.example", &asked.options).unwrap();
-    init(&asked.repository, &asked.key).unwrap();
-    record(&asked, 1);
-    run(&asked, &|_, _| {}).unwrap();
+    let (clock, asked) = backed_up_once(folder.path());
     // Its event is sealed under the key of that day, which the first backup does not have.
     clock.days.store(1, Ordering::SeqCst);
     let store = open_writer(&asked.place, &asked.options, &mut |_, _| {}).unwrap();
