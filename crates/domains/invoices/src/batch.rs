@@ -16,6 +16,7 @@ use crate::config::{Config, fnv};
 use crate::event::Stage;
 use crate::gather::{Chunk, Told};
 use crate::learn::{Cohorts, hour_floor, minute_floor};
+use crate::mix::Mix;
 use crate::names::{Name, Names};
 use crate::project::damaged;
 use crate::segments::Segments;
@@ -143,7 +144,7 @@ pub(crate) struct Batch<'f> {
     pub(crate) figures: Figures<(i64, Name, i64)>,
     pub(crate) moves: Moves,
     pub(crate) key_figures: Tally<(i64, Option<Currency>), { kpi::COUNTS }, { kpi::SUMS }>,
-    pub(crate) latency: HashMap<(Stage, Name, Name), Sketch>,
+    pub(crate) latency: HashMap<(Stage, Name, Name), Sketch, Mix>,
     pub(crate) counters: Counters,
     pub(crate) odd: Vec<&'f Told>,
     pub(crate) prints: Vec<Print>,
@@ -173,7 +174,7 @@ impl<'f> Batch<'f> {
             figures: Tally::new(),
             moves: Tally::new(),
             key_figures: Tally::new(),
-            latency: HashMap::new(),
+            latency: HashMap::default(),
             counters: Tally::new(),
             odd: Vec::new(),
             prints: Vec::new(),
@@ -188,7 +189,7 @@ impl<'f> Batch<'f> {
 
 /// The invoices with these ids, as they are stored.
 fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<Vec<Slot<'f>>, RowsError> {
-    let keys: Vec<Row> = ids.iter().map(|id| vec![Cell::Text(id.clone())]).collect();
+    let keys: Vec<Row> = ids.iter().map(|id| vec![(**id).into()]).collect();
     let found = if keys.is_empty() { Vec::new() } else { rows.get(&INVOICE, &keys)? };
     let stored = |id: &'f str, row: Option<Row>, names: &mut Names| -> Option<Slot<'f>> {
         let mut slot = Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
@@ -199,9 +200,12 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
         slot.before = Some(Share::of(&slot.invoice, class.integer()));
         Some(slot)
     };
-    let stored =
-        |(id, row): (&'f str, Option<Row>)| stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id));
-    ids.iter().map(Box::as_ref).zip(found).map(stored).collect()
+    // Room for all of them at once: they are large, and a collection that may fail does not know how many are coming.
+    let mut slots = Vec::with_capacity(ids.len());
+    for (id, row) in ids.iter().zip(found) {
+        slots.push(stored(id, row, names).ok_or_else(|| damaged(&INVOICE, id))?);
+    }
+    Ok(slots)
 }
 
 impl<'f> Batch<'f> {

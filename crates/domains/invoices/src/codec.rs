@@ -12,6 +12,8 @@ use crate::state::{CONDITIONS, Invoice, Item, Span};
 
 /// The form's version.
 const FORM: u8 = 1;
+/// Items that are read without asking for more memory: most invoices have no more.
+const ITEMS_USUAL: usize = 8;
 
 /// Writes numbers and texts.
 #[derive(Debug, Default)]
@@ -45,6 +47,13 @@ impl Pack {
 
     pub(crate) fn finish(self) -> Box<[u8]> {
         self.0.into_boxed_slice()
+    }
+
+    /// What was written, in memory of its own length; the next is written into the same memory again.
+    pub(crate) fn take(&mut self) -> Box<[u8]> {
+        let taken = self.0.as_slice().into();
+        self.0.clear();
+        taken
     }
 }
 
@@ -115,9 +124,8 @@ fn times(invoice: &Invoice) -> [Option<i64>; 12] {
     ]
 }
 
-/// Packs a state.
-pub(crate) fn pack(invoice: &Invoice, names: &Names) -> Box<[u8]> {
-    let mut pack = Pack(Vec::with_capacity(128));
+/// Packs a state, with `pack` as the memory to do it in.
+pub(crate) fn pack(invoice: &Invoice, names: &Names, pack: &mut Pack) -> Box<[u8]> {
     pack.byte(FORM);
     let condition = CONDITIONS.iter().take_while(|one| **one != invoice.condition).count();
     pack.byte(invoice.stage.number() | u8::try_from(condition).unwrap_or(0) << 2);
@@ -149,8 +157,8 @@ pub(crate) fn pack(invoice: &Invoice, names: &Names) -> Box<[u8]> {
     pack.unsigned(u64::from(invoice.loops));
     pack.unsigned(invoice.events);
     pack.unsigned(u64::from(invoice.chunks));
-    pack_items(&mut pack, &invoice.history);
-    pack.finish()
+    pack_items(pack, &invoice.history);
+    pack.take()
 }
 
 /// Unpacks a state; none where the bytes are none of this form. The deadline is a column of its own.
@@ -226,7 +234,8 @@ fn pack_items(pack: &mut Pack, items: &[Item]) {
 }
 
 fn unpack_items(unpack: &mut Unpack<'_>) -> Option<Vec<Item>> {
-    let mut items = Vec::new();
+    // Most have a few, and one more is coming.
+    let mut items = Vec::with_capacity(ITEMS_USUAL);
     let (mut position, mut at) = (0u64, 0i64);
     while !unpack.is_empty() {
         position = position.wrapping_add(unpack.unsigned()?);
@@ -285,12 +294,12 @@ mod tests {
             ..Invoice::default()
         };
         invoice.spans[3] = Span { entered: Some(5), left: Some(9), visits: 2, timed: true };
-        let head = pack(&invoice, &names).len();
+        let head = pack(&invoice, &names, &mut Pack::default()).len();
         for (position, action) in (700u64..).zip(ACTIONS) {
             let stage = (position != 701).then_some(Stage::Authorization);
             invoice.history.push(Item { position, stage, action, marks: 0x7F, at: -3 });
         }
-        let bytes = pack(&invoice, &names);
+        let bytes = pack(&invoice, &names, &mut Pack::default());
         assert_eq!(unpack(&bytes, &mut names), Some(invoice));
         for end in 0..head {
             assert_eq!(unpack(&bytes[..end], &mut names), None, "{end}");

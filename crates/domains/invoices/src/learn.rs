@@ -109,7 +109,7 @@ fn learn(day: i64, config: &Config, rows: &mut dyn Rows) -> Result<(), RowsError
     let number = |value: u64| Cell::Integer(i64::try_from(value).unwrap_or(i64::MAX));
     let cohorts = merged.into_iter().map(|((stage, class), sketch)| {
         let quantile = |percent| number(sketch.quantile(percent).unwrap_or(0));
-        vec![stage.into(), Cell::Text(class), number(sketch.count()), quantile(50), quantile(95), day.into()]
+        vec![stage.into(), (*class).into(), number(sketch.count()), quantile(50), quantile(95), day.into()]
     });
     rows.put(&COHORT, cohorts.collect())
 }

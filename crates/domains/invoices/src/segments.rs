@@ -10,6 +10,7 @@ use waag_model::money::Currency;
 
 use crate::config::{Config, REGION_OTHER};
 use crate::event::Stage;
+use crate::mix::Mix;
 use crate::names::{Name, Names};
 use crate::project::whole;
 use crate::tables::SEGMENT;
@@ -17,14 +18,14 @@ use crate::tables::SEGMENT;
 /// Segments by what they stand for.
 #[derive(Debug)]
 pub(crate) struct Segments {
-    numbers: HashMap<(Stage, Name, Option<Currency>), i64>,
+    numbers: HashMap<(Stage, Name, Option<Currency>), i64, Mix>,
     fresh: Vec<Row>,
     limit: usize,
 }
 
 impl Segments {
     pub(crate) fn load(rows: &dyn Reads, config: &Config, names: &mut Names) -> Result<Self, RowsError> {
-        let mut numbers = HashMap::new();
+        let mut numbers = HashMap::default();
         for row in whole(rows, &SEGMENT)? {
             let [number, stage, region, currency] = row.as_slice() else { continue };
             let (Some(number), Some(stage)) = (number.integer(), stage.integer().and_then(Stage::of_number))

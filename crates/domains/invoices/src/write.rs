@@ -11,8 +11,9 @@ use waag_model::time::UtcNanos;
 
 use crate::batch::{Batch, Figures, Moves, Share, code, kpi};
 use crate::cash::due_buckets;
-use crate::codec;
+use crate::codec::{self, Pack};
 use crate::event::{ODDITIES, Oddity, Stage};
+use crate::mix::Mix;
 use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
@@ -54,9 +55,9 @@ impl Batch<'_> {
             return Ok(());
         }
         let asked: Vec<Row> = keys.iter().map(|(day, print)| vec![(*day).into(), (*print).into()]).collect();
-        let mut owners: HashMap<(i64, i64), Box<str>> = HashMap::new();
+        let mut owners: HashMap<(i64, i64), Cell> = HashMap::new();
         for (key, row) in keys.iter().zip(rows.get(&PRINT, &asked)?) {
-            if let Some(Cell::Text(owner)) = row.and_then(|row| row.into_iter().nth(2)) {
+            if let Some(owner) = row.and_then(|row| row.into_iter().nth(2)) {
                 owners.insert(*key, owner);
             }
         }
@@ -68,16 +69,11 @@ impl Batch<'_> {
                 fresh.push(vec![print.day.into(), print.print.into(), slot.id.into()]);
                 continue;
             };
-            if **owner == *slot.id || slot.invoice.has(flag::DUPLICATE) {
+            if owner.text() == Some(slot.id) || slot.invoice.has(flag::DUPLICATE) {
                 continue;
             }
             slot.invoice.flags |= flag::DUPLICATE;
-            found.push(vec![
-                position(print.position),
-                slot.id.into(),
-                Cell::Text(owner.clone()),
-                print.alike.into(),
-            ]);
+            found.push(vec![position(print.position), slot.id.into(), owner.clone(), print.alike.into()]);
             let mut change = Change { counts: [0; kpi::COUNTS], sums: [0; kpi::SUMS] };
             if let Some(count) = change.counts.get_mut(kpi::DUPLICATES) {
                 *count = 1;
@@ -159,7 +155,9 @@ impl Batch<'_> {
             };
             for (condition, name) in [(Condition::Paid, "cleared"), (Condition::Rejected, "rejected")] {
                 let change = worth(Some(&after), condition) - worth(slot.before.as_ref(), condition);
-                self.counters.add(name, Change { counts: [change], sums: [] });
+                if change != 0 {
+                    self.counters.add(name, Change { counts: [change], sums: [] });
+                }
             }
         }
         if !gone.is_empty() {
@@ -174,8 +172,9 @@ impl Batch<'_> {
     /// The invoices themselves, and full chunks of their histories.
     fn invoices(&mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
         let (mut invoices, mut chunks) = (Vec::with_capacity(self.slots.len()), Vec::new());
+        let mut pack = Pack::default();
         for slot in &self.slots {
-            let state = Cell::Bytes(codec::pack(&slot.invoice, &self.names));
+            let state = Cell::Bytes(codec::pack(&slot.invoice, &self.names, &mut pack));
             let deadline = slot.invoice.deadline.unwrap_or(DAY_NONE);
             invoices.push(vec![slot.id.into(), slot.class().into(), deadline.into(), state]);
             for (chunk, items) in &slot.full {
@@ -191,8 +190,9 @@ impl Batch<'_> {
 /// Sums over invoices.
 struct Shares {
     open: Tally<i64, 1, 1>,
-    due: Tally<((i64, i64), i64), 1, 1>,
-    cash: Tally<(i64, i64, Option<Currency>), 1, 1>,
+    /// By deadline's hour, and class.
+    due: Tally<(Option<i64>, i64), 1, 1>,
+    cash: Tally<(Option<i32>, Option<Currency>), 1, 1>,
     vendors: Tally<(Name, Option<Currency>), 2, 2>,
 }
 
@@ -210,18 +210,9 @@ impl Shares {
         let change = Change { counts: [sign], sums: [value] };
         if let Some(class) = share.class {
             self.open.add(class, change);
-            match share.deadline {
-                Some(deadline) => {
-                    for (level, hours) in (0..).zip(LEVEL_HOURS) {
-                        self.due.add(((level, deadline.div_euclid(hours)), class), change);
-                    }
-                }
-                None => self.due.add(((LEVEL_NONE, 0), class), change),
-            }
+            self.due.add((share.deadline, class), change);
             if amount.is_some() {
-                for (level, bucket) in due_buckets(share.due) {
-                    self.cash.add((level, bucket, share.currency), change);
-                }
+                self.cash.add((share.due, share.currency), change);
             }
         }
         if !share.vendor.is_none() {
@@ -234,11 +225,26 @@ impl Shares {
 
     fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
         self.open.write(&OPEN, rows, |class| vec![class.into()])?;
-        self.due.write_packed(&DUE, rows, |(level, bucket)| vec![level.into(), bucket.into()])?;
+        let mut due = Tally::<((i64, i64), i64), 1, 1>::new();
+        for (&(deadline, class), change) in self.due.iter() {
+            match deadline {
+                Some(deadline) => {
+                    for (level, hours) in (0..).zip(LEVEL_HOURS) {
+                        due.add(((level, deadline.div_euclid(hours)), class), *change);
+                    }
+                }
+                None => due.add(((LEVEL_NONE, 0), class), *change),
+            }
+        }
+        due.write_packed(&DUE, rows, |(level, bucket)| vec![level.into(), bucket.into()])?;
+        let mut sums = Tally::<(i64, i64, Option<Currency>), 1, 1>::new();
+        for (&(date, currency), change) in self.cash.iter() {
+            due_buckets(date).for_each(|(level, bucket)| sums.add((level, bucket, currency), *change));
+        }
         let cash = |(level, bucket, currency): (i64, i64, Option<Currency>)| {
             vec![level.into(), bucket.into(), code(currency.as_ref())]
         };
-        self.cash.write(&CASH, rows, cash)?;
+        sums.write(&CASH, rows, cash)?;
         let vendor = |(vendor, currency): (Name, Option<Currency>)| {
             vec![names.text(vendor).into(), code(currency.as_ref())]
         };
@@ -311,7 +317,7 @@ fn write_moves(moves: &Moves, hour_floor: i64, rows: &mut dyn Rows) -> Result<()
 
 /// Stage times, merged into those of the day: by vendor class, and of all of them.
 fn write_latency(
-    latency: HashMap<(Stage, Name, Name), Sketch>,
+    latency: HashMap<(Stage, Name, Name), Sketch, Mix>,
     day: i64,
     names: &Names,
     rows: &mut dyn Rows,

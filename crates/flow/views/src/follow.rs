@@ -23,7 +23,7 @@ use crate::source::{Batch, BatchLimits, FactSource, SourceFault};
 
 /// Most batches that wait, gathered, for the writing side.
 pub const AHEAD_BATCHES_MAX: usize = 2;
-/// Most waiting batches that are written in one transaction.
+/// Most waiting batches that are written in one transaction; one where views rest between them.
 pub const TOGETHER_BATCHES_MAX: usize = 3;
 
 /// A batch of more events waits for yet more, up to [`Following::linger_busy`].
@@ -33,9 +33,9 @@ pub const BUSY_EVENTS: usize = 1_000;
 /// rest after each transaction: fresh they will not be, and what they take is taken from acknowledgements.
 pub const REST_LAG_EVENTS: u64 = 1_000_000;
 /// Longest rest, in milliseconds, so that what is shown still moves.
-pub const REST_MS_MAX: u64 = 5_000;
+pub const REST_MS_MAX: u64 = 30_000;
 /// A rest is so many times as long as the transaction before it.
-const REST_TIMES: u32 = 3;
+const REST_TIMES: u32 = 6;
 
 /// What a transaction met.
 #[derive(Clone, Copy, Debug)]
@@ -193,11 +193,12 @@ fn write(
     stop: &AtomicBool,
 ) -> Result<(), ProjectError> {
     let mut before = following.clock.monotonic();
+    let mut together_max = TOGETHER_BATCHES_MAX;
     while let Ok(first) = batches.recv() {
         let (begun, guarded, waited) =
             (following.clock.monotonic(), following.source.guarded(), threads::waited());
         let (mut together, mut fault) = (vec![first?], None);
-        while together.len() < TOGETHER_BATCHES_MAX && fault.is_none() {
+        while together.len() < together_max && fault.is_none() {
             match batches.try_recv() {
                 Ok(Ok(batch)) => together.push(batch),
                 Ok(Err(error)) => fault = Some(error),
@@ -222,7 +223,10 @@ fn write(
             grown: reached.0.saturating_sub(guarded.0),
             lag: reached.0.saturating_sub(projector.cursor().position.0),
         };
-        let until = now.saturating_add(met.rest());
+        let rest = met.rest();
+        // A long transaction would need a longer rest than what is shown may stand still for.
+        together_max = if rest.is_zero() { TOGETHER_BATCHES_MAX } else { 1 };
+        let until = now.saturating_add(rest);
         while following.clock.monotonic() < until && !stop.load(Ordering::Acquire) {
             thread::sleep(following.poll);
         }
@@ -304,7 +308,7 @@ mod tests {
     fn views_rest_only_far_behind_while_the_ledger_outgrows_them_and_others_want_the_time() {
         let took = Duration::from_secs(1);
         let far = Met { took, waited: took / 2, events: 10, grown: 11, lag: REST_LAG_EVENTS + 1 };
-        assert_eq!(far.rest(), took * 3);
+        assert_eq!(far.rest(), took * REST_TIMES);
         assert_eq!(
             Met { took: took * 9, waited: took * 9, ..far }.rest(),
             Duration::from_millis(REST_MS_MAX)

@@ -49,29 +49,32 @@ pub(super) struct Moved<'r> {
     pub(super) key: &'r [Cell],
     /// The cells of [`columns`] before; none where the row was not there.
     pub(super) before: Option<&'r [Cell]>,
-    /// The same after; none where the row goes.
+    /// The whole row after; none where it goes.
     pub(super) after: Option<&'r [Cell]>,
 }
 
 /// One side of a change: the cells of an entry, found by their columns.
 #[derive(Clone, Copy)]
-struct Side<'r> {
-    key: &'r [Cell],
-    cells: &'r [Cell],
+enum Side<'r> {
+    /// The key, and the cells of [`columns`].
+    Before(&'r [Cell], &'r [Cell]),
+    /// The whole row.
+    After(&'r [Cell]),
 }
 
-/// Where an entry's cell stands: in the key, or among the cells of [`columns`].
+/// Where an entry's cell stands.
 #[derive(Clone, Copy)]
-enum Place {
-    Key(usize),
-    Cell(usize),
+struct Place {
+    column: usize,
+    /// Its place among [`columns`]; none for one of the key.
+    cell: Option<usize>,
 }
 
 impl<'r> Side<'r> {
     fn cell(self, place: Place) -> &'r Cell {
-        let found = match place {
-            Place::Key(at) => self.key.get(at),
-            Place::Cell(at) => self.cells.get(at),
+        let found = match (self, place.cell) {
+            (Self::Before(_, cells), Some(at)) => cells.get(at),
+            (Self::Before(row, _), None) | (Self::After(row), _) => row.get(place.column),
         };
         // Every place was made from the table's own columns.
         found.unwrap_or(&Cell::Null)
@@ -92,15 +95,14 @@ pub(super) fn keep(
     let columns = columns(table);
     for index in kept(table) {
         let order = order(table, index);
-        let place =
-            |at: &usize| columns.iter().position(|one| one == at).map_or(Place::Key(*at), Place::Cell);
+        let place = |at: &usize| Place { column: *at, cell: columns.iter().position(|one| one == at) };
         let places: Vec<Place> = order.iter().map(place).collect();
         let present = index.present.as_ref().map(place);
         let is_in = |side: &Side<'_>| present.is_none_or(|at| *side.cell(at) != Cell::Null);
         let (mut gone, mut fresh): (Vec<Side<'_>>, Vec<Side<'_>>) = (Vec::new(), Vec::new());
         for Moved { key, before, after } in moved {
-            let before = before.map(|cells| Side { key, cells }).filter(is_in);
-            let after = after.map(|cells| Side { key, cells }).filter(is_in);
+            let before = before.map(|cells| Side::Before(key, cells)).filter(is_in);
+            let after = after.map(Side::After).filter(is_in);
             let stays = before.zip(after).is_some_and(|(a, b)| a.compare(b, &places).is_eq());
             if !stays {
                 gone.extend(before);
@@ -133,26 +135,53 @@ pub(super) fn keep(
 }
 
 /// What the transaction read of a table last: keys in their order, and the cells of [`columns`] of the rows that are
-/// there.
+/// there. All of them lie in two pieces of memory: a batch has some 50,000.
 #[derive(Default)]
 pub(super) struct Known {
-    keys: Vec<Row>,
-    cells: Vec<Option<Row>>,
+    /// How many cells a key has, and how many of [`columns`] a row.
+    widths: (usize, usize),
+    keys: Vec<Cell>,
+    /// Nulls for a row that is not there.
+    cells: Vec<Cell>,
+    are: Vec<bool>,
 }
 
 impl Known {
-    /// Of keys in their order.
-    pub(super) fn new(keys: Vec<Row>, cells: Vec<Option<Row>>) -> Self {
-        Self { keys, cells }
+    /// Of keys in their order, each with its row where there is one.
+    pub(super) fn new<'k>(
+        table: &'static Table,
+        rows: impl Iterator<Item = (&'k Row, Option<&'k [Cell]>)>,
+    ) -> Self {
+        let columns = columns(table);
+        let mut known = Self { widths: (table.key, columns.len()), ..Self::default() };
+        for (key, row) in rows {
+            known.keys.extend_from_slice(key);
+            let cell = |at: &usize| row.and_then(|row| row.get(*at)).cloned().unwrap_or(Cell::Null);
+            known.cells.extend(columns.iter().map(cell));
+            known.are.push(row.is_some());
+        }
+        known
     }
 
-    /// What is known of each of these keys, which are in their order too; none where nothing is known of some.
+    fn each(&self) -> impl Iterator<Item = (&[Cell], Option<&[Cell]>)> {
+        let (key, columns) = self.widths;
+        let cells = (0..self.are.len())
+            .map(move |at| self.cells.get(at * columns..).and_then(|from| from.get(..columns)));
+        let are = cells.zip(&self.are).map(|(cells, is)| cells.filter(|_| *is));
+        self.keys.chunks_exact(key.max(1)).zip(are)
+    }
+
+    /// The cells of each row; none where it is not there.
+    pub(super) fn all(&self) -> Vec<Option<&[Cell]>> {
+        self.each().map(|(_, cells)| cells).collect()
+    }
+
+    /// The same of each of these keys, which are in their order too; none where nothing is known of some.
     pub(super) fn of<'k>(&self, keys: impl Iterator<Item = &'k [Cell]>) -> Option<Vec<Option<&[Cell]>>> {
-        let mut known = self.keys.iter().zip(&self.cells);
+        let mut known = self.each();
         keys.map(|key| {
-            let (_, cells) =
-                known.by_ref().find(|(at, _)| at.as_slice() >= key).filter(|(at, _)| **at == *key)?;
-            Some(cells.as_deref())
+            let (_, cells) = known.by_ref().find(|(at, _)| *at >= key).filter(|(at, _)| *at == key)?;
+            Some(cells)
         })
         .collect()
     }

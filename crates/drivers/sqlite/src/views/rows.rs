@@ -61,8 +61,10 @@ fn cell(value: ValueRef<'_>) -> rusqlite::Result<Cell> {
     }
 }
 
-fn read_row(row: &rusqlite::Row<'_>, columns: usize) -> rusqlite::Result<Row> {
-    let mut cells = Vec::with_capacity(columns);
+/// A row of these cells and then so many columns of the answer.
+fn read_row(row: &rusqlite::Row<'_>, key: &[Cell], columns: usize) -> rusqlite::Result<Row> {
+    let mut cells = Vec::with_capacity(key.len().saturating_add(columns));
+    cells.extend_from_slice(key);
     for at in 0..columns {
         cells.push(cell(row.get_ref(at)?)?);
     }
@@ -93,13 +95,10 @@ impl<'c> Reading<'c> {
 impl Reads for Reading<'_> {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
         keys.iter().try_for_each(|key| check_key(table, key))?;
-        let columns = table.columns.len();
-        let sql = format!(
-            "SELECT {} FROM {} WHERE {}",
-            names(table, 0..columns),
-            quoted(self.view, table),
-            self.by_key(table)
-        );
+        let columns = table.columns.len().saturating_sub(table.key);
+        // The key is known; a table may have nothing else.
+        let asked = if columns == 0 { "1".to_owned() } else { names(table, table.key..table.columns.len()) };
+        let sql = format!("SELECT {asked} FROM {} WHERE {}", quoted(self.view, table), self.by_key(table));
         let mut found = vec![None; keys.len()];
         let mut read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -107,7 +106,7 @@ impl Reads for Reading<'_> {
                 bind(&mut statement, key)?;
                 let mut rows = statement.raw_query();
                 if let (Some(row), Some(found)) = (rows.next()?, found.get_mut(place)) {
-                    *found = Some(read_row(row, columns)?);
+                    *found = Some(read_row(row, key, columns)?);
                 }
             }
             Ok(())
@@ -158,7 +157,7 @@ impl Reads for Reading<'_> {
             let mut rows = statement.raw_query();
             let mut found = Vec::new();
             while let Some(row) = rows.next()? {
-                found.push(read_row(row, columns)?);
+                found.push(read_row(row, &[], columns)?);
             }
             Ok(found)
         };
@@ -172,9 +171,8 @@ pub(super) struct Writing<'c> {
     known: RefCell<HashMap<&'static str, Known>>,
 }
 
-fn cells_of(row: &Row, columns: &[usize]) -> Row {
-    columns.iter().filter_map(|at| row.get(*at).cloned()).collect()
-}
+/// A key and the row that it is to have; none where that goes.
+type Changed<'r> = (&'r [Cell], Option<&'r [Cell]>);
 
 fn key_of<'r>(table: &Table, row: &'r Row) -> &'r [Cell] {
     row.get(..table.key).unwrap_or_default()
@@ -186,29 +184,24 @@ impl<'c> Writing<'c> {
     }
 
     /// Brings the kept indexes up to a change of rows: keys in their order, each once, and the rows as they will be.
-    fn keep(
-        &self,
-        table: &'static Table,
-        columns: &[usize],
-        changed: &[(&[Cell], Option<Row>)],
-    ) -> Result<(), RowsError> {
+    fn keep(&self, table: &'static Table, changed: &[Changed<'_>]) -> Result<(), RowsError> {
         let keys = || changed.iter().map(|(key, _)| *key);
         // What was known is of the time before this change.
         let known = self.known.borrow_mut().remove(table.name).unwrap_or_default();
-        let read: Vec<Option<Row>>;
+        let read: Known;
         let before = match known.of(keys()) {
             Some(before) => before,
             None => {
                 let keys: Vec<Row> = keys().map(<[Cell]>::to_vec).collect();
                 let found = self.reading.get(table, &keys)?;
-                read = found.iter().map(|row| row.as_ref().map(|row| cells_of(row, columns))).collect();
-                read.iter().map(Option::as_deref).collect()
+                read = Known::new(table, keys.iter().zip(found.iter().map(Option::as_deref)));
+                read.all()
             }
         };
         let moved: Vec<Moved<'_>> = changed
             .iter()
             .zip(before)
-            .map(|((key, after), before)| Moved { key, before, after: after.as_deref() })
+            .map(|((key, after), before)| Moved { key, before, after: *after })
             .collect();
         orders::keep(self.reading.connection, self.reading.view, table, &moved)
             .map_err(sql_failed("keep an index"))
@@ -218,13 +211,12 @@ impl<'c> Writing<'c> {
 impl Reads for Writing<'_> {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
         let found = self.reading.get(table, keys)?;
-        let columns = orders::columns(table);
         if orders::kept(table).next().is_some() {
-            let order = in_order(keys);
-            let cells = order.iter().filter_map(|(place, _)| found.get(*place));
-            let cells = cells.map(|row| row.as_ref().map(|row| cells_of(row, &columns))).collect();
-            let keys = order.into_iter().map(|(_, key)| key.clone()).collect();
-            self.known.borrow_mut().insert(table.name, Known::new(keys, cells));
+            let rows = in_order(keys).into_iter().map(|(place, key)| {
+                let row = found.get(place).and_then(Option::as_deref);
+                (key, row)
+            });
+            self.known.borrow_mut().insert(table.name, Known::new(table, rows));
         }
         Ok(found)
     }
@@ -251,10 +243,9 @@ impl Rows for Writing<'_> {
             }
         }
         if orders::kept(table).next().is_some() {
-            let columns = orders::columns(table);
-            let changed: Vec<_> =
-                last.iter().map(|row| (key_of(table, row), Some(cells_of(row, &columns)))).collect();
-            self.keep(table, &columns, &changed)?;
+            let changed: Vec<Changed<'_>> =
+                last.iter().map(|row| (key_of(table, row), Some(row.as_slice()))).collect();
+            self.keep(table, &changed)?;
         }
         let columns = table.columns.len();
         let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
@@ -280,9 +271,8 @@ impl Rows for Writing<'_> {
         let mut order = in_order(keys);
         order.dedup_by(|(_, a), (_, b)| a == b);
         if orders::kept(table).next().is_some() {
-            let columns = orders::columns(table);
-            let changed: Vec<_> = order.iter().map(|(_, key)| (key.as_slice(), None)).collect();
-            self.keep(table, &columns, &changed)?;
+            let changed: Vec<Changed<'_>> = order.iter().map(|(_, key)| (key.as_slice(), None)).collect();
+            self.keep(table, &changed)?;
         }
         let sql =
             format!("DELETE FROM {} WHERE {}", quoted(self.reading.view, table), self.reading.by_key(table));
