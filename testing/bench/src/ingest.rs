@@ -18,9 +18,9 @@ use crate::measure::{cpu_by_thread, median, peak_memory, percentile, spent};
 use crate::node::Served;
 use crate::probe::sync_times;
 
-/// Longest wait for the read models after the last event.
+/// Longest wait for the read models after the last event, but for a long run ([`DRAIN_TIMES`]).
 const DRAIN_MAX: Duration = Duration::from_secs(1_800);
-/// And at most so many times as long as acknowledging took.
+/// A long run's wait is so many times as long as acknowledging took.
 const DRAIN_TIMES: u32 = 10;
 /// Parts of a run that are told apart, so that a slowing one is seen.
 const PARTS: usize = 5;
