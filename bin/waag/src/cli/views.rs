@@ -8,6 +8,7 @@ use serde::Serialize;
 use waag_invoices::config::Config;
 use waag_views::check::check;
 use waag_views::contract::Views;
+use waag_views::follow::Following;
 use waag_views::memory::MemoryViews;
 use waag_views::progress::Progress;
 use waag_views::rebuild::{Rebuilt, drop_others, rebuild};
@@ -37,7 +38,8 @@ Example:
   waag views rebuild";
 
 const CHECK_HELP: &str = "\
-Projects everything once more into memory and compares row by row; exits with 1 where anything differs.
+Projects everything once more into memory and compares row by row; exits with 1 where anything differs. Works beside a
+running node: the rows of one moment are compared, and the ledger is read as far as it was then.
 
 Example:
   waag views check";
@@ -103,12 +105,17 @@ fn status(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// The ledger as far as it is whenever asked: a node may be running.
+fn recorded(models: &ReadModels) -> impl FnMut() -> Result<Following, Failure> {
+    || Ok(models.recorded()?)
+}
+
 fn build(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
     let bar = progress(Some(models.end().0), "events");
     let shown = bar.clone();
     let heard = Progress::new(Some(Box::new(move |reached| shown.set_position(reached.cursor.position.0))));
     let stop = AtomicBool::new(false);
-    let built = rebuild(&models.views, &models.following, &models.invoices, Arc::new(heard), &stop)?;
+    let built = rebuild(&models.views, &mut recorded(models), &models.invoices, Arc::new(heard), &stop)?;
     bar.finish_and_clear();
     match built {
         Rebuilt::Serves(key) => {
@@ -126,8 +133,8 @@ fn compare(models: &ReadModels, output: &mut Output) -> Result<Exit, Failure> {
     let shown = bar.clone();
     let heard = Progress::new(Some(Box::new(move |reached| shown.set_position(reached.cursor.position.0))));
     let stop = AtomicBool::new(false);
-    let (views, following) = (&*models.views, &models.following);
-    let checked = check(views, &scratch, following, &models.invoices, Arc::new(heard), &stop)?;
+    let (views, mut recorded) = (&*models.views, recorded(models));
+    let checked = check(views, &scratch, &mut recorded, &models.invoices, Arc::new(heard), &stop)?;
     bar.finish_and_clear();
     let Some(checked) = checked else { return Ok(Exit::Refused) };
     for table in &checked.tables {

@@ -39,6 +39,8 @@ pub struct ReadModels {
     pub invoices: Arc<dyn Projection>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    place: Place,
+    options: Options,
     guarded: Position,
 }
 
@@ -54,25 +56,24 @@ impl ReadModels {
     /// # Errors
     /// [`NodeError`].
     pub fn open(place: &Place, options: &Options, invoices: &Config) -> Result<Self, NodeError> {
-        let store = open_reader(place, options)?;
-        let guarded = Position(store.checkpoint.checkpoint().size);
-        let registry = Arc::clone(&store.reader.registry);
-        let source = FactSource {
-            ledger: store.ledger.id,
-            log: Arc::clone(&store.reader.log),
-            guarded: Arc::new(move || guarded),
-            keyring: Arc::clone(&store.keyring),
-            objects: Arc::clone(&store.reader.objects),
-            dictionaries: Arc::new(move |name: &[u8; 8]| registry.dictionary(name).cloned()),
-        };
-        let clock = Arc::clone(&options.clock);
+        let (following, guarded) = recorded(place, options)?;
         Ok(Self {
             views: open_views(place).map_err(NodeError::Following)?,
-            following: Following::new(source, Arc::clone(&clock)),
+            following,
             invoices: Arc::new(Invoices::new(invoices.clone())),
-            clock,
+            clock: Arc::clone(&options.clock),
+            place: place.clone(),
+            options: options.clone(),
             guarded,
         })
+    }
+
+    /// How the ledger is followed up to the guard as it is by now: a running node may have recorded more.
+    ///
+    /// # Errors
+    /// [`NodeError`].
+    pub fn recorded(&self) -> Result<Following, NodeError> {
+        Ok(recorded(&self.place, &self.options)?.0)
     }
 
     /// The end of the ledger as it was at the opening.
@@ -109,6 +110,22 @@ impl ReadModels {
             }
         }
     }
+}
+
+/// How the ledger of a store is followed up to its guard, and where that stands.
+fn recorded(place: &Place, options: &Options) -> Result<(Following, Position), NodeError> {
+    let store = open_reader(place, options)?;
+    let guarded = Position(store.checkpoint.checkpoint().size);
+    let registry = Arc::clone(&store.reader.registry);
+    let source = FactSource {
+        ledger: store.ledger.id,
+        log: Arc::clone(&store.reader.log),
+        guarded: Arc::new(move || guarded),
+        keyring: Arc::clone(&store.keyring),
+        objects: Arc::clone(&store.reader.objects),
+        dictionaries: Arc::new(move |name: &[u8; 8]| registry.dictionary(name).cloned()),
+    };
+    Ok((Following::new(source, Arc::clone(&options.clock)), guarded))
 }
 
 impl From<FollowingError> for NodeError {

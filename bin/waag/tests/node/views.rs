@@ -1,6 +1,7 @@
 //! Read models: deleted, damaged, rebuilt, made anew for other settings; the ledger gives them back each time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::Value;
 use waag::node::house::RunningHouse;
@@ -68,6 +69,44 @@ fn deleted_views_are_made_again_and_a_rebuild_and_a_check_run_beside_a_node() {
     assert_eq!(folder.run(&["views", "status", "--json"]).exits(0).json()["behind"], 0);
     assert!(node.terminate().success());
     assert_eq!(report(&folder)["cases"], INVOICES + 1);
+}
+
+/// How many times each a busy node's views are checked and rebuilt.
+const BUSY_ROUNDS: usize = 4;
+
+#[test]
+fn views_are_checked_and_rebuilt_beside_a_node_that_takes_events() {
+    let (folder, key) = filled();
+    let node = Node::serve(&folder);
+    let is_over = AtomicBool::new(false);
+    let sent = std::thread::scope(|scope| {
+        let sending = scope.spawn(|| {
+            let mut sent = 0;
+            while !is_over.load(Ordering::Acquire) {
+                let events: Vec<String> = (0..50)
+                    .map(|n| invoice(&format!("busy-{sent}-{n}"), "ingestion", &format!("INV-{}", n % 70)))
+                    .collect();
+                assert_eq!(node.post(&key, BATCH, &format!("[{}]", events.join(","))).status, 200);
+                sent += events.len();
+            }
+            sent
+        });
+        let projected = || node.ledger(&key)["projected"].as_u64().unwrap();
+        for _ in 0..BUSY_ROUNDS {
+            let before = projected();
+            // It comes to an end, whatever is recorded meanwhile.
+            let checked = folder.run(&["views", "check", "--json"]).exits(0).lines();
+            assert!(checked.iter().all(|table| table["different"] == 0), "{checked:?}");
+            folder.run(&["views", "rebuild"]).exits(0);
+            within("the node to go on", PATIENCE, || (projected() > before).then_some(()));
+        }
+        is_over.store(true, Ordering::Release);
+        sending.join().unwrap()
+    });
+    assert!(sent > 0);
+    node.caught_up(&key, PATIENCE);
+    folder.run(&["views", "check"]).exits(0);
+    assert!(node.terminate().success());
 }
 
 /// Overwrites bytes of the views' file.

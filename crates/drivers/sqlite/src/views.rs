@@ -5,10 +5,14 @@
 //! (`VIEWS-4`); the ledger gives them back. `secure_delete` is on.
 //! Not here: rows (`rows`), tables and connections (`schema`), the pool (`pool`), folding the log (`fold`).
 
+mod comparable;
 mod fold;
+mod leaves;
 mod orders;
 mod pool;
+mod ranges;
 mod rows;
+mod run;
 mod schema;
 
 use std::fmt;
@@ -46,6 +50,8 @@ pub struct ViewsConfig {
     pub log_pages: u32,
     /// A page, in bytes; of a new file only.
     pub page_bytes: u32,
+    /// About how many rows of a large table that is visited at random wait together for their places.
+    pub range_rows: usize,
     /// Most reading connections, which is most snapshots at a time; more wait.
     pub readers_max: usize,
 }
@@ -58,6 +64,7 @@ impl Default for ViewsConfig {
             mmap_bytes: 0,
             log_pages: 131_072,
             page_bytes: 4_096,
+            range_rows: 8_192,
             readers_max: 8,
         }
     }
@@ -70,6 +77,7 @@ pub struct SqliteViews {
     fold: Fold,
     writer: Mutex<Connection>,
     path: PathBuf,
+    range_rows: usize,
 }
 
 impl fmt::Debug for SqliteViews {
@@ -93,7 +101,13 @@ impl SqliteViews {
         let pool = Arc::new(Pool::new(path.to_owned(), config));
         let folding = schema::connect(path, Some(config.page_bytes), config.reader_cache_kib, &config)?;
         let fold = Fold::start(folding, config.log_pages)?;
-        Ok(Self { pool, fold, writer: Mutex::new(writer), path: path.to_owned() })
+        Ok(Self {
+            pool,
+            fold,
+            writer: Mutex::new(writer),
+            path: path.to_owned(),
+            range_rows: config.range_rows,
+        })
     }
 
     /// The database file.
@@ -198,7 +212,9 @@ impl Views for SqliteViews {
         let transaction = writer.transaction_with_behavior(behaviour).map_err(failed("begin a change"))?;
         let found = find(&transaction, view)?.ok_or_else(|| ViewsError::Unknown(view.to_string()))?;
         check_move(view, found.standing.cursor, expected, next)?;
-        change(&mut Writing::new(&transaction, view))?;
+        let mut writing = Writing::new(&transaction, view, self.range_rows);
+        change(&mut writing)?;
+        writing.finish()?;
         move_cursor(&transaction, view, next)?;
         transaction.commit().map_err(failed("commit"))?;
         self.fold.after_commit(&writer)
@@ -220,7 +236,7 @@ impl Views for SqliteViews {
         };
         let found = read().map_err(failed("read a cursor"))?;
         let standing = found.ok_or_else(|| ViewsError::Unknown(name.to_owned()))?.standing;
-        Ok(Box::new(Moment { connection: pooled, standing }))
+        Ok(Box::new(Moment { connection: pooled, standing, range_rows: self.range_rows }))
     }
 
     fn list(&self) -> Result<Vec<Standing>, ViewsError> {
@@ -274,6 +290,13 @@ impl Views for SqliteViews {
 struct Moment {
     connection: Pooled,
     standing: Standing,
+    range_rows: usize,
+}
+
+impl Moment {
+    fn reading(&self) -> Result<Reading<'_>, ViewsError> {
+        Ok(Reading::new(self.connection.get()?, &self.standing.key, self.range_rows))
+    }
 }
 
 impl Snapshot for Moment {
@@ -284,10 +307,10 @@ impl Snapshot for Moment {
 
 impl Reads for Moment {
     fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
-        Reading::new(self.connection.get()?, &self.standing.key).get(table, keys)
+        self.reading()?.get(table, keys)
     }
 
     fn scan(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
-        Reading::new(self.connection.get()?, &self.standing.key).scan(table, scan)
+        self.reading()?.scan(table, scan)
     }
 }

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use waag_domain::project::{Cell, Column, Index, Kind, Scan, Table};
+use waag_domain::memory::MemoryRows;
+use waag_domain::project::{Cell, Column, Index, Kind, Reads as _, Row, Rows as _, Scan, Table};
 use waag_model::ids::{LedgerId, Position};
 use waag_model::time::UtcNanos;
 use waag_sqlite::views::{SqliteViews, ViewsConfig};
@@ -57,6 +58,7 @@ fn keeps_the_contract_with_small_caches_and_a_mapped_file() {
         mmap_bytes: 1 << 30,
         log_pages: 8,
         page_bytes: 1_024,
+        range_rows: 16,
         readers_max: 4,
     };
     views(&Harness::new(config)).unwrap();
@@ -142,7 +144,90 @@ fn a_dropped_view_leaves_nothing_and_what_a_crash_left_of_one_is_swept_at_openin
     assert_eq!(snapshot.scan(&TABLES[0], &everything()).unwrap().len(), 50_000);
     drop(snapshot);
     drop(store);
-    assert_eq!(tables(&path).iter().filter(|name| name.starts_with("numbers.")).count(), 2);
+    assert_eq!(tables(&path).iter().filter(|name| name.starts_with("numbers.")).count(), 5);
+}
+
+static VISITS: [Table; 1] = [Table {
+    name: "visits",
+    columns: &[
+        Column { name: "id", kind: Kind::Text, nullable: false },
+        Column { name: "minute", kind: Kind::Integer, nullable: true },
+        Column { name: "state", kind: Kind::Bytes, nullable: false },
+    ],
+    key: 1,
+    indexes: &[Index { name: "by_minute", columns: &[1], present: Some(1) }],
+}];
+
+/// How many there are of something in the file.
+fn number(path: &Path, sql: &str) -> i64 {
+    let connection = rusqlite::Connection::open(path).unwrap();
+    connection.query_row(sql, (), |row| row.get(0)).unwrap()
+}
+
+#[test]
+fn rows_that_wait_for_their_places_are_read_as_if_they_were_there() {
+    const IDS: u64 = 6_000;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("views.db");
+    let config = ViewsConfig { range_rows: 256, ..ViewsConfig::default() };
+    let mut store = SqliteViews::open(&path, config).unwrap();
+    let key = ViewKey { name: "visits".to_owned(), version: 1, build: 0 };
+    let definition = Definition { key: key.clone(), ledger: LedgerId([1; 16]), tables: &VISITS };
+    store.open(&definition).unwrap();
+    let table = &VISITS[0];
+    let mut model = MemoryRows::new();
+    // SplitMix64 (Steele, Lea and Flood, 2014).
+    let mut state = 5_u64;
+    let mut below = |end: u64| {
+        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        (z ^ (z >> 31)) % end
+    };
+    let (mut waited, mut ranges) = (0, 0);
+    for at_round in 0..120_u64 {
+        // All of them first, then a few at random, and now and then many.
+        let count = if at_round == 0 { IDS } else { [3, 40, 40, 900][usize::try_from(below(4)).unwrap()] };
+        let id = |n: u64| Cell::from(format!("INV-{n:05}").as_str());
+        let rows: Vec<Row> = (0..count)
+            .map(|n| {
+                let id = id(if at_round == 0 { n } else { below(IDS + 100) });
+                let minute = (below(3) > 0).then(|| i64::try_from(below(50)).unwrap());
+                vec![id, minute.into(), Cell::Bytes(vec![u8::try_from(n % 251).unwrap(); 80].into())]
+            })
+            .collect();
+        let gone: Vec<Row> = (0..below(4) * 5).map(|_| vec![id(below(IDS))]).collect();
+        store
+            .commit(&key, at(at_round), at(at_round + 1), &mut |view| {
+                view.put(table, rows.clone())?;
+                view.delete(table, &gone)
+            })
+            .unwrap();
+        model.put(table, rows).unwrap();
+        model.delete(table, &gone).unwrap();
+        let snapshot = store.snapshot("visits", Which::Serving).unwrap();
+        let asked: Vec<Row> = (0..40).map(|_| vec![id(below(IDS + 100))]).collect();
+        assert_eq!(snapshot.get(table, &asked).unwrap(), model.get(table, &asked).unwrap());
+        let after = vec![id(below(IDS))];
+        for descending in [false, true] {
+            for limit in [1, 7, 500, usize::MAX] {
+                let scan = Scan { after: Some(&after), descending, limit, ..everything() };
+                assert_eq!(snapshot.scan(table, &scan).unwrap(), model.scan(table, &scan).unwrap());
+            }
+            let scan = Scan { index: Some(&table.indexes[0]), descending, limit: 50, ..everything() };
+            assert_eq!(snapshot.scan(table, &scan).unwrap(), model.scan(table, &scan).unwrap());
+        }
+        drop(snapshot);
+        waited += number(&path, "SELECT count(*) FROM \"visits.1.0.visits+waiting\"");
+        ranges = number(&path, "SELECT count(*) FROM \"visits.1.0.visits+ranges\"");
+        if at_round % 30 == 7 {
+            drop(store);
+            store = SqliteViews::open(&path, config).unwrap();
+        }
+    }
+    assert!(waited > 100 && ranges > 10, "{waited} pieces waited, {ranges} ranges");
+    let snapshot = store.snapshot("visits", Which::Serving).unwrap();
+    assert_eq!(snapshot.scan(table, &everything()).unwrap(), model.scan(table, &everything()).unwrap());
 }
 
 #[test]

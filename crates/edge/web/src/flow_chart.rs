@@ -28,6 +28,8 @@ const ARCS_MAX: usize = 4;
 /// How far arcs reach over one box, and over each further one.
 const REACH: i64 = 26;
 const REACH_MORE: i64 = 15;
+/// What an arc's number takes beyond the arc.
+const NUMBER_HEIGHT: i64 = 12;
 
 /// The column of a place: 0 is outside, 5 paid; rejected invoices have none.
 fn column(place: Place) -> Option<i64> {
@@ -76,12 +78,16 @@ fn band(svg: &mut String, from: i64, number: u64, widest: u64) {
     );
 }
 
+/// Where an arc leaves the boxes, and how far it reaches from there: upwards is less.
+fn reach((from, to): (i64, i64)) -> (i64, i64) {
+    let side = if to <= from { 1 } else { -1 };
+    (MIDDLE + side * BOX_HEIGHT / 2, side * (REACH + REACH_MORE * ((from - to).abs() - 1).max(0)))
+}
+
 /// An arc above the boxes, or below them.
 fn arc(svg: &mut String, (from, to): (i64, i64), number: u64, widest: u64) {
     let back = to <= from;
-    let side = if back { 1 } else { -1 };
-    let edge = MIDDLE + side * BOX_HEIGHT / 2;
-    let reach = side * (REACH + REACH_MORE * ((from - to).abs() - 1).max(0));
+    let (edge, reach) = reach((from, to));
     // Arcs leave a box on the side they go to and come in on the side they come from, so that their ends stay apart.
     let out = if from == to { 12 } else { (to - from).signum() * 34 };
     let (start, end) = match (from, to) {
@@ -109,7 +115,9 @@ pub(crate) fn draw(flows: &[Flow], tiles: &[StageTile]) -> Html {
         flows.iter().filter(|flow| wanted(&flow.step)).fold(0u64, |all, flow| all.saturating_add(flow.count))
     };
     let widest = flows.iter().map(|flow| flow.count).max().unwrap_or(0);
-    let mut svg = format!("<svg class=\"flow\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" aria-hidden=\"true\">");
+    let mut svg = String::new();
+    // As high as the furthest arcs and their numbers ask for.
+    let (mut top, mut bottom) = (0, HEIGHT);
     for from in 0..5 {
         let here = |step: &Move| column(step.from) == Some(from) && column(step.to) == Some(from + 1);
         band(&mut svg, from, of(&here), widest);
@@ -123,6 +131,9 @@ pub(crate) fn draw(flows: &[Flow], tiles: &[StageTile]) -> Html {
     for back in [false, true] {
         for (ends, number) in arcs.iter().filter(|((from, to), _)| (to <= from) == back).take(ARCS_MAX) {
             arc(&mut svg, *ends, *number, widest);
+            let (edge, reach) = reach(*ends);
+            top = top.min(edge + reach - NUMBER_HEIGHT);
+            bottom = bottom.max(edge + reach + NUMBER_HEIGHT);
         }
     }
     for here in STAGES {
@@ -158,17 +169,41 @@ pub(crate) fn draw(flows: &[Flow], tiles: &[StageTile]) -> Html {
          <text class=\"flow-end flow-right\" x=\"{WIDTH}\" y=\"{y}\">Paid</text></svg>",
         y = MIDDLE + 44
     );
-    Html(svg)
+    let head =
+        format!("<svg class=\"flow\" viewBox=\"0 {top} {WIDTH} {}\" aria-hidden=\"true\">", bottom - top);
+    Html(head + &svg)
 }
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use waag_invoices::event::Stage;
 
     use super::*;
 
     fn flow(from: Place, to: Place, count: u64) -> Flow {
         Flow { step: Move { from, to }, count, value: Vec::new(), is_usual: false }
+    }
+
+    #[test]
+    fn every_arc_and_its_number_are_within_the_drawing() {
+        let places = [Place::Outside, Place::Paid].into_iter().chain(STAGES.map(Place::In));
+        let places: Vec<Place> = places.collect();
+        for from in &places {
+            for to in &places {
+                let Html(svg) = draw(&[flow(*from, *to, 5)], &[]);
+                let said = svg.split_once("viewBox=\"").and_then(|(_, rest)| rest.split_once('"'));
+                let numbers: Vec<i64> = said.unwrap().0.split(' ').map(|one| one.parse().unwrap()).collect();
+                let [_, top, _, height] = numbers.as_slice() else { panic!("{numbers:?}") };
+                for text in svg.split("<text").skip(1) {
+                    let y: i64 =
+                        text.split_once(" y=\"").unwrap().1.split('"').next().unwrap().parse().unwrap();
+                    // A letter of 12 stands on its line and reaches a little below it.
+                    assert!(y - 10 >= *top && y + 3 <= top + height, "{from:?} {to:?} {y}: {numbers:?}");
+                }
+            }
+        }
     }
 
     #[test]

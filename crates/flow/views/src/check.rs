@@ -10,7 +10,8 @@ use waag_domain::project::{Cell, Projection, Reads, Row, RowsError, Scan, Table}
 use waag_model::ids::Position;
 
 use crate::contract::{ViewKey, Views, Which, place_of};
-use crate::follow::{Following, run};
+use crate::error::ViewsError;
+use crate::follow::{Recorded, run};
 use crate::progress::Progress;
 use crate::projector::{ProjectError, Projector};
 
@@ -64,35 +65,43 @@ impl Checked {
 
 /// Projects the serving view again into `scratch`, an empty store, and compares all rows; `None` where told to stop.
 ///
+/// The view may be projected on meanwhile: `recorded` is asked twice, the second time for the ledger as far as the view has
+/// come by then.
+///
 /// # Errors
-/// [`ProjectError`].
-pub fn check(
+/// [`ProjectError`], and those of `recorded`.
+pub fn check<E: From<ProjectError>>(
     views: &dyn Views,
     scratch: &Arc<dyn Views>,
-    following: &Following,
+    recorded: &mut Recorded<'_, E>,
     projection: &Arc<dyn Projection>,
     progress: Arc<Progress>,
     stop: &AtomicBool,
-) -> Result<Option<Checked>, ProjectError> {
+) -> Result<Option<Checked>, E> {
     let name = projection.name();
     let key = ViewKey { name: name.to_owned(), version: projection.version(), build: 0 };
+    let following = recorded()?;
     let ledger = following.source.ledger;
     let mut projector =
-        Projector::open_build(ledger, Arc::clone(scratch), Arc::clone(projection), key, progress)?;
+        Projector::open_build(ledger, Arc::clone(scratch), Arc::clone(projection), key, progress)
+            .map_err(ProjectError::Views)?;
     // Most of the way before the moment that is compared is taken, since holding one keeps the store from reclaiming.
-    let near = views.snapshot(name, Which::Serving)?.standing().cursor.position;
-    run(&mut projector, following, near, stop)?;
-    let stored = views.snapshot(name, Which::Serving)?;
+    let serving = || views.snapshot(name, Which::Serving).map_err(ProjectError::Views);
+    let near = serving()?.standing().cursor.position;
+    run(&mut projector, &following, near.min(following.source.guarded()), stop)?;
+    let stored = serving()?;
     let standing = stored.standing().clone();
     if standing.key.version != projection.version() {
-        return Err(ProjectError::Views(crate::error::ViewsError::Layout(standing.key)));
+        return Err(ProjectError::Views(ViewsError::Layout(standing.key)).into());
     }
+    // What the moment has was recorded before it.
+    let following = recorded()?;
     let position = standing.cursor.position;
-    run(&mut projector, following, position, stop)?;
+    run(&mut projector, &following, position, stop)?;
     if stop.load(Ordering::Acquire) {
         return Ok(None);
     }
-    let projected = scratch.snapshot(name, Which::Serving)?;
+    let projected = scratch.snapshot(name, Which::Serving).map_err(ProjectError::Views)?;
     let compared = projection
         .tables()
         .iter()

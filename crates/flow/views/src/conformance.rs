@@ -69,7 +69,23 @@ pub(crate) const BY_SIZE_ALONE: Index = Index { name: "by_size_alone", columns: 
 pub(crate) const BY_NUMBER: Index = Index { name: "by_number", columns: &[1], present: None };
 /// A table of keys and nothing else, in bytes.
 pub(crate) static KEYS: Table = KEYS_TABLE;
-static TABLES: [Table; 2] = [THINGS_TABLE, KEYS_TABLE];
+/// A table that is visited at random: an index, and nothing in it that could be null but what says which rows it has.
+pub(crate) static VISITS: Table = VISITS_TABLE;
+/// Of some rows only.
+pub(crate) const BY_MINUTE: Index = Index { name: "by_minute", columns: &[2], present: Some(2) };
+static TABLES: [Table; 3] = [THINGS_TABLE, KEYS_TABLE, VISITS_TABLE];
+const VISITS_TABLE: Table = Table {
+    name: "visits",
+    columns: &[
+        Column { name: "place", kind: Kind::Text, nullable: false },
+        Column { name: "number", kind: Kind::Integer, nullable: false },
+        Column { name: "minute", kind: Kind::Integer, nullable: true },
+        Column { name: "words", kind: Kind::Text, nullable: true },
+        Column { name: "mark", kind: Kind::Bytes, nullable: true },
+    ],
+    key: 2,
+    indexes: &[BY_MINUTE],
+};
 const THINGS_TABLE: Table = Table {
     name: "things",
     columns: &[

@@ -123,6 +123,9 @@ impl Following {
     }
 }
 
+/// The ledger as far as it is recorded at the moment of the call, for whoever reads it up to its end and then asks again.
+pub type Recorded<'r, E> = dyn FnMut() -> Result<Following, E> + 'r;
+
 /// Follows the ledger until told to stop; where another projector moved a cursor or exchanged a build, goes on from what
 /// is there. Tells how it ended in the progress as well.
 ///

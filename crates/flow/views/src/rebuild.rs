@@ -11,7 +11,7 @@ use waag_domain::project::Projection;
 
 use crate::contract::{Standing, Turn, ViewKey, Views};
 use crate::error::ViewsError;
-use crate::follow::{Following, run};
+use crate::follow::{Recorded, run};
 use crate::progress::Progress;
 use crate::projector::{ProjectError, Projector};
 
@@ -37,37 +37,47 @@ fn key_beside(all: &[Standing], name: &str, version: u32) -> ViewKey {
     ViewKey { name: name.to_owned(), version, build }
 }
 
-/// Projects a view anew beside the one that serves, up to the guard, lets it serve, and drops the same version's older
-/// builds. Told how far it is through `progress`.
+/// Projects a view anew beside the one that serves, up to the end of what is recorded, lets it serve, and drops the same
+/// version's older builds. Told how far it is through `progress`.
 ///
 /// # Errors
-/// [`ProjectError`]; the view that served still does.
-pub fn rebuild(
+/// [`ProjectError`], and those of `recorded`; the view that served still does.
+pub fn rebuild<E: From<ProjectError>>(
     views: &Arc<dyn Views>,
-    following: &Following,
+    recorded: &mut Recorded<'_, E>,
     projection: &Arc<dyn Projection>,
     progress: Arc<Progress>,
     stop: &AtomicBool,
-) -> Result<Rebuilt, ProjectError> {
-    let all = views.list()?;
+) -> Result<Rebuilt, E> {
+    let all = views.list().map_err(ProjectError::Views)?;
     let key = key_beside(&all, projection.name(), projection.version());
+    let mut following = recorded()?;
     let ledger = following.source.ledger;
     let mut projector =
-        Projector::open_build(ledger, Arc::clone(views), Arc::clone(projection), key.clone(), progress)?;
+        Projector::open_build(ledger, Arc::clone(views), Arc::clone(projection), key.clone(), progress)
+            .map_err(ProjectError::Views)?;
     // What is recorded meanwhile is caught up with, in ever shorter rounds.
     loop {
-        let to = following.source.guarded();
         let before = projector.cursor().position;
-        run(&mut projector, following, to, stop)?;
+        run(&mut projector, &following, following.source.guarded(), stop)?;
         if stop.load(Ordering::Acquire) {
             return Ok(Rebuilt::Stopped(key));
         }
-        let caught_up = following.source.guarded().0.saturating_sub(projector.cursor().position.0);
-        if caught_up <= following.limits.events_max as u64 || before == projector.cursor().position {
+        let at = projector.cursor().position;
+        following = recorded()?;
+        let behind = following.source.guarded().0.saturating_sub(at.0);
+        if behind <= following.limits.events_max as u64 || at == before {
             break;
         }
     }
-    views.turn(&key, Turn::Serve)?;
+    exchange(views.as_ref(), &key)?;
+    projector.ended(None);
+    Ok(Rebuilt::Serves(key))
+}
+
+/// Lets a build serve, and drops the older ones of its version.
+fn exchange(views: &dyn Views, key: &ViewKey) -> Result<(), ProjectError> {
+    views.turn(key, Turn::Serve)?;
     for other in views.list()? {
         let is_older =
             other.key.name == key.name && other.key.version == key.version && other.key.build != key.build;
@@ -75,8 +85,7 @@ pub fn rebuild(
             views.turn(&other.key, Turn::Drop)?;
         }
     }
-    projector.ended(None);
-    Ok(Rebuilt::Serves(key))
+    Ok(())
 }
 
 /// Drops every version of a name but the one that serves, and returns what was dropped.

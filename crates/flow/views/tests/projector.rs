@@ -231,19 +231,20 @@ fn a_rebuild_goes_on_where_it_was_broken_off_and_is_followed_from_then_on() {
     let projection: Arc<dyn Projection> = Arc::new(Count);
     let mut following = world.following();
     following.limits = small(4);
+    let mut recorded = || Ok::<_, ProjectError>(following.clone());
     let stop = Arc::new(AtomicBool::new(false));
     let seen = Arc::clone(&stop);
     let stopping = Progress::new(Some(Box::new(move |reached| {
         seen.store(reached.cursor.position >= Position(12), Ordering::Release);
     })));
-    let ended = rebuild(&views, &following, &projection, Arc::new(stopping), &stop).unwrap();
+    let ended = rebuild(&views, &mut recorded, &projection, Arc::new(stopping), &stop).unwrap();
     let key = ViewKey { name: "count".to_owned(), version: 3, build: 1 };
     assert_eq!(ended, Rebuilt::Stopped(key.clone()));
     let half = views.list().unwrap().into_iter().find(|one| one.key == key).unwrap();
     assert!(!half.serves && half.cursor.position >= Position(12) && half.cursor.position < Position(50));
     let progress = Arc::new(Progress::new(None));
     stop.store(false, Ordering::Release);
-    let ended = rebuild(&views, &following, &projection, Arc::clone(&progress), &stop).unwrap();
+    let ended = rebuild(&views, &mut recorded, &projection, Arc::clone(&progress), &stop).unwrap();
     assert_eq!(ended, Rebuilt::Serves(key.clone()));
     assert_eq!(progress.reached().events, 50 - half.cursor.position.0, "it began again");
     let keys: Vec<ViewKey> = views.list().unwrap().into_iter().map(|one| one.key).collect();
@@ -295,7 +296,8 @@ fn a_check_finds_each_row_that_is_not_what_the_events_say() {
     let stop = AtomicBool::new(false);
     let checked = || {
         let progress = Arc::new(Progress::new(None));
-        check(views.as_ref(), &memory(), &world.following(), &projection, progress, &stop).unwrap().unwrap()
+        let mut recorded = || Ok::<_, ProjectError>(world.following());
+        check(views.as_ref(), &memory(), &mut recorded, &projection, progress, &stop).unwrap().unwrap()
     };
     let clean = checked();
     assert!(clean.is_equal() && clean.position == Position(35), "{clean:?}");

@@ -1,21 +1,22 @@
-//! Second orders of a table, each as a table of its own: the index's columns, then the table's key, and nothing else.
+//! Second orders of a table, each a sorted set of places: the index's columns, then the table's key.
 //!
-//! SQLite keeps an index entry by entry, in the order in which rows are put: at random for an order that is not the
-//! key's. Kept here, a batch's entries are taken out and put in in their own order, so that each page is visited once,
+//! SQLite keeps an index entry by entry in a tree of pages, where an entry that goes and one that comes touch a page each
+//! at places that have nothing to do with the key's order. Here a batch's entries are put down side by side (`leaves`),
 //! and a table without indexes is put by one visit of its tree instead of two.
-//! A table's key takes no nulls, so an index over a column with nulls is left to SQLite ([`is_kept`]).
+//! An index over a column with nulls, beside the one that says which rows are in it, is left to SQLite ([`is_kept`]).
 //! Not here: rows (`rows`), making the tables (`schema`).
 
-use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use rusqlite::Connection;
-use waag_domain::project::{Cell, Index, Row, Table};
+use waag_domain::project::{Cell, Index, Row, Scan, Table};
 use waag_views::contract::ViewKey;
 
-use super::rows::bind;
-use super::schema::{names, quoted_index};
+use super::comparable::{self, AFTER_ALL, AFTER_NULL};
+use super::leaves::{Changes, LeafError, Leaves};
+use super::schema::quoted_index;
 
-/// Whether an index is kept as a table: its columns have no nulls, but for the one that says which rows are in it.
+/// Whether an index is kept here: its columns have no nulls, but for the one that says which rows are in it.
 pub(super) fn is_kept(table: &Table, index: &Index) -> bool {
     let has_nulls = |at: usize| table.columns.get(at).is_none_or(|column| column.nullable);
     let is_present = |at: usize| index.present == Some(at);
@@ -23,15 +24,9 @@ pub(super) fn is_kept(table: &Table, index: &Index) -> bool {
         && index.present.is_none_or(|at| index.columns.contains(&at))
 }
 
-/// The indexes of a table that are kept as tables.
+/// The indexes of a table that are kept here.
 pub(super) fn kept(table: &'static Table) -> impl Iterator<Item = &'static Index> {
     table.indexes.iter().filter(|index| is_kept(table, index))
-}
-
-/// The columns of an index's order, each once: its own, then the table's key.
-pub(super) fn order(table: &Table, index: &Index) -> Vec<usize> {
-    let rest = (0..table.key).filter(|at| !index.columns.contains(at));
-    index.columns.iter().copied().chain(rest).collect()
 }
 
 /// The columns beside the key that the kept indexes of a table rest on, each once.
@@ -53,7 +48,7 @@ pub(super) struct Moved<'r> {
     pub(super) after: Option<&'r [Cell]>,
 }
 
-/// One side of a change: the cells of an entry, found by their columns.
+/// One side of a change: the cells of a place, found by their columns.
 #[derive(Clone, Copy)]
 enum Side<'r> {
     /// The key, and the cells of [`columns`].
@@ -62,76 +57,106 @@ enum Side<'r> {
     After(&'r [Cell]),
 }
 
-/// Where an entry's cell stands.
+/// Where a place's cell stands.
 #[derive(Clone, Copy)]
-struct Place {
+struct Stand {
     column: usize,
     /// Its place among [`columns`]; none for one of the key.
     cell: Option<usize>,
 }
 
 impl<'r> Side<'r> {
-    fn cell(self, place: Place) -> &'r Cell {
-        let found = match (self, place.cell) {
+    fn cell(self, stand: Stand) -> &'r Cell {
+        let found = match (self, stand.cell) {
             (Self::Before(_, cells), Some(at)) => cells.get(at),
-            (Self::Before(row, _), None) | (Self::After(row), _) => row.get(place.column),
+            (Self::Before(row, _), None) | (Self::After(row), _) => row.get(stand.column),
         };
-        // Every place was made from the table's own columns.
+        // Every one of them was made from the table's own columns.
         found.unwrap_or(&Cell::Null)
-    }
-
-    fn compare(self, other: Self, places: &[Place]) -> Ordering {
-        places.iter().map(|at| self.cell(*at)).cmp(places.iter().map(|at| other.cell(*at)))
     }
 }
 
-/// Brings the kept indexes of a table up to a change of its rows: entries go and come in the order of the index.
-pub(super) fn keep(
-    connection: &Connection,
-    view: &ViewKey,
-    table: &'static Table,
-    moved: &[Moved<'_>],
-) -> rusqlite::Result<()> {
-    let columns = columns(table);
-    for index in kept(table) {
-        let order = order(table, index);
-        let place = |at: &usize| Place { column: *at, cell: columns.iter().position(|one| one == at) };
-        let places: Vec<Place> = order.iter().map(place).collect();
-        let present = index.present.as_ref().map(place);
-        let is_in = |side: &Side<'_>| present.is_none_or(|at| *side.cell(at) != Cell::Null);
-        let (mut gone, mut fresh): (Vec<Side<'_>>, Vec<Side<'_>>) = (Vec::new(), Vec::new());
-        for Moved { key, before, after } in moved {
-            let before = before.map(|cells| Side::Before(key, cells)).filter(is_in);
-            let after = after.map(Side::After).filter(is_in);
-            let stays = before.zip(after).is_some_and(|(a, b)| a.compare(b, &places).is_eq());
-            if !stays {
-                gone.extend(before);
-                fresh.extend(after);
-            }
-        }
-        let entries = quoted_index(view, table, index);
-        let conditions: Vec<String> =
-            (1..).zip(&order).map(|(n, at)| format!("{} = ?{n}", names(table, [*at]))).collect();
-        let marks: Vec<String> = (1..).zip(&order).map(|(n, _): (usize, _)| format!("?{n}")).collect();
-        let delete = format!("DELETE FROM {entries} WHERE {}", conditions.join(" AND "));
-        let insert = format!(
-            "REPLACE INTO {entries}({}) VALUES ({})",
-            names(table, order.iter().copied()),
-            marks.join(", ")
-        );
-        for (sql, mut sides) in [(delete, gone), (insert, fresh)] {
-            if sides.is_empty() {
-                continue;
-            }
-            sides.sort_unstable_by(|a, b| a.compare(*b, &places));
-            let mut statement = connection.prepare_cached(&sql)?;
-            for side in sides {
-                bind(&mut statement, places.iter().map(|at| side.cell(*at)))?;
-                statement.raw_execute()?;
+/// What a transaction changes in kept indexes, put down at its end: the more of it comes at once, the more lies side by
+/// side.
+#[derive(Default)]
+pub(super) struct Gathered(BTreeMap<(&'static str, &'static str), Changes>);
+
+impl Gathered {
+    /// Takes up a change of a table's rows.
+    pub(super) fn take(&mut self, table: &'static Table, moved: &[Moved<'_>]) {
+        let columns = columns(table);
+        for index in kept(table) {
+            let stand = |at: usize| Stand { column: at, cell: columns.iter().position(|one| *one == at) };
+            let stands: Vec<Stand> = index.columns.iter().copied().chain(0..table.key).map(stand).collect();
+            let present = index.present.map(stand);
+            let is_in = |side: &Side<'_>| present.is_none_or(|at| *side.cell(at) != Cell::Null);
+            let changes = self.0.entry((table.name, index.name)).or_default();
+            for Moved { key, before, after } in moved {
+                let before = before.map(|cells| Side::Before(key, cells)).filter(is_in);
+                let after = after.map(Side::After).filter(is_in);
+                let is_same =
+                    |(a, b): (Side<'_>, Side<'_>)| stands.iter().all(|at| a.cell(*at) == b.cell(*at));
+                if before.zip(after).is_some_and(is_same) {
+                    continue;
+                }
+                for (side, is_put) in [(before, false), (after, true)] {
+                    let Some(side) = side else { continue };
+                    changes.add(is_put, |bytes| {
+                        stands.iter().for_each(|at| comparable::write(side.cell(*at), bytes));
+                    });
+                }
             }
         }
     }
-    Ok(())
+
+    /// Puts everything down.
+    pub(super) fn put_down(&mut self, connection: &Connection, view: &ViewKey) -> Result<(), LeafError> {
+        for ((table, index), changes) in std::mem::take(&mut self.0) {
+            Leaves::new(connection, quoted_index(view, table, index)).change(&changes)?;
+        }
+        Ok(())
+    }
+}
+
+/// The keys of the rows of a scan by a kept index, in its order.
+pub(super) fn scan(
+    connection: &Connection,
+    view: &ViewKey,
+    table: &'static Table,
+    index: &Index,
+    scan: &Scan<'_>,
+) -> Result<Vec<Row>, LeafError> {
+    let (low, high) = bounds(scan);
+    let leaves = Leaves::new(connection, quoted_index(view, table.name, index.name));
+    let key = |place: Vec<u8>| {
+        let mut cells = comparable::read(&place).ok_or(LeafError::Damaged)?;
+        let from = cells.len().checked_sub(table.key).ok_or(LeafError::Damaged)?;
+        Ok(cells.split_off(from))
+    };
+    leaves.scan(&low, &high, scan.descending, scan.limit)?.into_iter().map(key).collect()
+}
+
+/// Where a scan begins in its order, and what it ends before.
+pub(super) fn bounds(scan: &Scan<'_>) -> (Vec<u8>, Vec<u8>) {
+    let (mut low, mut high) = (comparable::place(scan.equal), comparable::place(scan.equal));
+    match (&scan.from, &scan.to) {
+        (Some(from), _) => comparable::write(from, &mut low),
+        // A bound takes no null (`ROWS-2`).
+        (None, Some(_)) => low.push(AFTER_NULL),
+        (None, None) => {}
+    }
+    match &scan.to {
+        Some(to) => comparable::write(to, &mut high),
+        None => high.push(AFTER_ALL),
+    }
+    if let Some(after) = scan.after {
+        if scan.descending {
+            high = high.min(comparable::place(after));
+        } else {
+            low = low.max(comparable::beyond(after));
+        }
+    }
+    (low, high)
 }
 
 /// What the transaction read of a table last: keys in their order, and the cells of [`columns`] of the rows that are

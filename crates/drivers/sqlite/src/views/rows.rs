@@ -2,29 +2,46 @@
 //!
 //! A projection gets rows, changes them and puts them back. What was got last is remembered, so that the entries which a
 //! changed row had in its table's indexes are known without a second look.
-//! Not here: transactions and cursors (`views`), indexes that are tables (`orders`).
+//! Not here: transactions and cursors (`views`), indexes that are kept beside a table (`orders`).
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Statement, ToSql};
-use waag_domain::memory::{check_key, check_row};
-use waag_domain::project::{Cell, Reads, Row, Rows, RowsError, Scan, Table};
+use waag_domain::memory::{check_key, check_row, check_scan};
+use waag_domain::project::{Cell, Index, Reads, Row, Rows, RowsError, Scan, Table};
 use waag_views::contract::ViewKey;
+use waag_views::error::ViewsError;
 use waag_views::sql::plan;
 
-use super::orders::{self, Known, Moved, is_kept};
+use super::comparable;
+use super::leaves::LeafError;
+use super::orders::{self, Gathered, Known, Moved, is_kept};
+use super::ranges::{Ranges, may_wait};
 use super::schema::{failed, names, quoted, quoted_index};
 
 /// Reads rows of one view on a connection that is in a transaction.
 pub(super) struct Reading<'c> {
     connection: &'c Connection,
     view: &'c ViewKey,
+    /// How many rows a range has, about (`ranges`).
+    range_rows: usize,
 }
 
 fn sql_failed(attempt: &'static str) -> impl Fn(rusqlite::Error) -> RowsError {
     move |error| failed(attempt)(error).into()
+}
+
+fn damaged(attempt: &'static str, reason: &str) -> ViewsError {
+    ViewsError::Failed { attempt, reason: reason.to_owned() }
+}
+
+fn leaf_failed(attempt: &'static str) -> impl Fn(LeafError) -> RowsError {
+    move |error| match error {
+        LeafError::Sql(error) => failed(attempt)(error).into(),
+        LeafError::Damaged => damaged(attempt, "the entries of an index are malformed").into(),
+    }
 }
 
 struct Bound<'c>(&'c Cell);
@@ -62,7 +79,7 @@ fn cell(value: ValueRef<'_>) -> rusqlite::Result<Cell> {
 }
 
 /// A row of these cells and then so many columns of the answer.
-fn read_row(row: &rusqlite::Row<'_>, key: &[Cell], columns: usize) -> rusqlite::Result<Row> {
+pub(super) fn read_row(row: &rusqlite::Row<'_>, key: &[Cell], columns: usize) -> rusqlite::Result<Row> {
     let mut cells = Vec::with_capacity(key.len().saturating_add(columns));
     cells.extend_from_slice(key);
     for at in 0..columns {
@@ -81,14 +98,75 @@ fn in_order(keys: &[Row]) -> Vec<(usize, &Row)> {
 }
 
 impl<'c> Reading<'c> {
-    pub(super) fn new(connection: &'c Connection, view: &'c ViewKey) -> Self {
-        Self { connection, view }
+    pub(super) fn new(connection: &'c Connection, view: &'c ViewKey, range_rows: usize) -> Self {
+        Self { connection, view, range_rows }
+    }
+
+    fn ranges(&self, table: &'static Table) -> Ranges<'c> {
+        Ranges::new(self.connection, self.view, table, self.range_rows)
     }
 
     fn by_key(&self, table: &Table) -> String {
         let conditions: Vec<String> =
             (0..table.key).map(|at| format!("{} = ?{}", names(table, [at]), at.saturating_add(1))).collect();
         conditions.join(" AND ")
+    }
+
+    /// A scan by key of rows of which some wait for their places.
+    fn scan_with_waiting(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
+        check_scan(table, scan)?;
+        let key = |row: &Row| row.get(..table.key).map(<[Cell]>::to_vec).unwrap_or_default();
+        let (mut all, mut after): (Vec<Row>, Option<Row>) = (Vec::new(), scan.after.map(<[Cell]>::to_vec));
+        loop {
+            let left = scan.limit.saturating_sub(all.len());
+            let rest = Scan { after: after.as_deref(), limit: left, ..scan.clone() };
+            let placed = self.scan_placed(table, &rest)?;
+            // What waits is laid over as far as these rows reach.
+            let (mut low, mut high) = orders::bounds(&rest);
+            let reached = placed.last().filter(|_| placed.len() >= left).map(key);
+            match &reached {
+                Some(reached) if scan.descending => low = comparable::place(reached),
+                Some(reached) => high = comparable::beyond(reached),
+                None => {}
+            }
+            let waiting = self.ranges(table).between(&low, &high);
+            let waiting = waiting.map_err(leaf_failed("look for waiting rows"))?;
+            let mut rows: BTreeMap<Vec<u8>, Row> =
+                placed.into_iter().map(|row| (comparable::place(&key(&row)), row)).collect();
+            for (place, row) in waiting {
+                match row {
+                    Some(row) => rows.insert(place, row),
+                    None => rows.remove(&place),
+                };
+            }
+            let rows = rows.into_values();
+            if scan.descending {
+                all.extend(rows.rev())
+            } else {
+                all.extend(rows)
+            }
+            if reached.is_none() || all.len() >= scan.limit {
+                all.truncate(scan.limit);
+                return Ok(all);
+            }
+            after = reached;
+        }
+    }
+
+    /// The rows of a scan by an index that is kept beside the table.
+    fn scan_kept(
+        &self,
+        table: &'static Table,
+        index: &Index,
+        scan: &Scan<'_>,
+    ) -> Result<Vec<Row>, RowsError> {
+        check_scan(table, scan)?;
+        let keys = orders::scan(self.connection, self.view, table, index, scan);
+        let rows = self.get(table, &keys.map_err(leaf_failed("scan an index"))?)?;
+        // Entry and row were written by one transaction.
+        let missing =
+            || damaged("scan an index", "an index is malformed: it names a row that is not there").into();
+        rows.into_iter().map(|row| row.ok_or_else(missing)).collect()
     }
 }
 
@@ -99,10 +177,20 @@ impl Reads for Reading<'_> {
         // The key is known; a table may have nothing else.
         let asked = if columns == 0 { "1".to_owned() } else { names(table, table.key..table.columns.len()) };
         let sql = format!("SELECT {asked} FROM {} WHERE {}", quoted(self.view, table), self.by_key(table));
+        let order = in_order(keys);
+        let mut waiting = HashMap::new();
+        if may_wait(table) {
+            let keys: Vec<&Row> = order.iter().map(|(_, key)| *key).collect();
+            waiting = self.ranges(table).find(&keys).map_err(leaf_failed("look for waiting rows"))?;
+        }
         let mut found = vec![None; keys.len()];
-        let mut read = || {
+        let read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
-            for (place, key) in in_order(keys) {
+            for (at, (place, key)) in order.into_iter().enumerate() {
+                if let Some(row) = waiting.remove(&at) {
+                    found.get_mut(place).into_iter().for_each(|found| found.clone_from(&row));
+                    continue;
+                }
                 bind(&mut statement, key)?;
                 let mut rows = statement.raw_query();
                 if let (Some(row), Some(found)) = (rows.next()?, found.get_mut(place)) {
@@ -116,6 +204,19 @@ impl Reads for Reading<'_> {
     }
 
     fn scan(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
+        if let Some(index) = scan.index.filter(|index| is_kept(table, index)) {
+            return self.scan_kept(table, index, scan);
+        }
+        if may_wait(table) {
+            return self.scan_with_waiting(table, scan);
+        }
+        self.scan_placed(table, scan)
+    }
+}
+
+impl Reading<'_> {
+    /// A scan of the rows that are in their places.
+    fn scan_placed(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
         let plan = plan(table, scan, '?')?;
         let columns = table.columns.len();
         let descending = if scan.descending { " DESC" } else { "" };
@@ -123,33 +224,14 @@ impl Reads for Reading<'_> {
             plan.order.iter().map(|at| format!("{}{descending}", names(table, [*at]))).collect();
         let (columns_of, name) = (names(table, 0..columns), quoted(self.view, table));
         let (order, place) = (order.join(", "), plan.values.len().saturating_add(1));
-        let sql = match scan.index {
-            Some(index) if is_kept(table, index) => {
-                let entries = quoted_index(self.view, table, index);
-                let found =
-                    format!("SELECT * FROM {entries}{} ORDER BY {order} LIMIT ?{place}", plan.conditions);
-                let of = |row: &str, at: usize| format!("{row}.{}", names(table, [at]));
-                let row: Vec<String> = (0..columns).map(|at| of("r", at)).collect();
-                let same: Vec<String> =
-                    (0..table.key).map(|at| format!("{} = {}", of("r", at), of("e", at))).collect();
-                let again: Vec<String> =
-                    plan.order.iter().map(|at| format!("{}{descending}", of("e", *at))).collect();
-                format!(
-                    "SELECT {} FROM ({found}) AS e CROSS JOIN {name} AS r ON {} ORDER BY {}",
-                    row.join(", "),
-                    same.join(" AND "),
-                    again.join(", ")
-                )
-            }
-            index => {
-                let by = index.map(|index| format!(" INDEXED BY {}", quoted_index(self.view, table, index)));
-                let by = by.unwrap_or_default();
-                format!(
-                    "SELECT {columns_of} FROM {name}{by}{} ORDER BY {order} LIMIT ?{place}",
-                    plan.conditions
-                )
-            }
-        };
+        let by = scan
+            .index
+            .map(|index| format!(" INDEXED BY {}", quoted_index(self.view, table.name, index.name)));
+        let sql = format!(
+            "SELECT {columns_of} FROM {name}{}{} ORDER BY {order} LIMIT ?{place}",
+            by.unwrap_or_default(),
+            plan.conditions
+        );
         let limit = Cell::Integer(i64::try_from(scan.limit).unwrap_or(i64::MAX));
         let read = || {
             let mut statement = self.connection.prepare_cached(&sql)?;
@@ -169,6 +251,7 @@ impl Reads for Reading<'_> {
 pub(super) struct Writing<'c> {
     reading: Reading<'c>,
     known: RefCell<HashMap<&'static str, Known>>,
+    gathered: RefCell<Gathered>,
 }
 
 /// A key and the row that it is to have; none where that goes.
@@ -179,8 +262,18 @@ fn key_of<'r>(table: &Table, row: &'r Row) -> &'r [Cell] {
 }
 
 impl<'c> Writing<'c> {
-    pub(super) fn new(connection: &'c Connection, view: &'c ViewKey) -> Self {
-        Self { reading: Reading::new(connection, view), known: RefCell::new(HashMap::new()) }
+    pub(super) fn new(connection: &'c Connection, view: &'c ViewKey, range_rows: usize) -> Self {
+        Self {
+            reading: Reading::new(connection, view, range_rows),
+            known: RefCell::new(HashMap::new()),
+            gathered: RefCell::default(),
+        }
+    }
+
+    /// Puts down what was gathered: the end of the change.
+    pub(super) fn finish(&self) -> Result<(), RowsError> {
+        let put_down = self.gathered.borrow_mut().put_down(self.reading.connection, self.reading.view);
+        put_down.map_err(leaf_failed("keep an index"))
     }
 
     /// Brings the kept indexes up to a change of rows: keys in their order, each once, and the rows as they will be.
@@ -203,8 +296,8 @@ impl<'c> Writing<'c> {
             .zip(before)
             .map(|((key, after), before)| Moved { key, before, after: *after })
             .collect();
-        orders::keep(self.reading.connection, self.reading.view, table, &moved)
-            .map_err(sql_failed("keep an index"))
+        self.gathered.borrow_mut().take(table, &moved);
+        Ok(())
     }
 }
 
@@ -222,48 +315,34 @@ impl Reads for Writing<'_> {
     }
 
     fn scan(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
+        if scan.index.is_some() {
+            self.finish()?;
+        }
         self.reading.scan(table, scan)
     }
 }
 
 impl Rows for Writing<'_> {
-    fn put(&mut self, table: &'static Table, rows: Vec<Row>) -> Result<(), RowsError> {
+    fn put(&mut self, table: &'static Table, mut rows: Vec<Row>) -> Result<(), RowsError> {
         rows.iter().try_for_each(|row| check_row(table, row))?;
-        let mut order: Vec<&Row> = rows.iter().collect();
         let compare = |a: &Row, b: &Row| key_of(table, a).cmp(key_of(table, b));
-        if !order.is_sorted_by(|a, b| compare(a, b).is_le()) {
-            order.sort_by(|a, b| compare(a, b));
+        if !rows.is_sorted_by(|a, b| compare(a, b).is_le()) {
+            rows.sort_by(|a, b| compare(a, b));
         }
         // The last of several rows of one key counts; equal keys kept their order.
-        let mut last: Vec<&Row> = Vec::with_capacity(order.len());
-        for row in order {
-            match last.last_mut() {
-                Some(before) if compare(before, row).is_eq() => *before = row,
-                _ => last.push(row),
+        rows.dedup_by(|later, kept| {
+            let is_same = compare(later, kept).is_eq();
+            if is_same {
+                std::mem::swap(later, kept);
             }
-        }
+            is_same
+        });
         if orders::kept(table).next().is_some() {
             let changed: Vec<Changed<'_>> =
-                last.iter().map(|row| (key_of(table, row), Some(row.as_slice()))).collect();
+                rows.iter().map(|row| (key_of(table, row), Some(row.as_slice()))).collect();
             self.keep(table, &changed)?;
         }
-        let columns = table.columns.len();
-        let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
-        let sql = format!(
-            "REPLACE INTO {}({}) VALUES ({})",
-            quoted(self.reading.view, table),
-            names(table, 0..columns),
-            places.join(", ")
-        );
-        let write = || -> rusqlite::Result<()> {
-            let mut statement = self.reading.connection.prepare_cached(&sql)?;
-            for row in last {
-                bind(&mut statement, row)?;
-                statement.raw_execute()?;
-            }
-            Ok(())
-        };
-        write().map_err(sql_failed("put rows"))
+        if may_wait(table) { self.change(table, rows, true) } else { self.place(table, &rows) }
     }
 
     fn delete(&mut self, table: &'static Table, keys: &[Row]) -> Result<(), RowsError> {
@@ -274,16 +353,49 @@ impl Rows for Writing<'_> {
             let changed: Vec<Changed<'_>> = order.iter().map(|(_, key)| (key.as_slice(), None)).collect();
             self.keep(table, &changed)?;
         }
-        let sql =
-            format!("DELETE FROM {} WHERE {}", quoted(self.reading.view, table), self.reading.by_key(table));
-        let write = || {
-            let mut statement = self.reading.connection.prepare_cached(&sql)?;
-            for (_, key) in order {
-                bind(&mut statement, key)?;
-                statement.raw_execute()?;
-            }
-            Ok(())
-        };
-        write().map_err(sql_failed("delete rows"))
+        let keys: Vec<Row> = order.into_iter().map(|(_, key)| key.clone()).collect();
+        if may_wait(table) { self.change(table, keys, false) } else { self.take_out(table, &keys) }
+    }
+}
+
+impl Writing<'_> {
+    /// Changes rows of a table where some may wait for their places.
+    fn change(&self, table: &'static Table, rows: Vec<Row>, is_put: bool) -> Result<(), RowsError> {
+        let ranges = self.reading.ranges(table);
+        let places = ranges.change(rows, is_put).map_err(leaf_failed("let rows wait"))?;
+        if places.puts.is_empty() && places.deletes.is_empty() {
+            return Ok(());
+        }
+        self.place(table, &places.puts)?;
+        self.take_out(table, &places.deletes)?;
+        ranges.divide().map_err(leaf_failed("divide a range"))
+    }
+
+    /// Puts rows in their places.
+    fn place(&self, table: &'static Table, rows: &[Row]) -> Result<(), RowsError> {
+        let columns = table.columns.len();
+        let places: Vec<String> = (1..=columns).map(|at| format!("?{at}")).collect();
+        let sql = format!(
+            "REPLACE INTO {}({}) VALUES ({})",
+            quoted(self.reading.view, table),
+            names(table, 0..columns),
+            places.join(", ")
+        );
+        self.each(&sql, rows).map_err(sql_failed("put rows"))
+    }
+
+    fn take_out(&self, table: &'static Table, keys: &[Row]) -> Result<(), RowsError> {
+        let name = quoted(self.reading.view, table);
+        let sql = format!("DELETE FROM {name} WHERE {}", self.reading.by_key(table));
+        self.each(&sql, keys).map_err(sql_failed("delete rows"))
+    }
+
+    fn each(&self, sql: &str, rows: &[Row]) -> rusqlite::Result<()> {
+        let mut statement = self.reading.connection.prepare_cached(sql)?;
+        for row in rows {
+            bind(&mut statement, row)?;
+            statement.raw_execute()?;
+        }
+        Ok(())
     }
 }

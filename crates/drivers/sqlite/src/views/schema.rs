@@ -1,7 +1,8 @@
 //! Connections, the catalogue, and the tables of a view: `"NAME.VERSION.BUILD.TABLE"`, for people to look into.
 //!
 //! Tables are without row ids: one tree by the key instead of two. Strict, so that a cell of another kind is an error.
-//! An index is a table too where it can be (`orders`), named `"NAME.VERSION.BUILD.TABLE.INDEX"`.
+//! An index lies in tables of its own where it can (`orders`): `"NAME.VERSION.BUILD.TABLE.INDEX"` and, behind that name,
+//! `.waiting`.
 //! Not here: reading and writing rows (`rows`).
 
 use std::path::Path;
@@ -9,18 +10,19 @@ use std::time::Duration;
 
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
-use waag_domain::project::{Column, Index, Kind, Table};
+use waag_domain::project::{Column, Kind, Table};
 use waag_views::contract::ViewKey;
 use waag_views::error::ViewsError;
 
 use super::ViewsConfig;
-use super::orders::{is_kept, order};
+use super::orders::is_kept;
+use super::{leaves, ranges};
 
 /// `WAGV` in ASCII, in the file's header.
 const APPLICATION_ID: i32 = 0x5741_4756;
 /// The version of the catalogue, and of how rows are kept. A file of another version is set aside by the node, which
 /// builds its views again.
-const USER_VERSION: i32 = 2;
+const USER_VERSION: i32 = 3;
 /// How long a connection waits for another process's transaction: longer than the largest batch takes.
 const BUSY_MS: u64 = 60_000;
 /// Prepared statements kept by connection.
@@ -129,8 +131,8 @@ pub(super) fn quoted(view: &ViewKey, table: &Table) -> String {
 }
 
 /// An index's name in SQL.
-pub(super) fn quoted_index(view: &ViewKey, table: &Table, index: &Index) -> String {
-    format!("\"{view}.{}.{}\"", table.name, index.name)
+pub(super) fn quoted_index(view: &ViewKey, table: &str, index: &str) -> String {
+    format!("\"{view}.{table}.{index}\"")
 }
 
 /// Columns by their places, as a list in SQL.
@@ -162,23 +164,22 @@ pub(super) fn create_tables(
             columns.join(", "),
             names(table, 0..table.key)
         ))?;
+        if ranges::may_wait(table) {
+            connection.execute_batch(&ranges::tables(view, table))?;
+        }
         for index in table.indexes {
-            let order = order(table, index);
-            let name = quoted_index(view, table, index);
+            let name = quoted_index(view, table.name, index.name);
             if is_kept(table, index) {
-                let columns: Vec<String> = order.iter().filter_map(|at| columns.get(*at).cloned()).collect();
-                connection.execute_batch(&format!(
-                    "CREATE TABLE {name}({}, PRIMARY KEY({})) STRICT, WITHOUT ROWID",
-                    columns.join(", "),
-                    names(table, order.iter().copied())
-                ))?;
+                connection.execute_batch(&leaves::tables(&name))?;
                 continue;
             }
+            let rest = (0..table.key).filter(|at| !index.columns.contains(at));
+            let order = index.columns.iter().copied().chain(rest);
             let present = index.present.map(|at| format!(" WHERE {} IS NOT NULL", names(table, [at])));
             connection.execute_batch(&format!(
                 "CREATE INDEX {name} ON {}({}){}",
                 quoted(view, table),
-                names(table, order.iter().copied()),
+                names(table, order),
                 present.unwrap_or_default()
             ))?;
         }

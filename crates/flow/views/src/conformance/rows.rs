@@ -1,11 +1,11 @@
 //! Cells come back as they went in, and every scan gives what the model gives.
 
 use waag_domain::memory::MemoryRows;
-use waag_domain::project::{Cell, Kind, Reads, Row, Rows, RowsError, Scan, Table};
+use waag_domain::project::{Cell, Index, Kind, Reads, Row, Rows, RowsError, Scan, Table};
 
 use super::{
-    BY_COLOUR, BY_NUMBER, BY_SIZE, BY_SIZE_ALONE, Broken, KEYS, THINGS, ViewsHarness, at, definition, ensure,
-    everything, key, serving,
+    BY_COLOUR, BY_MINUTE, BY_NUMBER, BY_SIZE, BY_SIZE_ALONE, Broken, KEYS, THINGS, VISITS, ViewsHarness, at,
+    definition, ensure, everything, key, serving,
 };
 use crate::contract::place_of;
 
@@ -121,8 +121,11 @@ pub(super) fn against_the_model(harness: &dyn ViewsHarness) -> Result<(), Broken
 
 /// One change of both; whether what is read on the way is the same.
 fn change(draws: &mut Draws, rows: &mut dyn Rows, model: &mut MemoryRows) -> Result<bool, RowsError> {
-    let table: &'static Table = if draws.below(4) == 0 { &KEYS } else { &THINGS };
-    let count = 1 + draws.below(20);
+    let tables: [&'static Table; 4] = [&KEYS, &THINGS, &VISITS, &VISITS];
+    let table = draws.pick(&tables).copied().unwrap_or(&THINGS);
+    // Few rows and many: some stores let few of them wait for others.
+    let most = if draws.below(2) == 0 { 3 } else { 20 };
+    let count = 1 + draws.below(most);
     let keys: Vec<Row> = (0..count).map(|_| draws.key(table)).collect();
     match draws.below(4) {
         0 => {
@@ -164,11 +167,14 @@ fn change(draws: &mut Draws, rows: &mut dyn Rows, model: &mut MemoryRows) -> Res
 
 /// A scan with bounds, a page's beginning and an order at random.
 fn scan(draws: &mut Draws, store: &dyn Reads, model: &MemoryRows) -> Result<(), Broken> {
-    let indexes = [&BY_COLOUR, &BY_SIZE, &BY_SIZE_ALONE, &BY_NUMBER];
-    let index = if draws.below(3) == 0 { None } else { draws.pick(&indexes).copied() };
+    let things = draws.below(2) == 0;
+    let table: &'static Table = if things { &THINGS } else { &VISITS };
+    let of_things = [&BY_COLOUR, &BY_SIZE, &BY_SIZE_ALONE, &BY_NUMBER];
+    let indexes: &[&Index] = if things { &of_things } else { &[&BY_MINUTE] };
+    let index = if draws.below(3) == 0 { None } else { draws.pick(indexes).copied() };
     let columns: Vec<usize> =
-        index.map_or(&[][..], |index| index.columns).iter().copied().chain(0..THINGS.key).collect();
-    let column = |at: usize| columns.get(at).and_then(|at| THINGS.columns.get(*at));
+        index.map_or(&[][..], |index| index.columns).iter().copied().chain(0..table.key).collect();
+    let column = |at: usize| columns.get(at).and_then(|at| table.columns.get(*at));
     let equals = usize::try_from(draws.below(columns.len() as u64 + 1)).unwrap_or(0);
     let equals = if draws.below(2) == 0 { 0 } else { equals };
     let equal: Vec<Cell> =
@@ -178,9 +184,9 @@ fn scan(draws: &mut Draws, store: &dyn Reads, model: &MemoryRows) -> Result<(), 
         Some(draws.cell(column.kind, false))
     };
     let (from, to) = (bound(draws), bound(draws));
-    let found = model.scan(&THINGS, &everything())?;
-    let row = if draws.below(3) == 0 { Some(draws.row(&THINGS)) } else { draws.pick(&found).cloned() };
-    let after = row.filter(|_| draws.below(2) == 0).map(|row| place_of(&THINGS, index, &row));
+    let found = model.scan(table, &everything())?;
+    let row = if draws.below(3) == 0 { Some(draws.row(table)) } else { draws.pick(&found).cloned() };
+    let after = row.filter(|_| draws.below(2) == 0).map(|row| place_of(table, index, &row));
     let scan = Scan {
         index,
         equal: &equal,
@@ -190,6 +196,6 @@ fn scan(draws: &mut Draws, store: &dyn Reads, model: &MemoryRows) -> Result<(), 
         descending: draws.below(2) == 0,
         limit: usize::try_from(draws.below(8)).unwrap_or(0).max(if draws.below(2) == 0 { 0 } else { 1_000 }),
     };
-    let (got, expected) = (store.scan(&THINGS, &scan)?, model.scan(&THINGS, &scan)?);
+    let (got, expected) = (store.scan(table, &scan)?, model.scan(table, &scan)?);
     ensure(got == expected, &format!("{scan:?} gives {} rows, the model {}", got.len(), expected.len()))
 }

@@ -1,0 +1,569 @@
+//! A sorted set of keys in leaves of some thousand, each with changes that wait until there are enough of them.
+//!
+//! A tree of pages is written page by page: a change at a random place costs a whole page in the log and one in the file,
+//! for a few bytes. Here a change is put down beside its leaf, those of one batch side by side, and a leaf is written anew
+//! when a fair part of it changed. Whoever reads lays the changes over the leaf. The price is read by reader, not by writer.
+//!
+//! Two tables: `LEAVES(first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
+//! `LEAVES.waiting(first, number, changes)`, where the greater number counts. The first leaf begins with no bytes at all.
+//! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`).
+
+use std::collections::BTreeMap;
+
+use rusqlite::{Connection, OptionalExtension};
+
+use super::run::{Damaged, Run, RunWriter};
+
+/// A leaf that would be longer is split, in bytes.
+const LEAF_BYTES_MAX: usize = 65_536;
+/// Where it is split.
+const SPLIT_BYTES: usize = 49_152;
+/// A leaf that came to be shorter goes to the one before it.
+const LEAF_BYTES_MIN: usize = 1_024;
+/// Changes of so many bytes may wait whatever the leaf's length; beyond that a quarter of it.
+const WAITING_BYTES_MIN: usize = 4_096;
+/// Most batches' changes that wait for one leaf.
+const WAITING_RUNS_MAX: usize = 32;
+/// What a change takes at least.
+const CHANGE_BYTES_MIN: usize = 3;
+
+/// Why leaves could not be read or written.
+#[derive(Debug)]
+pub(super) enum LeafError {
+    /// SQLite's.
+    Sql(rusqlite::Error),
+    /// A value that is no run.
+    Damaged,
+}
+
+impl From<rusqlite::Error> for LeafError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<Damaged> for LeafError {
+    fn from(Damaged: Damaged) -> Self {
+        Self::Damaged
+    }
+}
+
+/// Keys to put and to take out; the last word on a key counts.
+#[derive(Default)]
+pub(super) struct Changes {
+    bytes: Vec<u8>,
+    places: Vec<Place>,
+}
+
+#[derive(Clone, Copy)]
+struct Place {
+    from: usize,
+    to: usize,
+    is_put: bool,
+}
+
+impl Changes {
+    /// Adds a change of the key that `write` appends.
+    pub(super) fn add(&mut self, is_put: bool, write: impl FnOnce(&mut Vec<u8>)) {
+        let from = self.bytes.len();
+        write(&mut self.bytes);
+        self.places.push(Place { from, to: self.bytes.len(), is_put });
+    }
+
+    fn key(&self, place: &Place) -> &[u8] {
+        self.bytes.get(place.from..place.to).unwrap_or_default()
+    }
+
+    /// By key, each once.
+    fn sorted(&self) -> Vec<Place> {
+        let mut places = self.places.clone();
+        let compare = |a: &Place, b: &Place| self.key(a).cmp(self.key(b));
+        // Stable: of one key the later stays behind.
+        places.sort_by(compare);
+        places.dedup_by(|later, kept| {
+            let is_same = compare(later, kept).is_eq();
+            if is_same {
+                *kept = *later;
+            }
+            is_same
+        });
+        places
+    }
+}
+
+/// A leaf, by what it begins with.
+struct Leaf {
+    first: Vec<u8>,
+    bytes: usize,
+}
+
+/// The changes that wait for a leaf.
+struct Waiting {
+    runs: usize,
+    bytes: usize,
+    last: i64,
+}
+
+/// A set of keys on a connection that is in a transaction.
+pub(super) struct Leaves<'c> {
+    connection: &'c Connection,
+    leaves: String,
+    waiting: String,
+}
+
+/// What makes the tables; both names quoted.
+pub(super) fn tables(leaves: &str) -> String {
+    let waiting = waiting_name(leaves);
+    format!(
+        "CREATE TABLE {leaves}(first BLOB NOT NULL, entries BLOB NOT NULL, PRIMARY KEY(first)) STRICT, WITHOUT ROWID; \
+         CREATE TABLE {waiting}(first BLOB NOT NULL, number INTEGER NOT NULL, changes BLOB NOT NULL, \
+         PRIMARY KEY(first, number)) STRICT, WITHOUT ROWID"
+    )
+}
+
+/// `"NAME"` to `"NAME.waiting"`.
+fn waiting_name(leaves: &str) -> String {
+    format!("{}.waiting\"", leaves.strip_suffix('"').unwrap_or(leaves))
+}
+
+/// A count or a length in a column.
+fn size(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<usize> {
+    let number: i64 = row.get(column)?;
+    usize::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
+}
+
+impl<'c> Leaves<'c> {
+    /// The set in the tables of this name, quoted.
+    pub(super) fn new(connection: &'c Connection, leaves: String) -> Self {
+        let waiting = waiting_name(&leaves);
+        Self { connection, leaves, waiting }
+    }
+
+    /// Changes keys.
+    pub(super) fn change(&self, changes: &Changes) -> Result<(), LeafError> {
+        let sorted = changes.sorted();
+        let mut rest = sorted.as_slice();
+        let mut writer = RunWriter::default();
+        while let Some(next) = rest.first() {
+            let leaf = self.leaf_for(changes.key(next))?;
+            let end = self.first_after(&leaf.first)?;
+            let is_here = |place: &Place| end.as_deref().is_none_or(|end| changes.key(place) < end);
+            let (here, others) = rest.split_at(rest.partition_point(is_here));
+            self.change_leaf(&leaf, changes, here, &mut writer)?;
+            rest = others;
+        }
+        Ok(())
+    }
+
+    /// The leaf whose range a key is in, made where there is none at all.
+    fn leaf_for(&self, key: &[u8]) -> Result<Leaf, LeafError> {
+        if let Some(leaf) = self.find(key)? {
+            return Ok(leaf);
+        }
+        self.write_leaf(&[], &[])?;
+        Ok(Leaf { first: Vec::new(), bytes: 0 })
+    }
+
+    fn find(&self, key: &[u8]) -> Result<Option<Leaf>, LeafError> {
+        let sql = format!(
+            "SELECT first, length(entries) FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+            self.leaves
+        );
+        let read = |row: &rusqlite::Row<'_>| Ok(Leaf { first: row.get(0)?, bytes: size(row, 1)? });
+        Ok(self.connection.prepare_cached(&sql)?.query_row((key,), read).optional()?)
+    }
+
+    fn first_after(&self, first: &[u8]) -> Result<Option<Vec<u8>>, LeafError> {
+        let sql = format!("SELECT first FROM {} WHERE first > ?1 ORDER BY first LIMIT 1", self.leaves);
+        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?)
+    }
+
+    fn first_before(&self, first: &[u8]) -> Result<Option<Vec<u8>>, LeafError> {
+        let sql = format!("SELECT first FROM {} WHERE first < ?1 ORDER BY first DESC LIMIT 1", self.leaves);
+        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?)
+    }
+
+    fn waiting(&self, first: &[u8]) -> Result<Waiting, LeafError> {
+        let sql = format!(
+            "SELECT count(*), coalesce(sum(length(changes)), 0), coalesce(max(number), 0) FROM {} WHERE first = ?1",
+            self.waiting
+        );
+        let read = |row: &rusqlite::Row<'_>| {
+            Ok(Waiting { runs: size(row, 0)?, bytes: size(row, 1)?, last: row.get(2)? })
+        };
+        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), read)?)
+    }
+
+    fn write_leaf(&self, first: &[u8], entries: &[u8]) -> Result<(), LeafError> {
+        let sql = format!("REPLACE INTO {}(first, entries) VALUES (?1, ?2)", self.leaves);
+        self.connection.prepare_cached(&sql)?.execute((first, entries))?;
+        Ok(())
+    }
+
+    fn write_waiting(&self, first: &[u8], number: i64, changes: &[u8]) -> Result<(), LeafError> {
+        let sql = format!("INSERT INTO {}(first, number, changes) VALUES (?1, ?2, ?3)", self.waiting);
+        self.connection.prepare_cached(&sql)?.execute((first, number, changes))?;
+        Ok(())
+    }
+
+    /// Puts changes of a leaf down beside it, or writes it anew.
+    fn change_leaf(
+        &self,
+        leaf: &Leaf,
+        changes: &Changes,
+        here: &[Place],
+        writer: &mut RunWriter,
+    ) -> Result<(), LeafError> {
+        let waiting = self.waiting(&leaf.first)?;
+        let most = (leaf.bytes / 4).max(WAITING_BYTES_MIN);
+        let room = most.saturating_sub(waiting.bytes);
+        if waiting.runs < WAITING_RUNS_MAX && here.len().saturating_mul(CHANGE_BYTES_MIN) <= room {
+            here.iter().for_each(|place| writer.add(changes.key(place), place.is_put));
+            let mut run = Vec::new();
+            writer.finish(&mut run);
+            if run.len() <= room {
+                return self.write_waiting(&leaf.first, waiting.last.saturating_add(1), &run);
+            }
+        }
+        if waiting.runs == 0 {
+            return self.fold(leaf, changes, here, writer);
+        }
+        let mut all = Changes::default();
+        for run in self.runs(&leaf.first)? {
+            let mut keys = Run::new(&run)?.from(None)?;
+            while keys.step()? {
+                all.add(keys.is_put(), |bytes| bytes.extend_from_slice(keys.key()));
+            }
+        }
+        for place in here {
+            all.add(place.is_put, |bytes| bytes.extend_from_slice(changes.key(place)));
+        }
+        let sql = format!("DELETE FROM {} WHERE first = ?1", self.waiting);
+        self.connection.prepare_cached(&sql)?.execute((&leaf.first,))?;
+        self.fold(leaf, &all, &all.sorted(), writer)
+    }
+
+    /// Writes a leaf anew with these changes, as one or as several.
+    fn fold(
+        &self,
+        leaf: &Leaf,
+        changes: &Changes,
+        sorted: &[Place],
+        writer: &mut RunWriter,
+    ) -> Result<(), LeafError> {
+        let fresh: usize = sorted.iter().map(|place| place.to.saturating_sub(place.from)).sum();
+        let split = if leaf.bytes.saturating_add(fresh) > LEAF_BYTES_MAX { SPLIT_BYTES } else { usize::MAX };
+        let entries = self.entries(&leaf.first)?;
+        let mut keys = Run::new(&entries)?.from(None)?;
+        let mut pieces = Pieces { done: Vec::new(), first: leaf.first.clone(), split, writer };
+        let mut is_left = keys.step()?;
+        for place in sorted {
+            let key = changes.key(place);
+            while is_left && keys.key() < key {
+                pieces.add(keys.key());
+                is_left = keys.step()?;
+            }
+            if is_left && keys.key() == key {
+                is_left = keys.step()?;
+            }
+            if place.is_put {
+                pieces.add(key);
+            }
+        }
+        while is_left {
+            pieces.add(keys.key());
+            is_left = keys.step()?;
+        }
+        let pieces = pieces.finish();
+        if let [(first, run)] = pieces.as_slice()
+            && run.len() < LEAF_BYTES_MIN
+            && !first.is_empty()
+            && self.hand_over(first, run)?
+        {
+            return Ok(());
+        }
+        pieces.iter().try_for_each(|(first, run)| self.write_leaf(first, run))
+    }
+
+    /// Gives what is left of a leaf to the one before it; whether that one takes it.
+    fn hand_over(&self, first: &[u8], run: &[u8]) -> Result<bool, LeafError> {
+        let Some(before) = self.first_before(first)? else { return Ok(false) };
+        if !run.is_empty() {
+            let waiting = self.waiting(&before)?;
+            let bytes = waiting.bytes.saturating_add(run.len());
+            if waiting.runs >= WAITING_RUNS_MAX || bytes > WAITING_BYTES_MIN {
+                return Ok(false);
+            }
+            self.write_waiting(&before, waiting.last.saturating_add(1), run)?;
+        }
+        let sql = format!("DELETE FROM {} WHERE first = ?1", self.leaves);
+        self.connection.prepare_cached(&sql)?.execute((first,))?;
+        Ok(true)
+    }
+
+    fn entries(&self, first: &[u8]) -> Result<Vec<u8>, LeafError> {
+        let sql = format!("SELECT entries FROM {} WHERE first = ?1", self.leaves);
+        let found = self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?;
+        Ok(found.unwrap_or_default())
+    }
+
+    fn runs(&self, first: &[u8]) -> Result<Vec<Vec<u8>>, LeafError> {
+        let sql = format!("SELECT changes FROM {} WHERE first = ?1 ORDER BY number", self.waiting);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let found = statement.query_map((first,), |row| row.get(0))?;
+        Ok(found.collect::<rusqlite::Result<_>>()?)
+    }
+
+    /// At most `limit` keys from `low` on and before `high`, in their order or the other way round.
+    pub(super) fn scan(
+        &self,
+        low: &[u8],
+        high: &[u8],
+        descending: bool,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, LeafError> {
+        let mut found = Vec::new();
+        let mut at = if low >= high || limit == 0 {
+            None
+        } else if descending {
+            self.first_before(high)?
+        } else {
+            self.find(low)?.map(|leaf| leaf.first)
+        };
+        while let Some(first) = at {
+            let left = limit.saturating_sub(found.len());
+            if descending {
+                let keys = self.keys(&first, low, high, usize::MAX)?;
+                found.extend(keys.into_iter().rev().take(left));
+            } else {
+                found.extend(self.keys(&first, low, high, left)?);
+            }
+            if found.len() >= limit {
+                break;
+            }
+            at = if descending {
+                if first.as_slice() <= low { None } else { self.first_before(&first)? }
+            } else {
+                self.first_after(&first)?.filter(|next| next.as_slice() < high)
+            };
+        }
+        Ok(found)
+    }
+
+    /// The keys of a leaf with its changes laid over it.
+    fn keys(&self, first: &[u8], low: &[u8], high: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, LeafError> {
+        let mut changes: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
+        for run in self.runs(first)? {
+            let mut keys = Run::new(&run)?.from(Some(low))?;
+            while keys.step()? && keys.key() < high {
+                if keys.key() >= low {
+                    changes.insert(keys.key().to_vec(), keys.is_put());
+                }
+            }
+        }
+        let entries = self.entries(first)?;
+        let mut keys = Run::new(&entries)?.from(Some(low))?;
+        let mut changes = changes.into_iter().peekable();
+        let mut found = Vec::new();
+        while found.len() < limit && keys.step()? && keys.key() < high {
+            if keys.key() < low {
+                continue;
+            }
+            while let Some((key, is_put)) = changes.next_if(|(key, _)| key.as_slice() < keys.key()) {
+                found.extend(is_put.then_some(key));
+            }
+            let said = changes.next_if(|(key, _)| key == keys.key());
+            if said.is_none_or(|(_, is_put)| is_put) {
+                found.push(keys.key().to_vec());
+            }
+        }
+        found.extend(changes.filter_map(|(key, is_put)| is_put.then_some(key)));
+        found.truncate(limit);
+        Ok(found)
+    }
+}
+
+/// Leaves being written.
+struct Pieces<'w> {
+    done: Vec<(Vec<u8>, Vec<u8>)>,
+    /// What the next one begins with.
+    first: Vec<u8>,
+    /// How long one gets, in bytes.
+    split: usize,
+    writer: &'w mut RunWriter,
+}
+
+impl Pieces<'_> {
+    fn add(&mut self, key: &[u8]) {
+        if self.writer.len() >= self.split {
+            self.close(key.to_vec());
+        }
+        self.writer.add(key, true);
+    }
+
+    fn close(&mut self, next: Vec<u8>) {
+        let mut run = Vec::new();
+        self.writer.finish(&mut run);
+        self.done.push((std::mem::replace(&mut self.first, next), run));
+    }
+
+    fn finish(mut self) -> Vec<(Vec<u8>, Vec<u8>)> {
+        if self.writer.keys() > 0 || self.done.is_empty() {
+            self.close(Vec::new());
+        }
+        self.done
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    const NAME: &str = "\"set\"";
+
+    fn connection() -> Connection {
+        let connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(&tables(NAME)).unwrap();
+        connection
+    }
+
+    fn leaves(connection: &Connection) -> Leaves<'_> {
+        Leaves::new(connection, NAME.to_owned())
+    }
+
+    fn count(connection: &Connection, table: &str) -> i64 {
+        connection.query_row(&format!("SELECT count(*) FROM {table}"), (), |row| row.get(0)).unwrap()
+    }
+
+    /// A small generator (xorshift64), so that a failure comes again.
+    struct Draws(u64);
+
+    impl Draws {
+        fn below(&mut self, end: u64) -> u64 {
+            self.0 ^= self.0 << 13;
+            self.0 ^= self.0 >> 7;
+            self.0 ^= self.0 << 17;
+            self.0 % end
+        }
+    }
+
+    fn key(number: u64) -> Vec<u8> {
+        format!("{:04}/invoice-{number:08}", number / 1_000).into_bytes()
+    }
+
+    /// Puts and takes out, and the set that comes of it.
+    fn change(leaves: &Leaves<'_>, set: &mut BTreeSet<Vec<u8>>, said: &[(u64, bool)]) {
+        let mut changes = Changes::default();
+        for (number, is_put) in said {
+            let key = key(*number);
+            changes.add(*is_put, |bytes| bytes.extend_from_slice(&key));
+            if *is_put {
+                set.insert(key);
+            } else {
+                set.remove(&key);
+            }
+        }
+        leaves.change(&changes).unwrap();
+    }
+
+    fn all(leaves: &Leaves<'_>) -> Vec<Vec<u8>> {
+        leaves.scan(b"", &[AFTER], false, usize::MAX).unwrap()
+    }
+
+    const AFTER: u8 = 0xff;
+
+    #[test]
+    fn keys_are_those_of_a_set_whatever_waits_or_was_split() {
+        for (seed, keys, batch) in [(1, 50, 5), (2, 3_000, 40), (3, 60_000, 700), (4, 60_000, 20_000)] {
+            let connection = connection();
+            let leaves = leaves(&connection);
+            let (mut draws, mut set, mut most) = (Draws(seed), BTreeSet::new(), 0);
+            for round in 0..40 {
+                // Ever more is taken out, so that leaves become short and go.
+                let put_of_ten = 10 - round / 4;
+                let said: Vec<(u64, bool)> =
+                    (0..batch).map(|_| (draws.below(keys), draws.below(10) < put_of_ten)).collect();
+                change(&leaves, &mut set, &said);
+                most = most.max(count(&connection, NAME));
+                for _ in 0..10 {
+                    let (a, b) = (key(draws.below(keys)), key(draws.below(keys)));
+                    let (low, high) = if a < b { (a, b) } else { (b, a) };
+                    let limit = usize::try_from(1 + draws.below(60)).unwrap();
+                    let within: Vec<Vec<u8>> = set.range(low.clone()..high.clone()).cloned().collect();
+                    let found = leaves.scan(&low, &high, false, limit).unwrap();
+                    assert_eq!(found, within.iter().take(limit).cloned().collect::<Vec<_>>());
+                    let found = leaves.scan(&low, &high, true, limit).unwrap();
+                    assert_eq!(found, within.iter().rev().take(limit).cloned().collect::<Vec<_>>());
+                }
+            }
+            assert!(all(&leaves).into_iter().eq(set.iter().cloned()), "seed {seed}");
+            assert!(keys < 60_000 || most > 2, "nothing was split");
+            // All of it taken out leaves one empty leaf, in the end.
+            for _ in 0..WAITING_RUNS_MAX + 2 {
+                let said: Vec<(u64, bool)> = (0..keys).map(|number| (number, false)).collect();
+                change(&leaves, &mut set, &said);
+                assert_eq!(all(&leaves), [] as [Vec<u8>; 0]);
+            }
+            assert_eq!(count(&connection, NAME), 1);
+        }
+    }
+
+    #[test]
+    fn the_last_word_on_a_key_counts() {
+        let connection = connection();
+        let leaves = leaves(&connection);
+        let mut set = BTreeSet::new();
+        for said in [
+            &[(1, true), (1, false), (2, false), (2, true)][..],
+            &[(1, true), (2, true)],
+            &[(2, false)],
+            &[(2, false), (3, false)],
+        ] {
+            change(&leaves, &mut set, said);
+            assert!(all(&leaves).into_iter().eq(set.iter().cloned()));
+        }
+        assert_eq!(all(&leaves), [key(1)]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded_in_number_and_length() {
+        let connection = connection();
+        let leaves = leaves(&connection);
+        let (mut draws, mut set) = (Draws(7), BTreeSet::new());
+        for _ in 0..500 {
+            let said: Vec<(u64, bool)> =
+                (0..1 + draws.below(30)).map(|_| (draws.below(20_000), draws.below(3) > 0)).collect();
+            change(&leaves, &mut set, &said);
+            let sql = "SELECT max(n), max(b) FROM (SELECT count(*) AS n, sum(length(changes)) AS b \
+                       FROM \"set.waiting\" GROUP BY first)";
+            let most: (Option<i64>, Option<i64>) =
+                connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+            assert!(most.0.is_none_or(|runs| runs <= 32));
+            let bytes_most = i64::try_from(LEAF_BYTES_MAX / 4).unwrap();
+            assert!(most.1.is_none_or(|bytes| bytes <= bytes_most));
+        }
+        assert!(count(&connection, "\"set.waiting\"") > 0);
+        let orphans = "SELECT count(*) FROM \"set.waiting\" WHERE first NOT IN (SELECT first FROM \"set\")";
+        assert_eq!(connection.query_row(orphans, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_damaged_leaf_is_told() {
+        let connection = connection();
+        let leaves = leaves(&connection);
+        let mut set = BTreeSet::new();
+        change(&leaves, &mut set, &[(1, true)]);
+        connection.execute_batch("UPDATE \"set\" SET entries = x'0102'").unwrap();
+        assert!(matches!(leaves.scan(b"", &[AFTER], false, 10), Err(LeafError::Damaged)));
+        let said = (0..5_000).map(|number| (number, true)).collect::<Vec<_>>();
+        let mut changes = Changes::default();
+        for (number, is_put) in said {
+            changes.add(is_put, |bytes| bytes.extend_from_slice(&key(number)));
+        }
+        assert!(matches!(leaves.change(&changes), Err(LeafError::Damaged)));
+    }
+}
