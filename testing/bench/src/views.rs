@@ -249,6 +249,12 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     let folders = Folders::below(&store);
     let fill = !mark.exists();
     if fill {
+        // Marks of what was filled before are of another store.
+        for entry in std::fs::read_dir(&options.folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with("views-store.") {
+                std::fs::remove_file(entry.path())?;
+            }
+        }
         drop(std::fs::remove_dir_all(&store));
         std::fs::create_dir_all(&store)?;
         create(&folders)?;

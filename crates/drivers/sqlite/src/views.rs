@@ -64,7 +64,7 @@ impl Default for ViewsConfig {
             mmap_bytes: 0,
             log_pages: 131_072,
             page_bytes: 4_096,
-            range_rows: 8_192,
+            range_rows: 32_768,
             readers_max: 8,
         }
     }

@@ -1,7 +1,7 @@
 //! Rows of a large table wait until many of one range can be put in their places together.
 //!
 //! Rows that are visited at random cost a page each, read, written to the log and from there to the file, for a hundred
-//! bytes that changed. Here a table is divided by key into ranges of some thousand rows. What a batch changes in a range is
+//! bytes that changed. Here a table is divided by key into ranges of many thousand rows. What a batch changes in a range is
 //! put down as one piece, and when a fair part of the range waits, all of it goes to its places: a page then takes several
 //! rows. Where a batch by itself changes that much of a range, as in every small table, nothing waits at all.
 //!
@@ -24,13 +24,14 @@ use super::schema::{names, quoted};
 
 /// Most pieces that wait for one range.
 const PIECES_MAX: usize = 64;
-/// A range goes to its places when this part of it waits.
+/// A range goes to its places when this part of it waits, or up to half of that: each range has a number of its own, so
+/// that they do not all come to it at once.
 const WAITING_PART: usize = 8;
 /// So many rows may wait for any range that is large enough.
 const WAITING_ROWS_MIN: usize = 4;
 /// Rows wait where a batch changes less than one in so many of a range of [`USUAL_ROWS`]: about what a page takes.
 const USUAL_SPARSE: usize = 32;
-const USUAL_ROWS: usize = 8_192;
+const USUAL_ROWS: usize = 32_768;
 
 /// Whether rows of a table may wait: the tables visited at random are those with indexes, and SQLite's own would not see
 /// what waits.
@@ -68,6 +69,19 @@ impl Range {
     fn has(&self, table: &Table, row: &[Cell]) -> bool {
         let key = row.get(..table.key).unwrap_or_default();
         self.end.as_ref().is_none_or(|(_, end)| key < end.as_slice())
+    }
+}
+
+impl Range {
+    /// Most rows that wait for it.
+    fn waiting_max(&self) -> usize {
+        let most = self.rows / WAITING_PART;
+        // FNV-1a (Fowler, Noll and Vo), of which a byte is enough.
+        let hash = self.first.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        let less = usize::from((hash >> 32).to_le_bytes()[0]);
+        (most - most / 2 * less / 256).max(WAITING_ROWS_MIN)
     }
 }
 
@@ -283,7 +297,7 @@ impl<'c> Ranges<'c> {
         let is_sparse = here.len().saturating_mul(sparse) < range.rows;
         let is_large = range.rows >= self.range_rows / 2;
         let waiting = self.waiting(&range.first)?;
-        let most = (range.rows / WAITING_PART).max(WAITING_ROWS_MIN);
+        let most = range.waiting_max();
         let fits = waiting.rows.saturating_add(here.len()) <= most && waiting.pieces < PIECES_MAX;
         if is_sparse && is_large && fits {
             return self.put_down(&range.first, waiting.last.saturating_add(1), &here, is_put);
