@@ -30,6 +30,7 @@ use waag_views::contract::{
 use waag_views::error::ViewsError;
 
 use self::fold::Fold;
+use self::leaves::Seen;
 use self::pool::{Pool, Pooled};
 use self::rows::{Reading, Writing};
 use self::schema::{
@@ -236,7 +237,12 @@ impl Views for SqliteViews {
         };
         let found = read().map_err(failed("read a cursor"))?;
         let standing = found.ok_or_else(|| ViewsError::Unknown(name.to_owned()))?.standing;
-        Ok(Box::new(Moment { connection: pooled, standing, range_rows: self.range_rows }))
+        Ok(Box::new(Moment {
+            connection: pooled,
+            standing,
+            range_rows: self.range_rows,
+            seen: Seen::default(),
+        }))
     }
 
     fn list(&self) -> Result<Vec<Standing>, ViewsError> {
@@ -291,11 +297,13 @@ struct Moment {
     connection: Pooled,
     standing: Standing,
     range_rows: usize,
+    seen: Seen,
 }
 
 impl Moment {
     fn reading(&self) -> Result<Reading<'_>, ViewsError> {
-        Ok(Reading::new(self.connection.get()?, &self.standing.key, self.range_rows))
+        let reading = Reading::new(self.connection.get()?, &self.standing.key, self.range_rows);
+        Ok(reading.remembering(&self.seen))
     }
 }
 

@@ -8,7 +8,9 @@
 //! `LEAVES.waiting(first, number, changes)`, where the greater number counts. The first leaf begins with no bytes at all.
 //! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`).
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
@@ -24,6 +26,8 @@ const LEAF_BYTES_MIN: usize = 1_024;
 const WAITING_BYTES_MIN: usize = 4_096;
 /// Most batches' changes that wait for one leaf.
 const WAITING_RUNS_MAX: usize = 32;
+/// Most leaves that a snapshot remembers.
+const SEEN_MAX: usize = 64;
 /// What a change takes at least.
 const CHANGE_BYTES_MIN: usize = 3;
 
@@ -107,6 +111,8 @@ struct Waiting {
 /// A set of keys on a connection that is in a transaction.
 pub(super) struct Leaves<'c> {
     connection: &'c Connection,
+    /// What was read before, where nothing is written.
+    seen: Option<&'c Seen>,
     leaves: String,
     waiting: String,
 }
@@ -134,9 +140,9 @@ fn size(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<usize> {
 
 impl<'c> Leaves<'c> {
     /// The set in the tables of this name, quoted.
-    pub(super) fn new(connection: &'c Connection, leaves: String) -> Self {
+    pub(super) fn new(connection: &'c Connection, leaves: String, seen: Option<&'c Seen>) -> Self {
         let waiting = waiting_name(&leaves);
-        Self { connection, leaves, waiting }
+        Self { connection, seen, leaves, waiting }
     }
 
     /// Changes keys.
@@ -326,43 +332,75 @@ impl<'c> Leaves<'c> {
         let mut at = if low >= high || limit == 0 {
             None
         } else if descending {
-            self.first_before(high)?
+            self.before(high)?
         } else {
-            self.find(low)?.map(|leaf| leaf.first)
+            self.at(low)?
         };
-        while let Some(first) = at {
+        while let Some(leaf) = at {
             let left = limit.saturating_sub(found.len());
             if descending {
-                let keys = self.keys(&first, low, high, usize::MAX)?;
+                let keys = leaf.keys(low, high, usize::MAX)?;
                 found.extend(keys.into_iter().rev().take(left));
             } else {
-                found.extend(self.keys(&first, low, high, left)?);
+                found.extend(leaf.keys(low, high, left)?);
             }
             if found.len() >= limit {
                 break;
             }
-            at = if descending {
-                if first.as_slice() <= low { None } else { self.first_before(&first)? }
-            } else {
-                self.first_after(&first)?.filter(|next| next.as_slice() < high)
+            at = match &leaf.end {
+                _ if descending && leaf.first.as_slice() > low => self.before(&leaf.first)?,
+                Some(next) if !descending && next.as_slice() < high => self.at(next)?,
+                Some(_) | None => None,
             };
         }
         Ok(found)
     }
 
+    /// The leaf whose range a key is in, read.
+    fn at(&self, key: &[u8]) -> Result<Option<Arc<ReadLeaf>>, LeafError> {
+        if let Some(read) = self.seen.and_then(|seen| seen.at(&self.leaves, key)) {
+            return Ok(Some(read));
+        }
+        self.find(key)?.map(|leaf| self.read(leaf.first)).transpose()
+    }
+
+    /// The last leaf that begins before a key, read.
+    fn before(&self, key: &[u8]) -> Result<Option<Arc<ReadLeaf>>, LeafError> {
+        self.first_before(key)?.map(|first| self.read(first)).transpose()
+    }
+
+    fn read(&self, first: Vec<u8>) -> Result<Arc<ReadLeaf>, LeafError> {
+        let (entries, runs, end) = (self.entries(&first)?, self.runs(&first)?, self.first_after(&first)?);
+        let read = Arc::new(ReadLeaf { first, end, entries, runs });
+        if let Some(seen) = self.seen {
+            seen.keep(&self.leaves, &read);
+        }
+        Ok(read)
+    }
+}
+
+/// A leaf as it was read, and what waits for it.
+#[derive(Debug)]
+struct ReadLeaf {
+    first: Vec<u8>,
+    end: Option<Vec<u8>>,
+    entries: Vec<u8>,
+    runs: Vec<Vec<u8>>,
+}
+
+impl ReadLeaf {
     /// The keys of a leaf with its changes laid over it.
-    fn keys(&self, first: &[u8], low: &[u8], high: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, LeafError> {
+    fn keys(&self, low: &[u8], high: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, LeafError> {
         let mut changes: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
-        for run in self.runs(first)? {
-            let mut keys = Run::new(&run)?.from(Some(low))?;
+        for run in &self.runs {
+            let mut keys = Run::new(run)?.from(Some(low))?;
             while keys.step()? && keys.key() < high {
                 if keys.key() >= low {
                     changes.insert(keys.key().to_vec(), keys.is_put());
                 }
             }
         }
-        let entries = self.entries(first)?;
-        let mut keys = Run::new(&entries)?.from(Some(low))?;
+        let mut keys = Run::new(&self.entries)?.from(Some(low))?;
         let mut changes = changes.into_iter().peekable();
         let mut found = Vec::new();
         while found.len() < limit && keys.step()? && keys.key() < high {
@@ -380,6 +418,27 @@ impl<'c> Leaves<'c> {
         found.extend(changes.filter_map(|(key, is_put)| is_put.then_some(key)));
         found.truncate(limit);
         Ok(found)
+    }
+}
+
+/// Leaves that a snapshot has read: a page looks at one place after the other, and most are in leaves it has had.
+#[derive(Debug, Default)]
+pub(super) struct Seen(RefCell<BTreeMap<(String, Vec<u8>), Arc<ReadLeaf>>>);
+
+impl Seen {
+    fn at(&self, leaves: &str, key: &[u8]) -> Option<Arc<ReadLeaf>> {
+        let seen = self.0.borrow();
+        let ((name, _), leaf) = seen.range(..=(leaves.to_owned(), key.to_vec())).next_back()?;
+        let is_here = name == leaves && leaf.end.as_deref().is_none_or(|end| key < end);
+        is_here.then(|| Arc::clone(leaf))
+    }
+
+    fn keep(&self, leaves: &str, leaf: &Arc<ReadLeaf>) {
+        let mut seen = self.0.borrow_mut();
+        if seen.len() >= SEEN_MAX {
+            seen.clear();
+        }
+        seen.insert((leaves.to_owned(), leaf.first.clone()), Arc::clone(leaf));
     }
 }
 
@@ -432,7 +491,7 @@ mod tests {
     }
 
     fn leaves(connection: &Connection) -> Leaves<'_> {
-        Leaves::new(connection, NAME.to_owned())
+        Leaves::new(connection, NAME.to_owned(), None)
     }
 
     fn count(connection: &Connection, table: &str) -> i64 {

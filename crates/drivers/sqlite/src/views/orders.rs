@@ -13,7 +13,7 @@ use waag_domain::project::{Cell, Index, Row, Scan, Table};
 use waag_views::contract::ViewKey;
 
 use super::comparable::{self, AFTER_ALL, AFTER_NULL};
-use super::leaves::{Changes, LeafError, Leaves};
+use super::leaves::{Changes, LeafError, Leaves, Seen};
 use super::schema::quoted_index;
 
 /// Whether an index is kept here: its columns have no nulls, but for the one that says which rows are in it.
@@ -112,7 +112,7 @@ impl Gathered {
     /// Puts everything down.
     pub(super) fn put_down(&mut self, connection: &Connection, view: &ViewKey) -> Result<(), LeafError> {
         for ((table, index), changes) in std::mem::take(&mut self.0) {
-            Leaves::new(connection, quoted_index(view, table, index)).change(&changes)?;
+            Leaves::new(connection, quoted_index(view, table, index), None).change(&changes)?;
         }
         Ok(())
     }
@@ -120,14 +120,14 @@ impl Gathered {
 
 /// The keys of the rows of a scan by a kept index, in its order.
 pub(super) fn scan(
-    connection: &Connection,
+    (connection, seen): (&Connection, Option<&Seen>),
     view: &ViewKey,
     table: &'static Table,
     index: &Index,
     scan: &Scan<'_>,
 ) -> Result<Vec<Row>, LeafError> {
     let (low, high) = bounds(scan);
-    let leaves = Leaves::new(connection, quoted_index(view, table.name, index.name));
+    let leaves = Leaves::new(connection, quoted_index(view, table.name, index.name), seen);
     let key = |place: Vec<u8>| {
         let mut cells = comparable::read(&place).ok_or(LeafError::Damaged)?;
         let from = cells.len().checked_sub(table.key).ok_or(LeafError::Damaged)?;

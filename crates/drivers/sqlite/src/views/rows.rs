@@ -16,7 +16,7 @@ use waag_views::error::ViewsError;
 use waag_views::sql::plan;
 
 use super::comparable;
-use super::leaves::LeafError;
+use super::leaves::{LeafError, Seen};
 use super::orders::{self, Gathered, Known, Moved, is_kept};
 use super::ranges::{Ranges, may_wait};
 use super::schema::{failed, names, quoted, quoted_index};
@@ -27,6 +27,8 @@ pub(super) struct Reading<'c> {
     view: &'c ViewKey,
     /// How many rows a range has, about (`ranges`).
     range_rows: usize,
+    /// Leaves read before, where nothing is written.
+    seen: Option<&'c Seen>,
 }
 
 fn sql_failed(attempt: &'static str) -> impl Fn(rusqlite::Error) -> RowsError {
@@ -99,7 +101,12 @@ fn in_order(keys: &[Row]) -> Vec<(usize, &Row)> {
 
 impl<'c> Reading<'c> {
     pub(super) fn new(connection: &'c Connection, view: &'c ViewKey, range_rows: usize) -> Self {
-        Self { connection, view, range_rows }
+        Self { connection, view, range_rows, seen: None }
+    }
+
+    /// Remembers the leaves it reads, since nothing is written meanwhile.
+    pub(super) fn remembering(self, seen: &'c Seen) -> Self {
+        Self { seen: Some(seen), ..self }
     }
 
     fn ranges(&self, table: &'static Table) -> Ranges<'c> {
@@ -161,7 +168,7 @@ impl<'c> Reading<'c> {
         scan: &Scan<'_>,
     ) -> Result<Vec<Row>, RowsError> {
         check_scan(table, scan)?;
-        let keys = orders::scan(self.connection, self.view, table, index, scan);
+        let keys = orders::scan((self.connection, self.seen), self.view, table, index, scan);
         let rows = self.get(table, &keys.map_err(leaf_failed("scan an index"))?)?;
         // Entry and row were written by one transaction.
         let missing =
