@@ -16,7 +16,7 @@ use waag_views::contract::{Definition, Standing, Turn, ViewKey};
 use waag_web::ports::House;
 
 use crate::common::Folder;
-use crate::support::{BATCH, Node, PATIENCE, invoice, key, report, within};
+use crate::support::{BATCH, Node, PATIENCE, invoice, key, post, report, within};
 
 const INVOICES: u64 = 60;
 /// A page of the views' file.
@@ -79,6 +79,7 @@ fn views_are_checked_and_rebuilt_beside_a_node_that_takes_events() {
     let (folder, key) = filled();
     let node = Node::serve(&folder);
     let is_over = AtomicBool::new(false);
+    let door = node.listen;
     let sent = std::thread::scope(|scope| {
         let sending = scope.spawn(|| {
             let mut sent = 0;
@@ -86,7 +87,8 @@ fn views_are_checked_and_rebuilt_beside_a_node_that_takes_events() {
                 let events: Vec<String> = (0..50)
                     .map(|n| invoice(&format!("busy-{sent}-{n}"), "ingestion", &format!("INV-{}", n % 70)))
                     .collect();
-                assert_eq!(node.post(&key, BATCH, &format!("[{}]", events.join(","))).status, 200);
+                let answer = post(door, &key, BATCH, &format!("[{}]", events.join(",")));
+                assert_eq!(answer.unwrap().status, 200);
                 sent += events.len();
             }
             sent

@@ -11,6 +11,7 @@ mod leaves;
 mod orders;
 mod pool;
 mod ranges;
+mod read_leaf;
 mod rows;
 mod run;
 mod schema;
@@ -30,8 +31,8 @@ use waag_views::contract::{
 use waag_views::error::ViewsError;
 
 use self::fold::Fold;
-use self::leaves::Seen;
 use self::pool::{Pool, Pooled};
+use self::read_leaf::Seen;
 use self::rows::{Reading, Writing};
 use self::schema::{
     create_tables, drop_tables, failed, initialise, is_blank, recognise, sweep, table_prefix,

@@ -176,8 +176,6 @@ pub(crate) fn draw(flows: &[Flow], tiles: &[StageTile]) -> Html {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use waag_invoices::event::Stage;
 
     use super::*;

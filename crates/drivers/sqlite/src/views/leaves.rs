@@ -6,14 +6,13 @@
 //!
 //! Two tables: `LEAVES(first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
 //! `LEAVES.waiting(first, number, changes)`, where the greater number counts. The first leaf begins with no bytes at all.
-//! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`).
+//! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`), laying changes over it (`read_leaf`).
 
-use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rusqlite::{Connection, OptionalExtension};
 
+use super::read_leaf::{ReadLeaf, Seen};
 use super::run::{Damaged, Run, RunWriter};
 
 /// A leaf that would be longer is split, in bytes.
@@ -26,8 +25,6 @@ const LEAF_BYTES_MIN: usize = 1_024;
 const WAITING_BYTES_MIN: usize = 4_096;
 /// Most batches' changes that wait for one leaf.
 const WAITING_RUNS_MAX: usize = 32;
-/// Most leaves that a snapshot remembers.
-const SEEN_MAX: usize = 64;
 /// What a change takes at least.
 const CHANGE_BYTES_MIN: usize = 3;
 
@@ -379,69 +376,6 @@ impl<'c> Leaves<'c> {
     }
 }
 
-/// A leaf as it was read, and what waits for it.
-#[derive(Debug)]
-struct ReadLeaf {
-    first: Vec<u8>,
-    end: Option<Vec<u8>>,
-    entries: Vec<u8>,
-    runs: Vec<Vec<u8>>,
-}
-
-impl ReadLeaf {
-    /// The keys of a leaf with its changes laid over it.
-    fn keys(&self, low: &[u8], high: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, LeafError> {
-        let mut changes: BTreeMap<Vec<u8>, bool> = BTreeMap::new();
-        for run in &self.runs {
-            let mut keys = Run::new(run)?.from(Some(low))?;
-            while keys.step()? && keys.key() < high {
-                if keys.key() >= low {
-                    changes.insert(keys.key().to_vec(), keys.is_put());
-                }
-            }
-        }
-        let mut keys = Run::new(&self.entries)?.from(Some(low))?;
-        let mut changes = changes.into_iter().peekable();
-        let mut found = Vec::new();
-        while found.len() < limit && keys.step()? && keys.key() < high {
-            if keys.key() < low {
-                continue;
-            }
-            while let Some((key, is_put)) = changes.next_if(|(key, _)| key.as_slice() < keys.key()) {
-                found.extend(is_put.then_some(key));
-            }
-            let said = changes.next_if(|(key, _)| key == keys.key());
-            if said.is_none_or(|(_, is_put)| is_put) {
-                found.push(keys.key().to_vec());
-            }
-        }
-        found.extend(changes.filter_map(|(key, is_put)| is_put.then_some(key)));
-        found.truncate(limit);
-        Ok(found)
-    }
-}
-
-/// Leaves that a snapshot has read: a page looks at one place after the other, and most are in leaves it has had.
-#[derive(Debug, Default)]
-pub(super) struct Seen(RefCell<BTreeMap<(String, Vec<u8>), Arc<ReadLeaf>>>);
-
-impl Seen {
-    fn at(&self, leaves: &str, key: &[u8]) -> Option<Arc<ReadLeaf>> {
-        let seen = self.0.borrow();
-        let ((name, _), leaf) = seen.range(..=(leaves.to_owned(), key.to_vec())).next_back()?;
-        let is_here = name == leaves && leaf.end.as_deref().is_none_or(|end| key < end);
-        is_here.then(|| Arc::clone(leaf))
-    }
-
-    fn keep(&self, leaves: &str, leaf: &Arc<ReadLeaf>) {
-        let mut seen = self.0.borrow_mut();
-        if seen.len() >= SEEN_MAX {
-            seen.clear();
-        }
-        seen.insert((leaves.to_owned(), leaf.first.clone()), Arc::clone(leaf));
-    }
-}
-
 /// Leaves being written.
 struct Pieces<'w> {
     done: Vec<(Vec<u8>, Vec<u8>)>,
@@ -476,8 +410,6 @@ impl Pieces<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use std::collections::BTreeSet;
 
     use super::*;

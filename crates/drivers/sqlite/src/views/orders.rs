@@ -13,7 +13,8 @@ use waag_domain::project::{Cell, Index, Row, Scan, Table};
 use waag_views::contract::ViewKey;
 
 use super::comparable::{self, AFTER_ALL, AFTER_NULL};
-use super::leaves::{Changes, LeafError, Leaves, Seen};
+use super::leaves::{Changes, LeafError, Leaves};
+use super::read_leaf::Seen;
 use super::schema::quoted_index;
 
 /// Whether an index is kept here: its columns have no nulls, but for the one that says which rows are in it.

@@ -16,9 +16,10 @@ use waag_views::error::ViewsError;
 use waag_views::sql::plan;
 
 use super::comparable;
-use super::leaves::{LeafError, Seen};
+use super::leaves::LeafError;
 use super::orders::{self, Gathered, Known, Moved, is_kept};
 use super::ranges::{Ranges, may_wait};
+use super::read_leaf::Seen;
 use super::schema::{failed, names, quoted, quoted_index};
 
 /// Reads rows of one view on a connection that is in a transaction.

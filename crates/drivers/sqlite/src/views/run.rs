@@ -196,8 +196,6 @@ impl Keys<'_> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn keys(count: u32) -> Vec<Vec<u8>> {
@@ -236,7 +234,7 @@ mod tests {
             for (at, key) in keys.iter().enumerate() {
                 let found = read(&run, Some(key)).unwrap();
                 let whole = at - at % RESTART_KEYS;
-                assert_eq!(found, expected.get(whole..).unwrap());
+                assert_eq!(found, expected[whole..]);
             }
             assert_eq!(read(&run, Some(b"")).unwrap(), expected);
         }
@@ -254,10 +252,10 @@ mod tests {
     fn damaged_bytes_are_told_or_read_as_other_keys_and_never_panic() {
         let whole = run(&keys(70));
         for at in 0..whole.len() {
-            drop(read(whole.get(..at).unwrap(), Some(b"class-01")));
+            drop(read(&whole[..at], Some(b"class-01")));
             for bit in 0..8 {
                 let mut run = whole.clone();
-                *run.get_mut(at).unwrap() ^= 1 << bit;
+                run[at] ^= 1 << bit;
                 drop(read(&run, None));
                 drop(read(&run, Some(b"class-01")));
             }
