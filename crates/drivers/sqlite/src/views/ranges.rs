@@ -274,6 +274,10 @@ impl<'c> Ranges<'c> {
             };
             let here: Vec<Row> =
                 std::iter::from_fn(|| rest.next_if(|row| range.has(self.table, row))).collect();
+            // A range that does not have the row it was found by would be asked for ever.
+            if here.is_empty() {
+                return Err(LeafError::Damaged);
+            }
             self.change_range(&range, here, is_put, &mut places)?;
         }
         Ok(places)
