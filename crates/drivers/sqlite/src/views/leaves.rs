@@ -2,7 +2,7 @@
 //!
 //! A tree of pages is written page by page: a change at a random place costs a whole page in the log and one in the file,
 //! for a few bytes. Here a change is put down beside its leaf, those of one batch side by side, and a leaf is written anew
-//! when a fair part of it changed. Whoever reads lays the changes over the leaf. The price is read by reader, not by writer.
+//! when a fair part of it changed. Whoever reads lays the changes over the leaf: who reads pays, not who writes.
 //!
 //! Two tables: `LEAVES(first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
 //! `LEAVES.waiting(first, number, changes)`, where the greater number counts. The first leaf begins with no bytes at all.
