@@ -92,9 +92,13 @@ fn no_more_a_second_than_was_asked_for() {
     world.flow(5, "they come", || world.delivered("s").len() == 100);
     let took = world.clock.monotonic().saturating_sub(before);
     assert!(took >= Duration::from_millis(4_800), "{took:?} for 100 at 20 a second");
-    for window in world.got("s").iter().filter(|got| got.act == Act::Deliver).collect::<Vec<_>>().windows(23)
-    {
-        assert!(window[22].at.saturating_sub(window[0].at) >= Duration::from_millis(950), "too many at once");
+    // The clock runs on while a thread waits for a core, so that one may come later than it was sent, and none earlier.
+    let mut came: Vec<Duration> =
+        world.got("s").iter().filter(|got| got.act == Act::Deliver).map(|got| got.at).collect();
+    came.sort_unstable();
+    for (number, at) in (1_u32..).zip(came) {
+        let earliest = before.saturating_add(Duration::from_millis(50) * number);
+        assert!(at >= earliest, "the {number}th at {at:?}, where 20 a second begin at {before:?}");
     }
     assert_eq!(done(&world, job.number).done, 100);
 }
