@@ -185,7 +185,8 @@ impl<'c> Ranges<'c> {
                 places.extend(keys.iter().map(|key| place(key)));
             }
             let run = Run::new(piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            let (mut said, mut slot) = (run.from(None)?, 0);
+            // Few are asked where a page is read: what is before them is passed over.
+            let mut said = run.from(places.first().map(Vec::as_slice))?;
             let mut asked = places.iter().enumerate().peekable();
             while asked.peek().is_some() && said.step()? {
                 while let Some((at, place)) = asked.next_if(|(_, place)| place.as_slice() <= said.key()) {
@@ -194,13 +195,12 @@ impl<'c> Ranges<'c> {
                     }
                     let row = if said.is_put() {
                         let cells = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                        Some(self.row(place, cells, slot)?)
+                        Some(self.row(place, cells, said.number())?)
                     } else {
                         None
                     };
                     found.insert(offset.saturating_add(at), row);
                 }
-                slot += 1;
             }
         }
         Ok(())

@@ -117,7 +117,7 @@ impl<'r> Run<'r> {
 
     /// The keys from the first whole one on, or from the last whole one that is not after `key`.
     pub(super) fn from(self, key: Option<&[u8]>) -> Result<Keys<'r>, Damaged> {
-        let mut keys = Keys { bytes: self.bytes, at: 0, key: Vec::new(), is_put: false };
+        let mut keys = Keys { bytes: self.bytes, at: 0, next: 0, key: Vec::new(), is_put: false };
         let Some(key) = key else { return Ok(keys) };
         let (mut low, mut high) = (0, self.restarts.len());
         while low < high {
@@ -128,10 +128,10 @@ impl<'r> Run<'r> {
                 low = middle + 1;
             }
         }
-        keys.at = match low.checked_sub(1) {
-            Some(restart) => self.restart(restart)?,
-            None => 0,
-        };
+        if let Some(restart) = low.checked_sub(1) {
+            keys.at = self.restart(restart)?;
+            keys.next = restart.saturating_mul(RESTART_KEYS);
+        }
         Ok(keys)
     }
 
@@ -156,6 +156,8 @@ impl<'r> Run<'r> {
 pub(super) struct Keys<'r> {
     bytes: &'r [u8],
     at: usize,
+    /// The number of the key that comes.
+    next: usize,
     key: Vec<u8>,
     is_put: bool,
 }
@@ -180,7 +182,13 @@ impl Keys<'_> {
             Some(head % 2 == 1)
         };
         self.is_put = read().ok_or(Damaged)?;
+        self.next = self.next.saturating_add(1);
         Ok(true)
+    }
+
+    /// Which of the run's keys was come to, from 0 on.
+    pub(super) fn number(&self) -> usize {
+        self.next.saturating_sub(1)
     }
 
     /// The key come to.
