@@ -4,8 +4,10 @@
 //! for a few bytes. Here a change is put down beside its leaf, those of one batch side by side, and a leaf is written anew
 //! when a fair part of it changed. Whoever reads lays the changes over the leaf: who reads pays, not who writes.
 //!
-//! Two tables: `LEAVES(first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
-//! `LEAVES.waiting(first, number, changes)`, where the greater number counts. The first leaf begins with no bytes at all.
+//! Two tables: `LEAVES(id, first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
+//! `LEAVES.waiting(at, changes)`, where `at` is the leaf's id and a number behind it (`beside`), of which the greater
+//! counts. The first leaf begins with no bytes at all. Both are trees by whole numbers: in one by bytes, SQLite compares
+//! by reading a row whole, which here is many pages.
 //! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`), laying changes over it (`read_leaf`).
 
 use std::sync::Arc;
@@ -94,6 +96,7 @@ impl Changes {
 
 /// A leaf, by what it begins with.
 struct Leaf {
+    id: i64,
     first: Vec<u8>,
     bytes: usize,
 }
@@ -118,15 +121,27 @@ pub(super) struct Leaves<'c> {
 pub(super) fn tables(leaves: &str) -> String {
     let waiting = waiting_name(leaves);
     format!(
-        "CREATE TABLE {leaves}(first BLOB NOT NULL, entries BLOB NOT NULL, PRIMARY KEY(first)) STRICT, WITHOUT ROWID; \
-         CREATE TABLE {waiting}(first BLOB NOT NULL, number INTEGER NOT NULL, changes BLOB NOT NULL, \
-         PRIMARY KEY(first, number)) STRICT, WITHOUT ROWID"
+        "CREATE TABLE {leaves}(id INTEGER PRIMARY KEY, first BLOB NOT NULL UNIQUE, entries BLOB NOT NULL) STRICT; \
+         CREATE TABLE {waiting}(at INTEGER PRIMARY KEY, changes BLOB NOT NULL) STRICT"
     )
 }
 
 /// `"NAME"` to `"NAME.waiting"`.
 fn waiting_name(leaves: &str) -> String {
     format!("{}.waiting\"", leaves.strip_suffix('"').unwrap_or(leaves))
+}
+
+/// Rows beside a leaf or a range have its id and a number from 1 on in these bits: fewer than may be there.
+const BESIDE_BITS: u32 = 8;
+
+/// From where on and up to where what is beside the leaf or the range of this id lies.
+pub(super) fn beside(id: i64) -> (i64, i64) {
+    let from = id.saturating_mul(1 << BESIDE_BITS);
+    (from, from.saturating_add((1 << BESIDE_BITS) - 1))
+}
+
+fn leaf(row: &rusqlite::Row<'_>) -> rusqlite::Result<Leaf> {
+    Ok(Leaf { id: row.get(0)?, first: row.get(1)?, bytes: size(row, 2)? })
 }
 
 /// A count or a length in a column.
@@ -163,17 +178,16 @@ impl<'c> Leaves<'c> {
         if let Some(leaf) = self.find(key)? {
             return Ok(leaf);
         }
-        self.write_leaf(&[], &[])?;
-        Ok(Leaf { first: Vec::new(), bytes: 0 })
+        let id = self.make_leaf(&[], &[])?;
+        Ok(Leaf { id, first: Vec::new(), bytes: 0 })
     }
 
     fn find(&self, key: &[u8]) -> Result<Option<Leaf>, LeafError> {
         let sql = format!(
-            "SELECT first, length(entries) FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+            "SELECT id, first, length(entries) FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
             self.leaves
         );
-        let read = |row: &rusqlite::Row<'_>| Ok(Leaf { first: row.get(0)?, bytes: size(row, 1)? });
-        Ok(self.connection.prepare_cached(&sql)?.query_row((key,), read).optional()?)
+        Ok(self.connection.prepare_cached(&sql)?.query_row((key,), leaf).optional()?)
     }
 
     fn first_after(&self, first: &[u8]) -> Result<Option<Vec<u8>>, LeafError> {
@@ -181,31 +195,41 @@ impl<'c> Leaves<'c> {
         Ok(self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?)
     }
 
-    fn first_before(&self, first: &[u8]) -> Result<Option<Vec<u8>>, LeafError> {
-        let sql = format!("SELECT first FROM {} WHERE first < ?1 ORDER BY first DESC LIMIT 1", self.leaves);
-        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?)
+    fn leaf_before(&self, first: &[u8]) -> Result<Option<Leaf>, LeafError> {
+        let sql = format!(
+            "SELECT id, first, length(entries) FROM {} WHERE first < ?1 ORDER BY first DESC LIMIT 1",
+            self.leaves
+        );
+        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), leaf).optional()?)
     }
 
-    fn waiting(&self, first: &[u8]) -> Result<Waiting, LeafError> {
+    fn waiting(&self, id: i64) -> Result<Waiting, LeafError> {
         let sql = format!(
-            "SELECT count(*), coalesce(sum(length(changes)), 0), coalesce(max(number), 0) FROM {} WHERE first = ?1",
+            "SELECT count(*), coalesce(sum(length(changes)), 0), coalesce(max(at), ?1) FROM {} \
+             WHERE at BETWEEN ?1 AND ?2",
             self.waiting
         );
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Waiting { runs: size(row, 0)?, bytes: size(row, 1)?, last: row.get(2)? })
         };
-        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), read)?)
+        Ok(self.connection.prepare_cached(&sql)?.query_row(beside(id), read)?)
     }
 
-    fn write_leaf(&self, first: &[u8], entries: &[u8]) -> Result<(), LeafError> {
-        let sql = format!("REPLACE INTO {}(first, entries) VALUES (?1, ?2)", self.leaves);
-        self.connection.prepare_cached(&sql)?.execute((first, entries))?;
+    fn make_leaf(&self, first: &[u8], entries: &[u8]) -> Result<i64, LeafError> {
+        let sql = format!("INSERT INTO {}(first, entries) VALUES (?1, ?2)", self.leaves);
+        Ok(self.connection.prepare_cached(&sql)?.insert((first, entries))?)
+    }
+
+    fn write_leaf(&self, id: i64, entries: &[u8]) -> Result<(), LeafError> {
+        let sql = format!("UPDATE {} SET entries = ?2 WHERE id = ?1", self.leaves);
+        self.connection.prepare_cached(&sql)?.execute((id, entries))?;
         Ok(())
     }
 
-    fn write_waiting(&self, first: &[u8], number: i64, changes: &[u8]) -> Result<(), LeafError> {
-        let sql = format!("INSERT INTO {}(first, number, changes) VALUES (?1, ?2, ?3)", self.waiting);
-        self.connection.prepare_cached(&sql)?.execute((first, number, changes))?;
+    /// Puts changes down behind those that wait for a leaf.
+    fn write_waiting(&self, waiting: &Waiting, changes: &[u8]) -> Result<(), LeafError> {
+        let sql = format!("INSERT INTO {}(at, changes) VALUES (?1, ?2)", self.waiting);
+        self.connection.prepare_cached(&sql)?.execute((waiting.last.saturating_add(1), changes))?;
         Ok(())
     }
 
@@ -217,7 +241,7 @@ impl<'c> Leaves<'c> {
         here: &[Place],
         writer: &mut RunWriter,
     ) -> Result<(), LeafError> {
-        let waiting = self.waiting(&leaf.first)?;
+        let waiting = self.waiting(leaf.id)?;
         let most = (leaf.bytes / 4).max(WAITING_BYTES_MIN);
         let room = most.saturating_sub(waiting.bytes);
         if waiting.runs < WAITING_RUNS_MAX && here.len().saturating_mul(CHANGE_BYTES_MIN) <= room {
@@ -225,14 +249,14 @@ impl<'c> Leaves<'c> {
             let mut run = Vec::new();
             writer.finish(&mut run);
             if run.len() <= room {
-                return self.write_waiting(&leaf.first, waiting.last.saturating_add(1), &run);
+                return self.write_waiting(&waiting, &run);
             }
         }
         if waiting.runs == 0 {
             return self.fold(leaf, changes, here, writer);
         }
         let mut all = Changes::default();
-        for run in self.runs(&leaf.first)? {
+        for run in self.runs(leaf.id)? {
             let mut keys = Run::new(&run)?.from(None)?;
             while keys.step()? {
                 all.add(keys.is_put(), |bytes| bytes.extend_from_slice(keys.key()));
@@ -241,8 +265,8 @@ impl<'c> Leaves<'c> {
         for place in here {
             all.add(place.is_put, |bytes| bytes.extend_from_slice(changes.key(place)));
         }
-        let sql = format!("DELETE FROM {} WHERE first = ?1", self.waiting);
-        self.connection.prepare_cached(&sql)?.execute((&leaf.first,))?;
+        let sql = format!("DELETE FROM {} WHERE at BETWEEN ?1 AND ?2", self.waiting);
+        self.connection.prepare_cached(&sql)?.execute(beside(leaf.id))?;
         self.fold(leaf, &all, &all.sorted(), writer)
     }
 
@@ -256,7 +280,7 @@ impl<'c> Leaves<'c> {
     ) -> Result<(), LeafError> {
         let fresh: usize = sorted.iter().map(|place| place.to.saturating_sub(place.from)).sum();
         let split = if leaf.bytes.saturating_add(fresh) > LEAF_BYTES_MAX { SPLIT_BYTES } else { usize::MAX };
-        let entries = self.entries(&leaf.first)?;
+        let entries = self.entries(leaf.id)?;
         let mut keys = Run::new(&entries)?.from(None)?;
         let mut pieces = Pieces { done: Vec::new(), first: leaf.first.clone(), split, writer };
         let mut is_left = keys.step()?;
@@ -278,42 +302,44 @@ impl<'c> Leaves<'c> {
             is_left = keys.step()?;
         }
         let pieces = pieces.finish();
-        if let [(first, run)] = pieces.as_slice()
+        let [(_, run), others @ ..] = pieces.as_slice() else { return Ok(()) };
+        if others.is_empty()
             && run.len() < LEAF_BYTES_MIN
-            && !first.is_empty()
-            && self.hand_over(first, run)?
+            && !leaf.first.is_empty()
+            && self.hand_over(leaf, run)?
         {
             return Ok(());
         }
-        pieces.iter().try_for_each(|(first, run)| self.write_leaf(first, run))
+        self.write_leaf(leaf.id, run)?;
+        others.iter().try_for_each(|(first, run)| self.make_leaf(first, run).map(drop))
     }
 
     /// Gives what is left of a leaf to the one before it; whether that one takes it.
-    fn hand_over(&self, first: &[u8], run: &[u8]) -> Result<bool, LeafError> {
-        let Some(before) = self.first_before(first)? else { return Ok(false) };
+    fn hand_over(&self, leaf: &Leaf, run: &[u8]) -> Result<bool, LeafError> {
+        let Some(before) = self.leaf_before(&leaf.first)? else { return Ok(false) };
         if !run.is_empty() {
-            let waiting = self.waiting(&before)?;
+            let waiting = self.waiting(before.id)?;
             let bytes = waiting.bytes.saturating_add(run.len());
             if waiting.runs >= WAITING_RUNS_MAX || bytes > WAITING_BYTES_MIN {
                 return Ok(false);
             }
-            self.write_waiting(&before, waiting.last.saturating_add(1), run)?;
+            self.write_waiting(&waiting, run)?;
         }
-        let sql = format!("DELETE FROM {} WHERE first = ?1", self.leaves);
-        self.connection.prepare_cached(&sql)?.execute((first,))?;
+        let sql = format!("DELETE FROM {} WHERE id = ?1", self.leaves);
+        self.connection.prepare_cached(&sql)?.execute((leaf.id,))?;
         Ok(true)
     }
 
-    fn entries(&self, first: &[u8]) -> Result<Vec<u8>, LeafError> {
-        let sql = format!("SELECT entries FROM {} WHERE first = ?1", self.leaves);
-        let found = self.connection.prepare_cached(&sql)?.query_row((first,), |row| row.get(0)).optional()?;
+    fn entries(&self, id: i64) -> Result<Vec<u8>, LeafError> {
+        let sql = format!("SELECT entries FROM {} WHERE id = ?1", self.leaves);
+        let found = self.connection.prepare_cached(&sql)?.query_row((id,), |row| row.get(0)).optional()?;
         Ok(found.unwrap_or_default())
     }
 
-    fn runs(&self, first: &[u8]) -> Result<Vec<Vec<u8>>, LeafError> {
-        let sql = format!("SELECT changes FROM {} WHERE first = ?1 ORDER BY number", self.waiting);
+    fn runs(&self, id: i64) -> Result<Vec<Vec<u8>>, LeafError> {
+        let sql = format!("SELECT changes FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let found = statement.query_map((first,), |row| row.get(0))?;
+        let found = statement.query_map(beside(id), |row| row.get(0))?;
         Ok(found.collect::<rusqlite::Result<_>>()?)
     }
 
@@ -358,16 +384,16 @@ impl<'c> Leaves<'c> {
         if let Some(read) = self.seen.and_then(|seen| seen.at(&self.leaves, key)) {
             return Ok(Some(read));
         }
-        self.find(key)?.map(|leaf| self.read(leaf.first)).transpose()
+        self.find(key)?.map(|leaf| self.read(leaf)).transpose()
     }
 
     /// The last leaf that begins before a key, read.
     fn before(&self, key: &[u8]) -> Result<Option<Arc<ReadLeaf>>, LeafError> {
-        self.first_before(key)?.map(|first| self.read(first)).transpose()
+        self.leaf_before(key)?.map(|leaf| self.read(leaf)).transpose()
     }
 
-    fn read(&self, first: Vec<u8>) -> Result<Arc<ReadLeaf>, LeafError> {
-        let (entries, runs, end) = (self.entries(&first)?, self.runs(&first)?, self.first_after(&first)?);
+    fn read(&self, Leaf { id, first, .. }: Leaf) -> Result<Arc<ReadLeaf>, LeafError> {
+        let (entries, runs, end) = (self.entries(id)?, self.runs(id)?, self.first_after(&first)?);
         let read = Arc::new(ReadLeaf { first, end, entries, runs });
         if let Some(seen) = self.seen {
             seen.keep(&self.leaves, &read);
@@ -533,7 +559,7 @@ mod tests {
                 (0..1 + draws.below(30)).map(|_| (draws.below(20_000), draws.below(3) > 0)).collect();
             change(&leaves, &mut set, &said);
             let sql = "SELECT max(n), max(b) FROM (SELECT count(*) AS n, sum(length(changes)) AS b \
-                       FROM \"set.waiting\" GROUP BY first)";
+                       FROM \"set.waiting\" GROUP BY at / 256)";
             let most: (Option<i64>, Option<i64>) =
                 connection.query_row(sql, (), |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
             assert!(most.0.is_none_or(|runs| runs <= 32));
@@ -541,7 +567,7 @@ mod tests {
             assert!(most.1.is_none_or(|bytes| bytes <= bytes_most));
         }
         assert!(count(&connection, "\"set.waiting\"") > 0);
-        let orphans = "SELECT count(*) FROM \"set.waiting\" WHERE first NOT IN (SELECT first FROM \"set\")";
+        let orphans = "SELECT count(*) FROM \"set.waiting\" WHERE at / 256 NOT IN (SELECT id FROM \"set\")";
         assert_eq!(connection.query_row(orphans, (), |row| row.get::<_, i64>(0)).unwrap(), 0);
     }
 

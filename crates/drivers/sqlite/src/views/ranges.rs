@@ -5,9 +5,11 @@
 //! put down as one piece, and when a fair part of the range waits, all of it goes to its places: a page then takes several
 //! rows. Where a batch by itself changes that much of a range, as in every small table, nothing waits at all.
 //!
-//! Beside the table are `TABLE+ranges(first, rows)`, where a range has the keys from `first` up to the next one's and
-//! `rows` is at least how many the table has of them, and `TABLE+waiting(first, number, rows, keys, cells)`, where the greater
-//! number counts. The first range begins with no bytes at all.
+//! Beside the table are `TABLE+ranges(id, first, rows)`, where a range has the keys from `first` up to the next one's and
+//! `rows` is at least how many the table has of them, and `TABLE+waiting(at, rows, marks, keys, cells)`, where `at` is the
+//! range's id and a number behind it (`leaves::beside`), of which the greater counts. The first range begins with no bytes
+//! at all. The marks are two bytes of each key's sum: who looks for a few rows reads the marks of every piece, and the keys
+//! of hardly any.
 //! Not here: rows in their places (`rows`), how keys lie in a piece (`run`).
 
 use std::collections::{BTreeMap, HashMap};
@@ -17,7 +19,7 @@ use waag_domain::project::{Cell, Row, Table};
 use waag_views::contract::ViewKey;
 
 use super::comparable::{self, place};
-use super::leaves::LeafError;
+use super::leaves::{LeafError, beside};
 use super::orders::is_kept;
 use super::run::{Run, RunWriter};
 use super::schema::{names, quoted};
@@ -43,10 +45,9 @@ pub(super) fn may_wait(table: &Table) -> bool {
 pub(super) fn tables(view: &ViewKey, table: &Table) -> String {
     let (ranges, waiting) = table_names(view, table);
     format!(
-        "CREATE TABLE {ranges}(first BLOB NOT NULL, rows INTEGER NOT NULL, PRIMARY KEY(first)) STRICT, WITHOUT ROWID; \
-         CREATE TABLE {waiting}(first BLOB NOT NULL, number INTEGER NOT NULL, rows INTEGER NOT NULL, keys BLOB NOT NULL, \
-         cells BLOB NOT NULL, \
-         PRIMARY KEY(first, number)) STRICT, WITHOUT ROWID"
+        "CREATE TABLE {ranges}(id INTEGER PRIMARY KEY, first BLOB NOT NULL UNIQUE, rows INTEGER NOT NULL) STRICT; \
+         CREATE TABLE {waiting}(at INTEGER PRIMARY KEY, rows INTEGER NOT NULL, marks BLOB NOT NULL, keys BLOB NOT NULL, \
+         cells BLOB NOT NULL) STRICT"
     )
 }
 
@@ -58,6 +59,7 @@ fn table_names(view: &ViewKey, table: &Table) -> (String, String) {
 
 /// A range.
 struct Range {
+    id: i64,
     first: Vec<u8>,
     /// At least how many rows of it are in their places.
     rows: usize,
@@ -76,11 +78,8 @@ impl Range {
     /// Most rows that wait for it.
     fn waiting_max(&self) -> usize {
         let most = self.rows / WAITING_PART;
-        // FNV-1a (Fowler, Noll and Vo), of which a byte is enough.
-        let hash = self.first.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        let less = usize::from((hash >> 32).to_le_bytes()[0]);
+        let [less, _] = mark(&self.first);
+        let less = usize::from(less);
         (most - most / 2 * less / 256).max(WAITING_ROWS_MIN)
     }
 }
@@ -89,7 +88,7 @@ impl Range {
 struct Waiting {
     pieces: usize,
     rows: usize,
-    /// The last piece's number.
+    /// Where the last piece is.
     last: i64,
 }
 
@@ -111,6 +110,57 @@ pub(super) struct Places {
     pub(super) deletes: Vec<Row>,
 }
 
+/// A key's mark: the last two bytes of its CRC-32.
+fn mark(place: &[u8]) -> [u8; 2] {
+    let [a, b, ..] = crc32fast::hash(place).to_le_bytes();
+    [a, b]
+}
+
+/// Keys that are looked for, by their marks.
+struct Asked {
+    /// A bit for each mark that a key has: most marks of a piece are nobody's, and this is all they are asked.
+    bits: Vec<u64>,
+    /// Marks, places, and where each is in the list.
+    places: Vec<([u8; 2], Vec<u8>, usize)>,
+}
+
+impl Asked {
+    fn new(keys: &[&Row], offset: usize) -> Self {
+        let mut bits = vec![0; 1 << 10];
+        let mut places: Vec<([u8; 2], Vec<u8>, usize)> = (offset..)
+            .zip(keys)
+            .map(|(at, key)| {
+                let place = place(key);
+                (mark(&place), place, at)
+            })
+            .collect();
+        places.sort_unstable();
+        for (mark, ..) in &places {
+            let (word, bit) = Self::bit(*mark);
+            if let Some(word) = bits.get_mut(word) {
+                *word |= bit;
+            }
+        }
+        Self { bits, places }
+    }
+
+    fn bit(mark: [u8; 2]) -> (usize, u64) {
+        let number = u16::from_le_bytes(mark);
+        (usize::from(number >> 6), 1 << (number & 63))
+    }
+
+    /// The keys of a mark.
+    fn of(&self, mark: [u8; 2]) -> &[([u8; 2], Vec<u8>, usize)] {
+        let (word, bit) = Self::bit(mark);
+        if self.bits.get(word).is_none_or(|word| word & bit == 0) {
+            return &[];
+        }
+        let from = self.places.partition_point(|(other, ..)| *other < mark);
+        let to = self.places.partition_point(|(other, ..)| *other <= mark);
+        self.places.get(from..to).unwrap_or_default()
+    }
+}
+
 fn number(row: &rusqlite::Row<'_>, column: usize) -> rusqlite::Result<usize> {
     let number: i64 = row.get(column)?;
     usize::try_from(number).map_err(|_| rusqlite::Error::IntegralValueOutOfRange(column, number))
@@ -130,28 +180,28 @@ impl<'c> Ranges<'c> {
     /// The range of a place; none where the table has none yet.
     fn range_of(&self, place: &[u8]) -> Result<Option<Range>, LeafError> {
         let sql =
-            format!("SELECT first, rows FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.ranges);
-        let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, Vec<u8>>(0)?, number(row, 1)?));
+            format!("SELECT id, first, rows FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.ranges);
+        let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, number(row, 2)?));
         let found = self.connection.prepare_cached(&sql)?.query_row((place,), read).optional()?;
-        let Some((first, rows)) = found else { return Ok(None) };
+        let Some((id, first, rows)) = found else { return Ok(None) };
         let sql = format!("SELECT first FROM {} WHERE first > ?1 ORDER BY first LIMIT 1", self.ranges);
         let end = self.connection.prepare_cached(&sql)?.query_row((&first,), |row| row.get(0)).optional()?;
         let keyed = |end: Vec<u8>| {
             let key = comparable::read(&end).ok_or(LeafError::Damaged)?;
             Ok::<_, LeafError>((end, key))
         };
-        Ok(Some(Range { first, rows, end: end.map(keyed).transpose()? }))
+        Ok(Some(Range { id, first, rows, end: end.map(keyed).transpose()? }))
     }
 
-    fn waiting(&self, first: &[u8]) -> Result<Waiting, LeafError> {
+    fn waiting(&self, id: i64) -> Result<Waiting, LeafError> {
         let sql = format!(
-            "SELECT count(*), coalesce(sum(rows), 0), coalesce(max(number), 0) FROM {} WHERE first = ?1",
+            "SELECT count(*), coalesce(sum(rows), 0), coalesce(max(at), ?1) FROM {} WHERE at BETWEEN ?1 AND ?2",
             self.waiting
         );
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Waiting { pieces: number(row, 0)?, rows: number(row, 1)?, last: row.get(2)? })
         };
-        Ok(self.connection.prepare_cached(&sql)?.query_row((first,), read)?)
+        Ok(self.connection.prepare_cached(&sql)?.query_row(beside(id), read)?)
     }
 
     /// What waits for these keys, which are in their order, by their places in the list: a row, or none that is to be.
@@ -163,7 +213,7 @@ impl<'c> Ranges<'c> {
         {
             let Some(range) = self.range_of(&place(next))? else { return Ok(found) };
             let here = rest.partition_point(|key| range.has(self.table, key)).max(1);
-            self.find_in(&range.first, at, rest.get(..here).unwrap_or_default(), &mut found)?;
+            self.find_in(range.id, at, rest.get(..here).unwrap_or_default(), &mut found)?;
             at = at.saturating_add(here);
         }
         Ok(found)
@@ -171,35 +221,39 @@ impl<'c> Ranges<'c> {
 
     fn find_in(
         &self,
-        first: &[u8],
+        id: i64,
         offset: usize,
         keys: &[&Row],
         found: &mut HashMap<usize, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql = format!("SELECT keys, cells FROM {} WHERE first = ?1 ORDER BY number", self.waiting);
+        let sql = format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut pieces = statement.query((first,))?;
-        let mut places: Vec<Vec<u8>> = Vec::new();
+        let mut pieces = statement.query(beside(id))?;
+        let mut asked = None;
         while let Some(piece) = pieces.next()? {
-            if places.is_empty() {
-                places.extend(keys.iter().map(|key| place(key)));
-            }
-            let run = Run::new(piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            // Few are asked where a page is read: what is before them is passed over.
-            let mut said = run.from(places.first().map(Vec::as_slice))?;
-            let mut asked = places.iter().enumerate().peekable();
-            while asked.peek().is_some() && said.step()? {
-                while let Some((at, place)) = asked.next_if(|(_, place)| place.as_slice() <= said.key()) {
+            let asked = asked.get_or_insert_with(|| Asked::new(keys, offset));
+            let marks = piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let mut said = None;
+            for (slot, mark) in marks.as_chunks::<2>().0.iter().enumerate() {
+                for (_, place, at) in asked.of(*mark) {
+                    let said = match &mut said {
+                        Some(said) => said,
+                        none => {
+                            let run = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                            none.insert(Run::new(run)?.from(None)?)
+                        }
+                    };
+                    said.go_to(slot)?;
                     if place.as_slice() != said.key() {
                         continue;
                     }
                     let row = if said.is_put() {
-                        let cells = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                        Some(self.row(place, cells, said.number())?)
+                        let cells = piece.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
+                        Some(self.row(place, cells, slot)?)
                     } else {
                         None
                     };
-                    found.insert(offset.saturating_add(at), row);
+                    found.insert(*at, row);
                 }
             }
         }
@@ -228,7 +282,7 @@ impl<'c> Ranges<'c> {
         let mut all = BTreeMap::new();
         let mut at = low.to_vec();
         while let Some(range) = self.range_of(&at)? {
-            self.collect(&range.first, low, high, &mut all)?;
+            self.collect(range.id, low, high, &mut all)?;
             match range.end {
                 Some((end, _)) if end.as_slice() < high => at = end,
                 Some(_) | None => break,
@@ -239,24 +293,32 @@ impl<'c> Ranges<'c> {
 
     fn collect(
         &self,
-        first: &[u8],
+        id: i64,
         low: &[u8],
         high: &[u8],
         all: &mut BTreeMap<Vec<u8>, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql = format!("SELECT keys, cells FROM {} WHERE first = ?1 ORDER BY number", self.waiting);
+        let sql = format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
-        let mut pieces = statement.query((first,))?;
+        let mut pieces = statement.query(beside(id))?;
         while let Some(piece) = pieces.next()? {
-            let run = Run::new(piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?)?;
-            let cells = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let marks = piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+            let run = Run::new(piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
+            let cells = piece.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             let (mut keys, mut slot) = (run.from(None)?, 0);
-            while keys.step()? {
+            for found in marks.as_chunks().0 {
+                // A row whose mark is another's would be here for a list, and not for who asks for it.
+                if !keys.step()? || mark(keys.key()) != *found {
+                    return Err(LeafError::Damaged);
+                }
                 if keys.key() >= low && keys.key() < high {
                     let row = if keys.is_put() { Some(self.row(keys.key(), cells, slot)?) } else { None };
                     all.insert(keys.key().to_vec(), row);
                 }
                 slot += 1;
+            }
+            if keys.step()? {
+                return Err(LeafError::Damaged);
             }
         }
         Ok(())
@@ -270,7 +332,7 @@ impl<'c> Ranges<'c> {
         while let Some(next) = rest.peek() {
             let range = match self.range_of(&place(next.get(..self.table.key).unwrap_or_default()))? {
                 Some(range) => range,
-                None => self.make(&[], 0)?,
+                None => Range { id: self.make(&[], 0)?, first: Vec::new(), rows: 0, end: None },
             };
             let here: Vec<Row> =
                 std::iter::from_fn(|| rest.next_if(|row| range.has(self.table, row))).collect();
@@ -283,11 +345,22 @@ impl<'c> Ranges<'c> {
         Ok(places)
     }
 
-    fn make(&self, first: &[u8], rows: usize) -> Result<Range, LeafError> {
-        let sql = format!("REPLACE INTO {}(first, rows) VALUES (?1, ?2)", self.ranges);
+    /// Makes a range; gives its id.
+    fn make(&self, first: &[u8], rows: usize) -> Result<i64, LeafError> {
+        let sql = format!("INSERT INTO {}(first, rows) VALUES (?1, ?2)", self.ranges);
         let counted = i64::try_from(rows).unwrap_or(i64::MAX);
-        self.connection.prepare_cached(&sql)?.execute((first, counted))?;
-        Ok(Range { first: first.to_vec(), rows, end: None })
+        Ok(self.connection.prepare_cached(&sql)?.insert((first, counted))?)
+    }
+
+    /// Writes how many rows of a range are in their places.
+    fn count(&self, range: &Range, rows: usize) -> Result<(), LeafError> {
+        if rows == range.rows {
+            return Ok(());
+        }
+        let sql = format!("UPDATE {} SET rows = ?2 WHERE id = ?1", self.ranges);
+        let counted = i64::try_from(rows).unwrap_or(i64::MAX);
+        self.connection.prepare_cached(&sql)?.execute((range.id, counted))?;
+        Ok(())
     }
 
     fn change_range(
@@ -300,11 +373,11 @@ impl<'c> Ranges<'c> {
         let sparse = (self.range_rows.saturating_mul(USUAL_SPARSE) / USUAL_ROWS).max(1);
         let is_sparse = here.len().saturating_mul(sparse) < range.rows;
         let is_large = range.rows >= self.range_rows / 2;
-        let waiting = self.waiting(&range.first)?;
+        let waiting = self.waiting(range.id)?;
         let most = range.waiting_max();
         let fits = waiting.rows.saturating_add(here.len()) <= most && waiting.pieces < PIECES_MAX;
         if is_sparse && is_large && fits {
-            return self.put_down(&range.first, waiting.last.saturating_add(1), &here, is_put);
+            return self.put_down(waiting.last.saturating_add(1), &here, is_put);
         }
         let before = places.puts.len();
         if waiting.pieces == 0 {
@@ -315,9 +388,9 @@ impl<'c> Ranges<'c> {
             }
         } else {
             let mut all = BTreeMap::new();
-            self.collect(&range.first, &[], &[comparable::AFTER_ALL], &mut all)?;
-            let sql = format!("DELETE FROM {} WHERE first = ?1", self.waiting);
-            self.connection.prepare_cached(&sql)?.execute((&range.first,))?;
+            self.collect(range.id, &[], &[comparable::AFTER_ALL], &mut all)?;
+            let sql = format!("DELETE FROM {} WHERE at BETWEEN ?1 AND ?2", self.waiting);
+            self.connection.prepare_cached(&sql)?.execute(beside(range.id))?;
             for row in here {
                 all.insert(place(row.get(..self.table.key).unwrap_or_default()), is_put.then_some(row));
             }
@@ -329,15 +402,16 @@ impl<'c> Ranges<'c> {
             }
         }
         let puts = places.puts.len().saturating_sub(before);
-        self.make(&range.first, range.rows.saturating_add(puts))?;
-        Ok(())
+        self.count(range, range.rows.saturating_add(puts))
     }
 
-    fn put_down(&self, first: &[u8], number: i64, rows: &[Row], is_put: bool) -> Result<(), LeafError> {
-        let (mut writer, mut keys) = (RunWriter::default(), Vec::new());
+    fn put_down(&self, at: i64, rows: &[Row], is_put: bool) -> Result<(), LeafError> {
+        let (mut writer, mut marks, mut keys) = (RunWriter::default(), Vec::new(), Vec::new());
         let (mut cells, mut ends) = (Vec::new(), Vec::new());
         for row in rows {
-            writer.add(&place(row.get(..self.table.key).unwrap_or_default()), is_put);
+            let place = place(row.get(..self.table.key).unwrap_or_default());
+            marks.extend_from_slice(&mark(&place));
+            writer.add(&place, is_put);
             for cell in row.iter().skip(self.table.key) {
                 write_cell(cell, &mut cells)?;
             }
@@ -348,10 +422,10 @@ impl<'c> Ranges<'c> {
         let count = u32::try_from(ends.len()).map_err(|_| LeafError::Damaged)?;
         cells.extend_from_slice(&count.to_le_bytes());
         let sql = format!(
-            "INSERT INTO {}(first, number, rows, keys, cells) VALUES (?1, ?2, ?3, ?4, ?5)",
+            "INSERT INTO {}(at, rows, marks, keys, cells) VALUES (?1, ?2, ?3, ?4, ?5)",
             self.waiting
         );
-        self.connection.prepare_cached(&sql)?.execute((first, number, count, keys, cells))?;
+        self.connection.prepare_cached(&sql)?.execute((at, count, marks, keys, cells))?;
         Ok(())
     }
 
@@ -371,7 +445,7 @@ impl<'c> Ranges<'c> {
     fn divide_one(&self, first: &[u8]) -> Result<(), LeafError> {
         let Some(range) = self.range_of(first)? else { return Ok(()) };
         // Only what just went to its places makes a range too large; what waits would be of the range as it was.
-        if self.waiting(first)?.pieces > 0 {
+        if self.waiting(range.id)?.pieces > 0 {
             return Ok(());
         }
         let key = names(self.table, 0..self.table.key);
@@ -407,10 +481,9 @@ impl<'c> Ranges<'c> {
             firsts.clear();
         }
         let Some(last) = firsts.len().checked_sub(1) else {
-            self.make(&range.first, rows)?;
-            return Ok(());
+            return self.count(&range, rows);
         };
-        self.make(&range.first, self.range_rows)?;
+        self.count(&range, self.range_rows)?;
         for (at, first) in firsts.iter().enumerate() {
             let here = if at == last { rows % self.range_rows } else { 0 };
             self.make(first, if here == 0 { self.range_rows } else { here })?;

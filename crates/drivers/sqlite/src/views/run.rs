@@ -117,7 +117,7 @@ impl<'r> Run<'r> {
 
     /// The keys from the first whole one on, or from the last whole one that is not after `key`.
     pub(super) fn from(self, key: Option<&[u8]>) -> Result<Keys<'r>, Damaged> {
-        let mut keys = Keys { bytes: self.bytes, at: 0, next: 0, key: Vec::new(), is_put: false };
+        let mut keys = Keys { run: self, at: 0, next: 0, key: Vec::new(), is_put: false };
         let Some(key) = key else { return Ok(keys) };
         let (mut low, mut high) = (0, self.restarts.len());
         while low < high {
@@ -154,7 +154,7 @@ impl<'r> Run<'r> {
 
 /// Keys of a run, one after the other.
 pub(super) struct Keys<'r> {
-    bytes: &'r [u8],
+    run: Run<'r>,
     at: usize,
     /// The number of the key that comes.
     next: usize,
@@ -165,14 +165,14 @@ pub(super) struct Keys<'r> {
 impl Keys<'_> {
     /// Goes to the next key; whether there was one.
     pub(super) fn step(&mut self) -> Result<bool, Damaged> {
-        if self.at >= self.bytes.len() {
+        if self.at >= self.run.bytes.len() {
             return Ok(false);
         }
         let mut read = || {
-            let head = read_number(self.bytes, &mut self.at)?;
-            let fresh = read_number(self.bytes, &mut self.at)?;
+            let head = read_number(self.run.bytes, &mut self.at)?;
+            let fresh = read_number(self.run.bytes, &mut self.at)?;
             let end = self.at.checked_add(fresh)?;
-            let fresh = self.bytes.get(self.at..end)?;
+            let fresh = self.run.bytes.get(self.at..end)?;
             if head / 2 > self.key.len() {
                 return None;
             }
@@ -186,9 +186,19 @@ impl Keys<'_> {
         Ok(true)
     }
 
-    /// Which of the run's keys was come to, from 0 on.
-    pub(super) fn number(&self) -> usize {
-        self.next.saturating_sub(1)
+    /// Goes to one of the run's keys, from 0 on: forward, or nowhere where it is there.
+    pub(super) fn go_to(&mut self, number: usize) -> Result<(), Damaged> {
+        let restart = number / RESTART_KEYS;
+        if restart > self.next / RESTART_KEYS {
+            self.at = self.run.restart(restart)?;
+            self.next = restart.saturating_mul(RESTART_KEYS);
+        }
+        while self.next <= number {
+            if !self.step()? {
+                return Err(Damaged);
+            }
+        }
+        Ok(())
     }
 
     /// The key come to.
@@ -247,6 +257,23 @@ mod tests {
             assert_eq!(read(&run, Some(b"")).unwrap(), expected);
         }
         assert_eq!(read(&[], None).unwrap(), []);
+    }
+
+    #[test]
+    fn keys_are_gone_to_by_their_number() {
+        let all = keys(300);
+        let run = run(&all);
+        for far in [1, 2, 31, 32, 33, 100] {
+            let mut keys = Run::new(&run).unwrap().from(None).unwrap();
+            for at in (far - 1..all.len()).step_by(far) {
+                for _ in 0..2 {
+                    keys.go_to(at).unwrap();
+                    assert_eq!((keys.key(), keys.is_put()), (all[at].as_slice(), at % 3 != 0));
+                }
+            }
+            assert!(keys.go_to(300).is_err());
+            assert!(Run::new(&run).unwrap().from(None).unwrap().go_to(1_000).is_err());
+        }
     }
 
     #[test]

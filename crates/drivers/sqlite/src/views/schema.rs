@@ -22,7 +22,7 @@ use super::{leaves, ranges};
 const APPLICATION_ID: i32 = 0x5741_4756;
 /// The version of the catalogue, and of how rows are kept. A file of another version is set aside by the node, which
 /// builds its views again.
-const USER_VERSION: i32 = 3;
+const USER_VERSION: i32 = 4;
 /// How long a connection waits for another process's transaction: longer than the largest batch takes.
 const BUSY_MS: u64 = 60_000;
 /// Prepared statements kept by connection.
