@@ -179,8 +179,10 @@ impl<'c> Ranges<'c> {
 
     /// The range of a place; none where the table has none yet.
     fn range_of(&self, place: &[u8]) -> Result<Option<Range>, LeafError> {
-        let sql =
-            format!("SELECT id, first, rows FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1", self.ranges);
+        let sql = format!(
+            "SELECT id, first, rows FROM {} WHERE first <= ?1 ORDER BY first DESC LIMIT 1",
+            self.ranges
+        );
         let read = |row: &rusqlite::Row<'_>| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, number(row, 2)?));
         let found = self.connection.prepare_cached(&sql)?.query_row((place,), read).optional()?;
         let Some((id, first, rows)) = found else { return Ok(None) };
@@ -226,7 +228,8 @@ impl<'c> Ranges<'c> {
         keys: &[&Row],
         found: &mut HashMap<usize, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql = format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
+        let sql =
+            format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut pieces = statement.query(beside(id))?;
         let mut asked = None;
@@ -298,7 +301,8 @@ impl<'c> Ranges<'c> {
         high: &[u8],
         all: &mut BTreeMap<Vec<u8>, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql = format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
+        let sql =
+            format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut pieces = statement.query(beside(id))?;
         while let Some(piece) = pieces.next()? {
@@ -421,10 +425,8 @@ impl<'c> Ranges<'c> {
         ends.iter().for_each(|end| cells.extend_from_slice(&end.to_le_bytes()));
         let count = u32::try_from(ends.len()).map_err(|_| LeafError::Damaged)?;
         cells.extend_from_slice(&count.to_le_bytes());
-        let sql = format!(
-            "INSERT INTO {}(at, rows, marks, keys, cells) VALUES (?1, ?2, ?3, ?4, ?5)",
-            self.waiting
-        );
+        let sql =
+            format!("INSERT INTO {}(at, rows, marks, keys, cells) VALUES (?1, ?2, ?3, ?4, ?5)", self.waiting);
         self.connection.prepare_cached(&sql)?.execute((at, count, marks, keys, cells))?;
         Ok(())
     }
