@@ -6,10 +6,10 @@
 //! rows. Where a batch by itself changes that much of a range, as in every small table, nothing waits at all.
 //!
 //! Beside the table are `TABLE+ranges(id, first, rows)`, where a range has the keys from `first` up to the next one's and
-//! `rows` is at least how many the table has of them, and `TABLE+waiting(at, rows, marks, keys, cells)`, where `at` is the
-//! range's id and a number behind it (`leaves::beside`), of which the greater counts. The first range begins with no bytes
-//! at all. The marks are two bytes of each key's sum: who looks for a few rows reads the marks of every piece, and the keys
-//! of hardly any.
+//! `rows` is at least how many the table has of them; `TABLE+waiting(at, keys, cells)`, the pieces, where `at` is the
+//! range's id and a number behind it (`leaves::beside`), of which the greater counts; and `TABLE+marks(at, marks)`, two
+//! bytes of the sum of each of a piece's keys. Who looks for a few rows reads the marks of every piece, which are side by
+//! side, and hardly any piece. The first range begins with no bytes at all.
 //! Not here: rows in their places (`rows`), how keys lie in a piece (`run`).
 
 use std::collections::{BTreeMap, HashMap};
@@ -43,18 +43,18 @@ pub(super) fn may_wait(table: &Table) -> bool {
 
 /// What makes the tables beside one.
 pub(super) fn tables(view: &ViewKey, table: &Table) -> String {
-    let (ranges, waiting) = table_names(view, table);
+    let [ranges, waiting, marks] = table_names(view, table);
     format!(
         "CREATE TABLE {ranges}(id INTEGER PRIMARY KEY, first BLOB NOT NULL UNIQUE, rows INTEGER NOT NULL) STRICT; \
-         CREATE TABLE {waiting}(at INTEGER PRIMARY KEY, rows INTEGER NOT NULL, marks BLOB NOT NULL, keys BLOB NOT NULL, \
-         cells BLOB NOT NULL) STRICT"
+         CREATE TABLE {waiting}(at INTEGER PRIMARY KEY, keys BLOB NOT NULL, cells BLOB NOT NULL) STRICT; \
+         CREATE TABLE {marks}(at INTEGER PRIMARY KEY, marks BLOB NOT NULL) STRICT"
     )
 }
 
-fn table_names(view: &ViewKey, table: &Table) -> (String, String) {
+fn table_names(view: &ViewKey, table: &Table) -> [String; 3] {
     let name = quoted(view, table);
     let name = name.strip_suffix('"').unwrap_or(&name);
-    (format!("{name}+ranges\""), format!("{name}+waiting\""))
+    ["ranges", "waiting", "marks"].map(|what| format!("{name}+{what}\""))
 }
 
 /// A range.
@@ -101,6 +101,7 @@ pub(super) struct Ranges<'c> {
     base: String,
     ranges: String,
     waiting: String,
+    marks: String,
 }
 
 /// What is to be written in its place.
@@ -110,54 +111,62 @@ pub(super) struct Places {
     pub(super) deletes: Vec<Row>,
 }
 
-/// A key's mark: the last two bytes of its CRC-32.
-fn mark(place: &[u8]) -> [u8; 2] {
+/// How long a mark is.
+const MARK_BYTES: usize = 2;
+
+/// A key's mark: the least significant bytes of its CRC-32.
+fn mark(place: &[u8]) -> [u8; MARK_BYTES] {
     let [a, b, ..] = crc32fast::hash(place).to_le_bytes();
     [a, b]
+}
+
+/// A key that is looked for.
+struct AskedKey {
+    mark: [u8; MARK_BYTES],
+    place: Vec<u8>,
+    /// Where it is in the list of those that are asked.
+    at: usize,
 }
 
 /// Keys that are looked for, by their marks.
 struct Asked {
     /// A bit for each mark that a key has: most marks of a piece are nobody's, and this is all they are asked.
     bits: Vec<u64>,
-    /// Marks, places, and where each is in the list.
-    places: Vec<([u8; 2], Vec<u8>, usize)>,
+    keys: Vec<AskedKey>,
 }
 
 impl Asked {
     fn new(keys: &[&Row], offset: usize) -> Self {
         let mut bits = vec![0; 1 << 10];
-        let mut places: Vec<([u8; 2], Vec<u8>, usize)> = (offset..)
-            .zip(keys)
-            .map(|(at, key)| {
-                let place = place(key);
-                (mark(&place), place, at)
-            })
-            .collect();
-        places.sort_unstable();
-        for (mark, ..) in &places {
-            let (word, bit) = Self::bit(*mark);
+        let key = |(at, key): (usize, &&Row)| {
+            let place = place(key);
+            AskedKey { mark: mark(&place), place, at }
+        };
+        let mut keys: Vec<AskedKey> = (offset..).zip(keys).map(key).collect();
+        keys.sort_unstable_by_key(|key| key.mark);
+        for key in &keys {
+            let (word, bit) = Self::bit(key.mark);
             if let Some(word) = bits.get_mut(word) {
                 *word |= bit;
             }
         }
-        Self { bits, places }
+        Self { bits, keys }
     }
 
-    fn bit(mark: [u8; 2]) -> (usize, u64) {
+    fn bit(mark: [u8; MARK_BYTES]) -> (usize, u64) {
         let number = u16::from_le_bytes(mark);
         (usize::from(number >> 6), 1 << (number & 63))
     }
 
     /// The keys of a mark.
-    fn of(&self, mark: [u8; 2]) -> &[([u8; 2], Vec<u8>, usize)] {
+    fn of(&self, mark: [u8; MARK_BYTES]) -> &[AskedKey] {
         let (word, bit) = Self::bit(mark);
         if self.bits.get(word).is_none_or(|word| word & bit == 0) {
             return &[];
         }
-        let from = self.places.partition_point(|(other, ..)| *other < mark);
-        let to = self.places.partition_point(|(other, ..)| *other <= mark);
-        self.places.get(from..to).unwrap_or_default()
+        let from = self.keys.partition_point(|key| key.mark < mark);
+        let to = self.keys.partition_point(|key| key.mark <= mark);
+        self.keys.get(from..to).unwrap_or_default()
     }
 }
 
@@ -173,8 +182,8 @@ impl<'c> Ranges<'c> {
         table: &'static Table,
         range_rows: usize,
     ) -> Self {
-        let (ranges, waiting) = table_names(view, table);
-        Self { connection, table, range_rows, base: quoted(view, table), ranges, waiting }
+        let [ranges, waiting, marks] = table_names(view, table);
+        Self { connection, table, range_rows, base: quoted(view, table), ranges, waiting, marks }
     }
 
     /// The range of a place; none where the table has none yet.
@@ -197,8 +206,9 @@ impl<'c> Ranges<'c> {
 
     fn waiting(&self, id: i64) -> Result<Waiting, LeafError> {
         let sql = format!(
-            "SELECT count(*), coalesce(sum(rows), 0), coalesce(max(at), ?1) FROM {} WHERE at BETWEEN ?1 AND ?2",
-            self.waiting
+            "SELECT count(*), coalesce(sum(length(marks)), 0) / {MARK_BYTES}, coalesce(max(at), ?1) FROM {} \
+             WHERE at BETWEEN ?1 AND ?2",
+            self.marks
         );
         let read = |row: &rusqlite::Row<'_>| {
             Ok(Waiting { pieces: number(row, 0)?, rows: number(row, 1)?, last: row.get(2)? })
@@ -228,37 +238,49 @@ impl<'c> Ranges<'c> {
         keys: &[&Row],
         found: &mut HashMap<usize, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql =
-            format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
+        let sql = format!("SELECT at, marks FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.marks);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut pieces = statement.query(beside(id))?;
         let mut asked = None;
         while let Some(piece) = pieces.next()? {
             let asked = asked.get_or_insert_with(|| Asked::new(keys, offset));
-            let marks = piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
-            let mut said = None;
-            for (slot, mark) in marks.as_chunks::<2>().0.iter().enumerate() {
-                for (_, place, at) in asked.of(*mark) {
-                    let said = match &mut said {
-                        Some(said) => said,
-                        none => {
-                            let run = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
-                            none.insert(Run::new(run)?.from(None)?)
-                        }
-                    };
-                    said.go_to(slot)?;
-                    if place.as_slice() != said.key() {
-                        continue;
-                    }
-                    let row = if said.is_put() {
-                        let cells = piece.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
-                        Some(self.row(place, cells, slot)?)
-                    } else {
-                        None
-                    };
-                    found.insert(*at, row);
-                }
+            let marks = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+            let mut alike = Vec::new();
+            for (slot, mark) in marks.as_chunks().0.iter().enumerate() {
+                alike.extend(asked.of(*mark).iter().map(|key| (slot, key)));
             }
+            if !alike.is_empty() {
+                self.find_in_piece(piece.get(0)?, &alike, found)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds those rows of a piece, in slots whose marks are alike, that are asked.
+    fn find_in_piece(
+        &self,
+        at: i64,
+        alike: &[(usize, &AskedKey)],
+        found: &mut HashMap<usize, Option<Row>>,
+    ) -> Result<(), LeafError> {
+        let sql = format!("SELECT keys, cells FROM {} WHERE at = ?1", self.waiting);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut pieces = statement.query((at,))?;
+        let piece = pieces.next()?.ok_or(LeafError::Damaged)?;
+        let run = piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        let mut keys = Run::new(run)?.from(None)?;
+        for (slot, key) in alike {
+            keys.go_to(*slot)?;
+            if key.place.as_slice() != keys.key() {
+                continue;
+            }
+            let row = if keys.is_put() {
+                let cells = piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
+                Some(self.row(&key.place, cells, *slot)?)
+            } else {
+                None
+            };
+            found.insert(key.at, row);
         }
         Ok(())
     }
@@ -301,8 +323,11 @@ impl<'c> Ranges<'c> {
         high: &[u8],
         all: &mut BTreeMap<Vec<u8>, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql =
-            format!("SELECT marks, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
+        let sql = format!(
+            "SELECT m.marks, w.keys, w.cells FROM {} AS m LEFT JOIN {} AS w ON w.at = m.at \
+             WHERE m.at BETWEEN ?1 AND ?2 ORDER BY m.at",
+            self.marks, self.waiting
+        );
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut pieces = statement.query(beside(id))?;
         while let Some(piece) = pieces.next()? {
@@ -393,8 +418,10 @@ impl<'c> Ranges<'c> {
         } else {
             let mut all = BTreeMap::new();
             self.collect(range.id, &[], &[comparable::AFTER_ALL], &mut all)?;
-            let sql = format!("DELETE FROM {} WHERE at BETWEEN ?1 AND ?2", self.waiting);
-            self.connection.prepare_cached(&sql)?.execute(beside(range.id))?;
+            for beside_it in [&self.waiting, &self.marks] {
+                let sql = format!("DELETE FROM {beside_it} WHERE at BETWEEN ?1 AND ?2");
+                self.connection.prepare_cached(&sql)?.execute(beside(range.id))?;
+            }
             for row in here {
                 all.insert(place(row.get(..self.table.key).unwrap_or_default()), is_put.then_some(row));
             }
@@ -425,9 +452,10 @@ impl<'c> Ranges<'c> {
         ends.iter().for_each(|end| cells.extend_from_slice(&end.to_le_bytes()));
         let count = u32::try_from(ends.len()).map_err(|_| LeafError::Damaged)?;
         cells.extend_from_slice(&count.to_le_bytes());
-        let sql =
-            format!("INSERT INTO {}(at, rows, marks, keys, cells) VALUES (?1, ?2, ?3, ?4, ?5)", self.waiting);
-        self.connection.prepare_cached(&sql)?.execute((at, count, marks, keys, cells))?;
+        let sql = format!("INSERT INTO {}(at, keys, cells) VALUES (?1, ?2, ?3)", self.waiting);
+        self.connection.prepare_cached(&sql)?.execute((at, keys, cells))?;
+        let sql = format!("INSERT INTO {}(at, marks) VALUES (?1, ?2)", self.marks);
+        self.connection.prepare_cached(&sql)?.execute((at, marks))?;
         Ok(())
     }
 
