@@ -229,10 +229,8 @@ fn rows_that_wait_for_their_places_are_read_as_if_they_were_there() {
     let snapshot = store.snapshot("visits", Which::Serving).unwrap();
     assert_eq!(snapshot.scan(table, &everything()).unwrap(), model.scan(table, &everything()).unwrap());
     drop(snapshot);
-    // One row more that waits surely; then marks that are not those of their rows, and fewer or more of them than rows.
-    let row = vec!["INV-00000".into(), 1.into(), Cell::Bytes([0; 80].into())];
-    store.commit(&key, at(120), at(121), &mut |view| view.put(table, vec![row.clone()])).unwrap();
     drop(store);
+    // Marks that are not those of their rows, and fewer or more of them than rows.
     let last = "(SELECT max(at) FROM \"visits.1.0.visits+marks\")";
     for damaged in ["zeroblob(length(marks))", "substr(marks, 3)", "CAST(marks || marks AS BLOB)"] {
         let connection = rusqlite::Connection::open(&path).unwrap();
@@ -246,6 +244,21 @@ fn rows_that_wait_for_their_places_are_read_as_if_they_were_there() {
         assert!(snapshot.scan(table, &everything()).is_err(), "{damaged}");
         drop((snapshot, store));
         assert_eq!(connection.execute(&update("?1"), (&sound,)).unwrap(), 1);
+    }
+    // Rows that wait and have no marks, and marks of none.
+    for lost in ["marks", "waiting"] {
+        let connection = rusqlite::Connection::open(&path).unwrap();
+        let name = format!("\"visits.1.0.visits+{lost}\"");
+        let keep = format!("CREATE TEMP TABLE kept AS SELECT * FROM {name} WHERE at = {last}");
+        connection.execute_batch(&keep).unwrap();
+        let delete = format!("DELETE FROM {name} WHERE at = (SELECT at FROM kept)");
+        assert_eq!(connection.execute(&delete, ()).unwrap(), 1);
+        let store = SqliteViews::open(&path, config).unwrap();
+        let snapshot = store.snapshot("visits", Which::Serving).unwrap();
+        let error = snapshot.scan(table, &everything()).unwrap_err().to_string();
+        assert!(error.contains("malformed"), "{lost}: {error}");
+        drop((snapshot, store));
+        connection.execute_batch(&format!("INSERT INTO {name} SELECT * FROM kept")).unwrap();
     }
 }
 

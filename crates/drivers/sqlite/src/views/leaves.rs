@@ -6,8 +6,8 @@
 //!
 //! Two tables: `LEAVES(id, first, entries)`, where a leaf has the keys from `first` up to the next leaf's, and
 //! `LEAVES.waiting(at, changes)`, where `at` is the leaf's id and a number behind it (`beside`), of which the greater
-//! counts. The first leaf begins with no bytes at all. Both are trees by whole numbers: in one by bytes, SQLite compares
-//! by reading a row whole, which here is many pages.
+//! counts. The first leaf begins with no bytes at all. Rows lie by whole numbers, and only `first` has an index by
+//! bytes: in a tree by bytes SQLite compares by reading a row whole, which here is many pages.
 //! Not here: what a key says (`orders`, `comparable`), how keys lie in a leaf (`run`), laying changes over it (`read_leaf`).
 
 use std::sync::Arc;
@@ -131,8 +131,9 @@ fn waiting_name(leaves: &str) -> String {
     format!("{}.waiting\"", leaves.strip_suffix('"').unwrap_or(leaves))
 }
 
-/// Rows beside a leaf or a range have its id and a number from 1 on in these bits: fewer than may be there.
+/// Rows beside a leaf or a range have its id and, in these bits, a number from 1 on; fewer may wait than these can say.
 const BESIDE_BITS: u32 = 8;
+const _: () = assert!(WAITING_RUNS_MAX < 1 << BESIDE_BITS && super::ranges::PIECES_MAX < 1 << BESIDE_BITS);
 
 /// From where on and up to where what is beside the leaf or the range of this id lies.
 pub(super) fn beside(id: i64) -> (i64, i64) {
@@ -167,6 +168,10 @@ impl<'c> Leaves<'c> {
             let end = self.first_after(&leaf.first)?;
             let is_here = |place: &Place| end.as_deref().is_none_or(|end| changes.key(place) < end);
             let (here, others) = rest.split_at(rest.partition_point(is_here));
+            // A leaf that does not have the key it was found by would be asked for ever.
+            if here.is_empty() {
+                return Err(LeafError::Damaged);
+            }
             self.change_leaf(&leaf, changes, here, &mut writer)?;
             rest = others;
         }
@@ -317,7 +322,7 @@ impl<'c> Leaves<'c> {
     /// Gives what is left of a leaf to the one before it; whether that one takes it.
     fn hand_over(&self, leaf: &Leaf, run: &[u8]) -> Result<bool, LeafError> {
         let Some(before) = self.leaf_before(&leaf.first)? else { return Ok(false) };
-        if !run.is_empty() {
+        if !Run::new(run)?.is_empty() {
             let waiting = self.waiting(before.id)?;
             let bytes = waiting.bytes.saturating_add(run.len());
             if waiting.runs >= WAITING_RUNS_MAX || bytes > WAITING_BYTES_MIN {

@@ -8,7 +8,7 @@
 //! Beside the table are `TABLE+ranges(id, first, rows)`, where a range has the keys from `first` up to the next one's and
 //! `rows` is at least how many the table has of them; `TABLE+waiting(at, keys, cells)`, the pieces, where `at` is the
 //! range's id and a number behind it (`leaves::beside`), of which the greater counts; and `TABLE+marks(at, marks)`, two
-//! bytes of the sum of each of a piece's keys. Who looks for a few rows reads the marks of every piece, which are side by
+//! bytes of the CRC-32 of each of a piece's keys. Who looks for a few rows reads the marks of every piece, which are side by
 //! side, and hardly any piece. The first range begins with no bytes at all.
 //! Not here: rows in their places (`rows`), how keys lie in a piece (`run`).
 
@@ -25,7 +25,7 @@ use super::run::{Run, RunWriter};
 use super::schema::{names, quoted};
 
 /// Most pieces that wait for one range.
-const PIECES_MAX: usize = 64;
+pub(super) const PIECES_MAX: usize = 64;
 /// A range goes to its places when this part of it waits, or up to half of that: each range has a number of its own, so
 /// that they do not all come to it at once.
 const WAITING_PART: usize = 8;
@@ -323,15 +323,23 @@ impl<'c> Ranges<'c> {
         high: &[u8],
         all: &mut BTreeMap<Vec<u8>, Option<Row>>,
     ) -> Result<(), LeafError> {
-        let sql = format!(
-            "SELECT m.marks, w.keys, w.cells FROM {} AS m LEFT JOIN {} AS w ON w.at = m.at \
-             WHERE m.at BETWEEN ?1 AND ?2 ORDER BY m.at",
-            self.marks, self.waiting
-        );
+        let sql = format!("SELECT at, marks FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.marks);
+        let mut statement = self.connection.prepare_cached(&sql)?;
+        let mut all_marks = statement.query(beside(id))?;
+        let sql =
+            format!("SELECT at, keys, cells FROM {} WHERE at BETWEEN ?1 AND ?2 ORDER BY at", self.waiting);
         let mut statement = self.connection.prepare_cached(&sql)?;
         let mut pieces = statement.query(beside(id))?;
-        while let Some(piece) = pieces.next()? {
-            let marks = piece.get_ref(0)?.as_blob().map_err(rusqlite::Error::from)?;
+        loop {
+            // Who asks for a row goes by the marks alone: a piece without them would be lost to him, and not be missed.
+            let (piece, marks) = match (pieces.next()?, all_marks.next()?) {
+                (None, None) => break,
+                (Some(piece), Some(marks)) if piece.get::<_, i64>(0)? == marks.get::<_, i64>(0)? => {
+                    (piece, marks)
+                }
+                _ => return Err(LeafError::Damaged),
+            };
+            let marks = marks.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?;
             let run = Run::new(piece.get_ref(1)?.as_blob().map_err(rusqlite::Error::from)?)?;
             let cells = piece.get_ref(2)?.as_blob().map_err(rusqlite::Error::from)?;
             let (mut keys, mut slot) = (run.from(None)?, 0);
@@ -452,8 +460,13 @@ impl<'c> Ranges<'c> {
         ends.iter().for_each(|end| cells.extend_from_slice(&end.to_le_bytes()));
         let count = u32::try_from(ends.len()).map_err(|_| LeafError::Damaged)?;
         cells.extend_from_slice(&count.to_le_bytes());
+        // There is a piece where no marks are.
+        let damaged = |error: rusqlite::Error| match error.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::ConstraintViolation) => LeafError::Damaged,
+            _ => LeafError::Sql(error),
+        };
         let sql = format!("INSERT INTO {}(at, keys, cells) VALUES (?1, ?2, ?3)", self.waiting);
-        self.connection.prepare_cached(&sql)?.execute((at, keys, cells))?;
+        self.connection.prepare_cached(&sql)?.execute((at, keys, cells)).map_err(damaged)?;
         let sql = format!("INSERT INTO {}(at, marks) VALUES (?1, ?2)", self.marks);
         self.connection.prepare_cached(&sql)?.execute((at, marks))?;
         Ok(())

@@ -115,6 +115,11 @@ impl<'r> Run<'r> {
         Ok(Self { bytes, restarts })
     }
 
+    /// Whether it has no key.
+    pub(super) fn is_empty(self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// The keys from the first whole one on, or from the last whole one that is not after `key`.
     pub(super) fn from(self, key: Option<&[u8]>) -> Result<Keys<'r>, Damaged> {
         let mut keys = Keys { run: self, at: 0, next: 0, key: Vec::new(), is_put: false };

@@ -1,8 +1,8 @@
 //! Connections, the catalogue, and the tables of a view: `"NAME.VERSION.BUILD.TABLE"`, for people to look into.
 //!
-//! Tables are without row ids: one tree by the key instead of two. Strict, so that a cell of another kind is an error.
+//! A view's tables are without row ids: one tree by the key instead of two. Strict, so that a cell of another kind is an error.
 //! An index lies in tables of its own where it can (`orders`): `"NAME.VERSION.BUILD.TABLE.INDEX"` and, behind that name,
-//! `.waiting`.
+//! `.waiting`. Beside a table whose rows may wait (`ranges`) are `+ranges`, `+waiting` and `+marks`.
 //! Not here: reading and writing rows (`rows`).
 
 use std::path::Path;
