@@ -230,16 +230,21 @@ fn rows_that_wait_for_their_places_are_read_as_if_they_were_there() {
     assert_eq!(snapshot.scan(table, &everything()).unwrap(), model.scan(table, &everything()).unwrap());
     drop(snapshot);
     drop(store);
+    damaged_marks_are_told(&path, config, table);
+}
+
+/// Damages what waits in a store of visits, and mends it again.
+fn damaged_marks_are_told(path: &Path, config: ViewsConfig, table: &'static Table) {
     // Marks that are not those of their rows, and fewer or more of them than rows.
     let last = "(SELECT max(at) FROM \"visits.1.0.visits+marks\")";
     for damaged in ["zeroblob(length(marks))", "substr(marks, 3)", "CAST(marks || marks AS BLOB)"] {
-        let connection = rusqlite::Connection::open(&path).unwrap();
+        let connection = rusqlite::Connection::open(path).unwrap();
         let sql = format!("SELECT marks FROM \"visits.1.0.visits+marks\" WHERE at = {last}");
         let sound: Vec<u8> = connection.query_row(&sql, (), |row| row.get(0)).unwrap();
         let update =
             |value: &str| format!("UPDATE \"visits.1.0.visits+marks\" SET marks = {value} WHERE at = {last}");
         assert_eq!(connection.execute(&update(damaged), ()).unwrap(), 1);
-        let store = SqliteViews::open(&path, config).unwrap();
+        let store = SqliteViews::open(path, config).unwrap();
         let snapshot = store.snapshot("visits", Which::Serving).unwrap();
         assert!(snapshot.scan(table, &everything()).is_err(), "{damaged}");
         drop((snapshot, store));
@@ -247,13 +252,13 @@ fn rows_that_wait_for_their_places_are_read_as_if_they_were_there() {
     }
     // Rows that wait and have no marks, and marks of none.
     for lost in ["marks", "waiting"] {
-        let connection = rusqlite::Connection::open(&path).unwrap();
+        let connection = rusqlite::Connection::open(path).unwrap();
         let name = format!("\"visits.1.0.visits+{lost}\"");
         let keep = format!("CREATE TEMP TABLE kept AS SELECT * FROM {name} WHERE at = {last}");
         connection.execute_batch(&keep).unwrap();
         let delete = format!("DELETE FROM {name} WHERE at = (SELECT at FROM kept)");
         assert_eq!(connection.execute(&delete, ()).unwrap(), 1);
-        let store = SqliteViews::open(&path, config).unwrap();
+        let store = SqliteViews::open(path, config).unwrap();
         let snapshot = store.snapshot("visits", Which::Serving).unwrap();
         let error = snapshot.scan(table, &everything()).unwrap_err().to_string();
         assert!(error.contains("malformed"), "{lost}: {error}");
