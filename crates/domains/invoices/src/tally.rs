@@ -70,6 +70,13 @@ pub(crate) fn sum_of(high: i64, low: i64) -> i128 {
     i128::from(high).saturating_mul(E18).saturating_add(i128::from(low))
 }
 
+/// A key that has room for the rest of its row.
+pub(crate) fn begin_row<const KEY: usize>(table: &'static Table, key: [Cell; KEY]) -> Row {
+    let mut row = Vec::with_capacity(table.columns.len());
+    row.extend(key);
+    row
+}
+
 impl<K: Hash + Eq + Copy, const COUNTS: usize, const SUMS: usize> Tally<K, COUNTS, SUMS> {
     pub(crate) fn new() -> Self {
         Self(HashMap::default())
@@ -84,15 +91,16 @@ impl<K: Hash + Eq + Copy, const COUNTS: usize, const SUMS: usize> Tally<K, COUNT
     }
 
     /// Adds the changes to the rows, in the order of their keys.
-    pub(crate) fn write(
+    pub(crate) fn write<const KEY: usize>(
         self,
         table: &'static Table,
         rows: &mut dyn Rows,
-        key: impl Fn(K) -> Row,
+        key: impl Fn(K) -> [Cell; KEY],
     ) -> Result<(), RowsError> {
         let nothing = Change::NONE;
+        let changes = self.0.into_iter().filter(|(_, change)| *change != nothing);
         let mut changes: Vec<(Row, Change<COUNTS, SUMS>)> =
-            self.0.into_iter().filter(|(_, change)| *change != nothing).map(|(k, c)| (key(k), c)).collect();
+            changes.map(|(k, change)| (begin_row(table, key(k)), change)).collect();
         if changes.is_empty() {
             return Ok(());
         }
@@ -131,7 +139,7 @@ mod tests {
         let mut add = |count: i64, sum: i128| {
             let mut tally = Tally::<i64, 1, 1>::new();
             tally.add(7, Change { counts: [count], sums: [sum] });
-            tally.write(&CASH, &mut rows, |day| vec![0.into(), day.into(), "EUR".into()]).unwrap();
+            tally.write(&CASH, &mut rows, |day| [0.into(), day.into(), "EUR".into()]).unwrap();
             rows.all(&CASH).map(|row| Change::<1, 1>::of_cells(&row[3..]).sums[0]).next()
         };
         let large = i128::from(i64::MAX) * 5;
@@ -146,7 +154,7 @@ mod tests {
         let mut tally = Tally::<u8, 1, 0>::new();
         tally.add(1, Change { counts: [1], sums: [] });
         tally.add(1, Change { counts: [-1], sums: [] });
-        tally.write(&COUNTER, &mut rows, |_| vec!["x".into()]).unwrap();
+        tally.write(&COUNTER, &mut rows, |_| ["x".into()]).unwrap();
         assert_eq!(rows, MemoryRows::new());
     }
 }

@@ -41,8 +41,8 @@ impl Batch<'_> {
         write_moves(&self.moves, floors.1, rows)?;
         write_latency(self.latency, self.day, &self.names, rows)?;
         self.key_figures
-            .write(&KEY_FIGURES, rows, |(day, currency)| vec![day.into(), code(currency.as_ref())])?;
-        self.counters.write(&COUNTER, rows, |name| vec![name.into()])?;
+            .write(&KEY_FIGURES, rows, |(day, currency)| [day.into(), code(currency.as_ref())])?;
+        self.counters.write(&COUNTER, rows, |name| [name.into()])?;
         self.segments.write(rows)
     }
 
@@ -119,7 +119,7 @@ impl Batch<'_> {
         // The mark of an invoice's events is counted as `odd` already; those of no invoice are added here.
         let without = self.odd.iter().filter(|odd| odd.invoice.is_none()).count();
         self.counters.add("odd", Change { counts: [i64::try_from(without).unwrap_or(0)], sums: [] });
-        tally.write(&COUNTER, rows, |reason| vec![odd_counter(reason)])?;
+        tally.write(&COUNTER, rows, |reason| [odd_counter(reason)])?;
         put(&ODD, listed, rows)
     }
 
@@ -224,7 +224,7 @@ impl Shares {
     }
 
     fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
-        self.open.write(&OPEN, rows, |class| vec![class.into()])?;
+        self.open.write(&OPEN, rows, |class| [class.into()])?;
         let mut due = Tally::<((i64, i64), i64), 1, 1>::new();
         for (&(deadline, class), change) in self.due.iter() {
             match deadline {
@@ -236,17 +236,17 @@ impl Shares {
                 None => due.add(((LEVEL_NONE, 0), class), *change),
             }
         }
-        due.write_packed(&DUE, rows, |(level, bucket)| vec![level.into(), bucket.into()])?;
+        due.write_packed(&DUE, rows, |(level, bucket)| [level.into(), bucket.into()])?;
         let mut sums = Tally::<(i64, i64, Option<Currency>), 1, 1>::new();
         for (&(date, currency), change) in self.cash.iter() {
             due_buckets(date).for_each(|(level, bucket)| sums.add((level, bucket, currency), *change));
         }
         let cash = |(level, bucket, currency): (i64, i64, Option<Currency>)| {
-            vec![level.into(), bucket.into(), code(currency.as_ref())]
+            [level.into(), bucket.into(), code(currency.as_ref())]
         };
         sums.write(&CASH, rows, cash)?;
         let vendor = |(vendor, currency): (Name, Option<Currency>)| {
-            vec![names.text(vendor).into(), code(currency.as_ref())]
+            [names.text(vendor).into(), code(currency.as_ref())]
         };
         self.vendors.write(&VENDOR, rows, vendor)
     }
@@ -294,11 +294,11 @@ fn write_figures(
             }
         }
     }
-    let by_vendor = |(row, vendor): (i64, Name)| vec![row.into(), names.text(vendor).into()];
-    minutes.write_packed(&MINUTE, rows, |minute| vec![minute.into()])?;
+    let by_vendor = |(row, vendor): (i64, Name)| [row.into(), names.text(vendor).into()];
+    minutes.write_packed(&MINUTE, rows, |minute| [minute.into()])?;
     hours.write_packed(&HOUR, rows, by_vendor)?;
     days.write_packed(&DAY, rows, by_vendor)?;
-    pulses.write_packed(&PULSE, rows, |(level, bucket)| vec![level.into(), bucket.into()])
+    pulses.write_packed(&PULSE, rows, |(level, bucket)| [level.into(), bucket.into()])
 }
 
 /// Steps from stage to stage by hour and by day.
@@ -311,7 +311,7 @@ fn write_moves(moves: &Moves, hour_floor: i64, rows: &mut dyn Rows) -> Result<()
         buckets.add(((2, hour.div_euclid(24), currency), step), *change);
     }
     buckets.write_packed(&FLOW, rows, |(level, bucket, currency)| {
-        vec![level.into(), bucket.into(), code(currency.as_ref())]
+        [level.into(), bucket.into(), code(currency.as_ref())]
     })
 }
 
