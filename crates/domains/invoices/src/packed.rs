@@ -20,20 +20,6 @@ use crate::tally::{Change, Tally, begin_row};
 /// Counters by ascending code.
 pub(crate) type Entries<const COUNTS: usize, const SUMS: usize> = Vec<(i64, Change<COUNTS, SUMS>)>;
 
-/// Writes counters in the order of their codes.
-struct Packing<'p> {
-    pack: &'p mut Pack,
-    last: i64,
-}
-
-impl Packing<'_> {
-    fn put<const COUNTS: usize, const SUMS: usize>(&mut self, code: i64, change: &Change<COUNTS, SUMS>) {
-        self.pack.signed(code.wrapping_sub(self.last));
-        self.last = code;
-        change.numbers().for_each(|number| self.pack.signed(number));
-    }
-}
-
 /// Reads counters from a row's bytes, one after the other; ends before one that is of no such form, and says so.
 struct Stored<'a, const COUNTS: usize, const SUMS: usize> {
     unpack: Unpack<'a>,
@@ -80,8 +66,12 @@ fn add_packed<const COUNTS: usize, const SUMS: usize>(
     pack: &mut Pack,
 ) -> Option<Box<[u8]>> {
     let mut stored = Stored::new(bytes);
-    let mut packing = Packing { pack, last: 0 };
-    merge(stored.by_ref(), more, |code, change| packing.put(code, &change));
+    let mut last = 0i64;
+    merge(stored.by_ref(), more, |code, change| {
+        pack.signed(code.wrapping_sub(last));
+        last = code;
+        change.numbers().for_each(|number| pack.signed(number));
+    });
     let packed = pack.take();
     (!stored.is_damaged).then_some(packed)
 }

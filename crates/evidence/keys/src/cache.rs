@@ -23,8 +23,8 @@ use crate::secret::Secret;
 
 /// Most keys held open, by default: 88 MiB at [`KEY_CACHE_ENTRY_BYTES`] each, where so many are in use.
 ///
-/// With 131,072 of them, twenty million events about 200,000 persons were taken at 0.75 of the first rate in the end,
-/// since a key that is not there is two reads of the state and an unwrapping; with this many at 0.87 (docs/benchmarks.md).
+/// A key that is not there is two reads of the state and an unwrapping: with fewer than the persons in use, sealing
+/// slows down (docs/benchmarks.md).
 pub const KEY_CACHE_ENTRIES_MAX: usize = 524_288;
 /// Most bytes that an entry takes: key, id and serial with the allocator's share 96, its bucket in a table that has
 /// just grown 76, rounded up.
