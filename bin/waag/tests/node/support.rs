@@ -93,7 +93,16 @@ impl Node {
     }
 
     pub(crate) fn serve_with(folder: &Folder, more: &[&str]) -> Self {
-        let arguments = ["serve", "--json", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"];
+        Self::serve_at(folder, ["127.0.0.1:0"; 2], more)
+    }
+
+    /// The node again where it was, after its end.
+    pub(crate) fn again(&self, folder: &Folder) -> Self {
+        Self::serve_at(folder, [&self.listen.to_string(), &self.pages.to_string()], &[])
+    }
+
+    fn serve_at(folder: &Folder, [listen, pages]: [&str; 2], more: &[&str]) -> Self {
+        let arguments = ["serve", "--json", "--listen", listen, "--pages", pages];
         let mut command = folder.command(&[&arguments, more].concat());
         command.stderr(std::fs::File::create(folder.path("serve.err")).unwrap());
         let process = Process::start(command);

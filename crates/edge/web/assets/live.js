@@ -2,24 +2,33 @@
 // WCAG 2.2.2: what moves by itself can be paused. Changes of state are said aloud, the ticking age is not.
 (() => {
   "use strict";
+  const AGAIN_MS = 2000;
+  const REOPEN_MS = 5000;
   const bar = document.getElementById("fresh");
   const main = document.getElementById("main");
   if (!bar || bar.dataset.live !== "true") return;
   const said = document.getElementById("fresh-said");
+  const lost = document.getElementById("fresh-lost");
   const pause = document.getElementById("pause");
   const dot = bar.querySelector(".dot");
   // The node's clock decides how old an event is; the browser's only counts on from there.
   let newest = bar.dataset.newest ? Date.parse(bar.dataset.newest) : 0;
   let arrived = Date.now();
   let ageThen = Number(bar.dataset.age);
-  let seen = null, shown = null, busy = false, paused = false, state = "";
+  // How far the node is, and how far it was when it drew this page. What a page tells beside events is not in that number,
+  // so such a page asks once more.
+  let seen = null, shown = bar.dataset.of === "" ? bar.dataset.projected : "";
+  let asked = null, paused = false, reached = false, drawn = true, state = "";
 
-  function say(next, words) {
-    if (state === next) return;
+  // What everybody sees, and what is read aloud.
+  function say(next, words, aloud) {
+    if (state === next + words) return;
     bar.classList.remove("on", "lost", "paused");
     bar.classList.add(next);
-    if (state !== "") said.textContent = words;
-    state = next;
+    lost.textContent = words;
+    lost.hidden = words === "";
+    if (state !== "") said.textContent = aloud;
+    state = next + words;
   }
 
   function age() {
@@ -32,15 +41,28 @@
     (place.querySelector("time") ?? place).textContent = text;
   }
 
+  function tell() {
+    if (paused) say("paused", "", "Live updates are paused.");
+    else if (!reached) say("lost", "Node not reached", "The connection to the node is lost; this page is no longer fresh.");
+    else if (!drawn) say("lost", "Page not renewed", "The node could not draw this page; it is asked again. What is shown is no longer fresh.");
+    else say("on", "", "Live updates are on.");
+  }
+
   function refresh() {
-    if (busy || paused || document.hidden || seen === shown) return;
-    busy = true;
-    shown = seen;
+    // A page that is no more has been answered by one that does not go on by itself.
+    if (asked !== null || paused || document.hidden || seen === null || seen === shown || !main.dataset.hxGet) return;
+    asked = seen;
     main.dispatchEvent(new CustomEvent("waag:refresh"));
   }
 
-  const done = () => { busy = false; refresh(); };
-  document.addEventListener("htmx:finally:request", done);
+  document.addEventListener("htmx:finally:request", (event) => {
+    const told = event.detail.ctx;
+    drawn = told.status === "swapped" && told.swap !== "none";
+    if (drawn) shown = asked;
+    asked = null;
+    tell();
+    if (drawn) refresh(); else setTimeout(refresh, AGAIN_MS);
+  });
 
   function open() {
     const line = new EventSource(`/live${bar.dataset.of}`);
@@ -50,17 +72,18 @@
       ageThen = told.age_ms;
       newest = told.newest ? Date.parse(told.newest) : 0;
       // The event's id is all that this page waits for.
-      if (shown === null) shown = event.lastEventId;
       seen = event.lastEventId;
-      if (!paused) say("on", "Live updates are on.");
+      reached = true;
+      tell();
       if (seen !== shown) { dot.classList.remove("beat"); void dot.offsetWidth; dot.classList.add("beat"); }
       age();
       refresh();
     });
     line.addEventListener("error", () => {
-      if (!paused) say("lost", "The connection to the node is lost; this page is no longer fresh.");
+      reached = false;
+      tell();
       // A refused line is not tried again by the browser itself.
-      if (line.readyState === EventSource.CLOSED) setTimeout(open, 5000);
+      if (line.readyState === EventSource.CLOSED) setTimeout(open, REOPEN_MS);
     });
     addEventListener("pagehide", () => line.close(), { once: true });
   }
@@ -70,10 +93,12 @@
     paused = !paused;
     pause.textContent = paused ? "Go on" : "Pause";
     pause.setAttribute("aria-pressed", String(paused));
-    say(paused ? "paused" : "on", paused ? "Live updates are paused." : "Live updates are on.");
+    tell();
     refresh();
   });
   document.addEventListener("visibilitychange", refresh);
+  // A page that a browser kept and shows again had its line closed.
+  addEventListener("pageshow", (event) => { if (event.persisted) open(); });
   setInterval(age, 1000);
   open();
 })();

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use base64::Engine as _;
 use serde_json::json;
+use waag_chromium::Chromium;
 use waag_stdx::entropy::SystemEntropy;
 use waag_web::{Pages, serve};
 
-use crate::chromium::Chromium;
 use crate::support::evidence::PERSON;
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
@@ -44,10 +43,6 @@ fn pictures() -> std::path::PathBuf {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
     folder
-}
-
-pub(crate) fn png(browser: &mut Chromium, most: Option<f64>) -> Vec<u8> {
-    base64::engine::general_purpose::STANDARD.decode(browser.picture(most)).unwrap()
 }
 
 /// How a page is looked at: light or dark as the system says, or as it is printed, in a window of some width.
@@ -110,7 +105,7 @@ fn look_at(names: &[&str], theme: &str) {
                  one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
             ));
             let file = pictures().join(format!("{name}-{theme}-{width}.png"));
-            std::fs::write(&file, png(&mut browser, None)).unwrap();
+            std::fs::write(&file, browser.picture(None)).unwrap();
             assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
             let wider =
                 browser.value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
@@ -247,7 +242,7 @@ fn needs_chromium_what_forms_of_evidence_lead_to_is_accessible_and_a_dropped_pac
                  one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
             ));
             let file = pictures().join(format!("{name}-{theme}-{width}.png"));
-            std::fs::write(&file, png(&mut browser, None)).unwrap();
+            std::fs::write(&file, browser.picture(None)).unwrap();
             assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
         }
     }
@@ -274,7 +269,7 @@ fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
         assert_eq!(browser.value(seen), json!(0), "{name}");
         let light = "getComputedStyle(document.querySelector('.card')).backgroundColor";
         assert_eq!(browser.value(light), json!("rgb(255, 255, 255)"), "{name}: paper is white");
-        std::fs::write(pictures().join(format!("{name}-print.png")), png(&mut browser, None)).unwrap();
+        std::fs::write(pictures().join(format!("{name}-print.png")), browser.picture(None)).unwrap();
     }
 }
 
@@ -398,6 +393,43 @@ fn needs_chromium_an_order_goes_from_the_page_to_the_router_and_from_no_other_si
         "fetch('{base}/jobs/42/cancel', {{ method: 'POST', mode: 'no-cors', credentials: 'include' }}).then(() => 'sent', () => 'not sent')"
     ));
     assert_eq!((refused, orders()), (json!("not sent"), 1), "the page's own policy connects nowhere else");
+}
+
+#[test]
+fn needs_chromium_a_page_that_could_not_be_drawn_stays_and_is_asked_again() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    let shows = |text: &str| format!("document.getElementById('main').innerText.includes('{text}')");
+    house.failing.store(true, Ordering::Relaxed);
+    house.progress.send_modify(|progress| progress.projected = 2_000_001);
+    browser.until("document.querySelector('.fresh.lost')?.innerText.includes('Page not renewed')");
+    assert_eq!(browser.value(&shows("1,284,311")), json!(true), "what was drawn before stays");
+    assert_eq!(browser.value("document.querySelector('h1').innerText"), json!("Overview"));
+    // No event comes, and yet the page is not left behind.
+    house.failing.store(false, Ordering::Relaxed);
+    browser.until(&shows("2,000,001"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    assert_eq!(browser.value("document.getElementById('fresh-lost').hidden"), json!(true));
+    browser.complaints.retain(|complaint| !complaint.contains("503"));
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_events_between_drawing_and_the_first_word_are_not_missed() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    // The page's own script is kept back until the node is further than what it drew.
+    browser.call("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/live*.js" }] }));
+    browser.call("Page.navigate", json!({ "url": format!("{base}/") }));
+    let held = browser.event("Fetch.requestPaused");
+    house.progress.send_modify(|progress| progress.projected = 2_000_001);
+    browser.call("Fetch.continueRequest", json!({ "requestId": held["requestId"] }));
+    browser.until("document.getElementById('main')?.innerText.includes('2,000,001')");
+    quiet(&browser);
 }
 
 #[test]

@@ -4,7 +4,6 @@
 #![expect(clippy::cast_possible_truncation, reason = "samples of known size")]
 
 mod browser;
-mod chromium;
 mod deliveries;
 mod evidence;
 mod pages;

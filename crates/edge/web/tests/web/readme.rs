@@ -7,10 +7,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use aws_lc_rs::digest::{SHA256, digest};
+use waag_chromium::Chromium;
 use waag_web::Pages;
 
-use crate::browser::{look, png, served};
-use crate::chromium::Chromium;
+use crate::browser::{look, served};
 use crate::pages::{ask, get, text};
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
@@ -51,7 +51,7 @@ async fn needs_chromium_the_readme_shows_the_page_as_it_is() {
         let mut browser = Chromium::start();
         look(&mut browser, "light", "", 1_440);
         browser.open(&format!("{base}/"));
-        let made = png(&mut browser, Some(HEIGHT));
+        let made = browser.picture(Some(HEIGHT));
         let (head, rest) = made.split_at(HEAD_BYTES);
         std::fs::write(PICTURE, [head, &chunk, rest].concat()).unwrap();
     }

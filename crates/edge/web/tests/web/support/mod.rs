@@ -47,6 +47,8 @@ pub(crate) struct Sample {
     pub(crate) progress: watch::Sender<Progress>,
     /// Whether proofs come out with one byte changed.
     pub(crate) tampered: AtomicBool,
+    /// Whether nothing can be read at the moment.
+    pub(crate) failing: AtomicBool,
     /// Whether nothing was recorded so far.
     pub(crate) empty: bool,
 }
@@ -59,12 +61,16 @@ impl Sample {
         let progress = watch::Sender::new(Progress { projected, newest });
         let deliveries = Arc::new(SampleDeliveries::new(empty));
         let evidence = Arc::new(SampleEvidence::new(empty));
-        Arc::new(Self { ledger, deliveries, evidence, progress, tampered: AtomicBool::new(false), empty })
+        let (tampered, failing) = (AtomicBool::new(false), AtomicBool::new(false));
+        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, empty })
     }
 }
 
 impl House for Sample {
     fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
+        if self.failing.load(Ordering::Relaxed) {
+            return Err(HouseError { code: "E0000", reason: "nothing can be read at the moment".to_owned() });
+        }
         Ok(Box::new(MemoryRows::default()))
     }
 

@@ -2,29 +2,36 @@
 //!
 //! Source: the Chrome DevTools Protocol; `--remote-debugging-pipe` reads file descriptor 3 and writes 4, which a shell
 //! makes of its standard input and output here, so that no socket and no further crate is needed.
+#![expect(
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    reason = "a tool of tests: a browser that does not answer is a test that failed"
+)]
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 const COMMAND: &str = "exec timeout 60 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
      --no-first-run --user-data-dir=\"$0\" --remote-debugging-pipe 3<&0 4>&1 >/dev/null 2>&1";
 
 /// A browser with one page.
-pub(crate) struct Chromium {
+pub struct Chromium {
     child: Child,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
     session: Option<String>,
     number: u64,
     /// What the page complained about: errors of scripts, blocked files, breaches of its policy.
-    pub(crate) complaints: Vec<String>,
+    pub complaints: Vec<String>,
     _profile: tempfile::TempDir,
 }
 
 impl Chromium {
-    pub(crate) fn start() -> Self {
+    /// Starts it with a profile of its own; it ends after a minute however its test goes.
+    pub fn start() -> Self {
         let profile = tempfile::tempdir().unwrap();
         let mut child = Command::new("sh")
             .args(["-c", COMMAND])
@@ -69,7 +76,7 @@ impl Chromium {
     }
 
     /// Calls a method and waits for its answer.
-    pub(crate) fn call(&mut self, method: &str, params: Value) -> Value {
+    pub fn call(&mut self, method: &str, params: Value) -> Value {
         self.number += 1;
         let mut message = json!({ "id": self.number, "method": method, "params": params });
         if let Some(session) = &self.session {
@@ -86,18 +93,28 @@ impl Chromium {
     }
 
     /// Opens an address and waits until it is loaded.
-    pub(crate) fn open(&mut self, address: &str) {
+    pub fn open(&mut self, address: &str) {
         self.call("Page.navigate", json!({ "url": address }));
         self.loaded();
     }
 
     /// Waits until a page that something on this one leads to is loaded.
-    pub(crate) fn loaded(&mut self) {
-        while self.message()["method"] != "Page.loadEventFired" {}
+    pub fn loaded(&mut self) {
+        self.event("Page.loadEventFired");
+    }
+
+    /// Waits for an event of the browser's; what it tells.
+    pub fn event(&mut self, name: &str) -> Value {
+        loop {
+            let mut message = self.message();
+            if message["method"] == name {
+                return message["params"].take();
+            }
+        }
     }
 
     /// The value of an expression, awaited where it is a promise.
-    pub(crate) fn value(&mut self, expression: &str) -> Value {
+    pub fn value(&mut self, expression: &str) -> Value {
         let params = json!({ "expression": expression, "awaitPromise": true, "returnByValue": true });
         let answer = self.call("Runtime.evaluate", params);
         assert!(answer.get("exceptionDetails").is_none(), "{answer}");
@@ -105,18 +122,23 @@ impl Chromium {
     }
 
     /// Waits until an expression is true, five seconds at most; gives the milliseconds it took.
-    pub(crate) fn until(&mut self, expression: &str) -> u64 {
+    pub fn until(&mut self, expression: &str) -> u64 {
+        self.until_within(5, expression)
+    }
+
+    /// Waits until an expression is true, some seconds at most; gives the milliseconds it took.
+    pub fn until_within(&mut self, seconds: u32, expression: &str) -> u64 {
         let wait = format!(
             "new Promise((done, fail) => {{ const begin = performance.now(); const look = () => {{
              if ({expression}) done(Math.round(performance.now() - begin));
-             else if (performance.now() - begin > 5000) fail(new Error('not true in time: ' + document.body.innerText.slice(0, 400)));
+             else if (performance.now() - begin > {seconds} * 1000) fail(new Error('not true in time: ' + document.body.innerText.slice(0, 400)));
              else setTimeout(look, 5); }}; look(); }})"
         );
         self.value(&wait).as_u64().unwrap()
     }
 
     /// Presses one key, as a keyboard does.
-    pub(crate) fn press(&mut self, key: &str) {
+    pub fn press(&mut self, key: &str) {
         let text = if key == "Enter" { "\r" } else { key };
         let code = if key == "Enter" { 13 } else { 0 };
         for kind in ["keyDown", "keyUp"] {
@@ -126,7 +148,7 @@ impl Chromium {
     }
 
     /// A window of this width; narrow ones are a phone's.
-    pub(crate) fn window(&mut self, width: u32) {
+    pub fn window(&mut self, width: u32) {
         let height = if width < 600 { 844 } else { 900 };
         let window =
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
@@ -134,8 +156,8 @@ impl Chromium {
         self.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
     }
 
-    /// The whole page as PNG, in base 64; its first part where a height is given.
-    pub(crate) fn picture(&mut self, most: Option<f64>) -> String {
+    /// The whole page as PNG; its first part where a height is given.
+    pub fn picture(&mut self, most: Option<f64>) -> Vec<u8> {
         let size = self.call("Page.getLayoutMetrics", json!({}));
         let height = size["cssContentSize"]["height"].as_f64().unwrap();
         let width = size["cssLayoutViewport"]["clientWidth"].as_f64().unwrap();
@@ -143,7 +165,7 @@ impl Chromium {
         let clip = json!({ "x": 0, "y": 0, "width": width, "height": height, "scale": 1 });
         let shot =
             self.call("Page.captureScreenshot", json!({ "clip": clip, "captureBeyondViewport": true }));
-        shot["data"].as_str().unwrap().to_owned()
+        base64::engine::general_purpose::STANDARD.decode(shot["data"].as_str().unwrap()).unwrap()
     }
 }
 
