@@ -4,6 +4,7 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -89,9 +90,16 @@ impl Server {
     /// Accepts and answers until `ending` is true or its sender is gone, then lets connections finish their requests.
     /// To be run inside a tokio runtime with input, output and time.
     ///
+    /// In a box, so that what serves a connection is compiled here: an `async fn` is compiled by whoever awaits it.
+    ///
     /// # Errors
     /// [`Kind::Listen`] where the runtime cannot take the listener.
-    pub async fn serve(self, door: Arc<Door>, mut ending: watch::Receiver<bool>) -> Result<(), Fault> {
+    #[must_use]
+    pub fn serve(self, door: Arc<Door>, ending: watch::Receiver<bool>) -> Served {
+        Box::pin(self.run(door, ending))
+    }
+
+    async fn run(self, door: Arc<Door>, mut ending: watch::Receiver<bool>) -> Result<(), Fault> {
         let failed = |error: std::io::Error| Fault::of(Kind::Listen(error.to_string()));
         let listener = tokio::net::TcpListener::from_std(self.listener).map_err(failed)?;
         let mail = tokio::spawn(Arc::clone(&door.mailbox).deliver());
@@ -130,6 +138,9 @@ impl Server {
         Ok(())
     }
 }
+
+/// A server that runs; how it ended.
+pub type Served = Pin<Box<dyn Future<Output = Result<(), Fault>> + Send>>;
 
 type Accepted = (TcpStream, tokio::sync::OwnedSemaphorePermit);
 

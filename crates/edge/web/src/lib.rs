@@ -36,4 +36,4 @@ mod screens;
 mod shell;
 
 pub use error::WebError;
-pub use router::{Pages, router, serve};
+pub use router::{Pages, Served, router, serve};

@@ -3,6 +3,7 @@
 //! Not here: the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
 
 use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -150,15 +151,30 @@ pub fn router(pages: Pages) -> Router {
         .layer(axum::middleware::from_fn_with_state(pages, door::pass))
 }
 
+/// Pages that are served; how that ended.
+pub type Served = Pin<Box<dyn Future<Output = Result<(), WebError>> + Send>>;
+
 /// Serves the pages until `stop` is done.
+///
+/// In a box, so that what serves a connection is compiled here: an `async fn` is compiled by whoever awaits it.
 ///
 /// # Errors
 /// [`WebError::NotLoopback`] where others than this machine could reach the listener; [`WebError::Listener`].
-pub async fn serve(
+pub fn serve(
     listener: TcpListener,
     pages: Pages,
     stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<(), WebError> {
+) -> Served {
+    boxed(listener, pages, Box::pin(stop))
+}
+
+fn boxed(listener: TcpListener, pages: Pages, stop: Stop) -> Served {
+    Box::pin(run(listener, pages, stop))
+}
+
+type Stop = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+async fn run(listener: TcpListener, pages: Pages, stop: Stop) -> Result<(), WebError> {
     let address = listener.local_addr().map_err(|error| WebError::Listener(error.to_string()))?;
     if !address.ip().is_loopback() {
         return Err(WebError::NotLoopback(address.to_string()));
