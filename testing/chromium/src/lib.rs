@@ -4,7 +4,7 @@
 //! makes of its standard input and output here, so that no socket and no further crate is needed.
 #![expect(
     clippy::unwrap_used,
-    clippy::disallowed_methods,
+    clippy::indexing_slicing,
     reason = "a tool of tests: a browser that does not answer is a test that failed"
 )]
 

@@ -160,11 +160,7 @@ pub type Served = Pin<Box<dyn Future<Output = Result<(), WebError>> + Send>>;
 ///
 /// # Errors
 /// [`WebError::NotLoopback`] where others than this machine could reach the listener; [`WebError::Listener`].
-pub fn serve(
-    listener: TcpListener,
-    pages: Pages,
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Served {
+pub fn serve(listener: TcpListener, pages: Pages, stop: impl Future<Output = ()> + Send + 'static) -> Served {
     boxed(listener, pages, Box::pin(stop))
 }
 
