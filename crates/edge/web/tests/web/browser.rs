@@ -355,6 +355,8 @@ fn needs_chromium_an_open_page_shows_progress_within_a_second() {
         let millis =
             browser.until(&format!("document.getElementById('main').innerText.includes('2,000,00{step}')"));
         slowest = slowest.max(millis);
+        // The frame around the page goes with it.
+        browser.until(&format!("document.getElementById('node').innerText.includes('2,000,00{step}')"));
     }
     println!("slowest of five pushes: {slowest} ms");
     assert!(slowest < 1_000, "{slowest} ms");
