@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::process;
 
 /// The benchmarks by name.
-const BENCHES: [(&str, &str); 7] = [
+const BENCHES: [(&str, &str); 8] = [
     (
         "core",
         "append, acknowledge, verify and open: throughput, latency, processor time and memory of the evidence core",
@@ -18,6 +18,7 @@ const BENCHES: [(&str, &str); 7] = [
     ("pages", "every page, named filter and further page over a large read model: how long each takes"),
     ("router", "which subscriptions an event concerns: events per second and core, few rules and many"),
     ("evidence", "a proof in a tree of 100 million entries; what the scrubber costs those who record"),
+    ("bare", "a server that takes anything and does nothing: what HTTP alone costs on this machine"),
     ("visible", "from an acknowledgement to the open page that shows it, on a running node"),
 ];
 

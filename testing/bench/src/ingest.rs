@@ -115,6 +115,13 @@ fn one_run(options: &Options, (batch, producers): (usize, usize), workload: Work
     let peak_taking = peak_memory(Some(served.pid()));
     // Told before the rest is waited for, which takes many times as long in a long run.
     let rate = tell_sent(&sent, options.events);
+    let events = options.events as f64;
+    println!(
+        "  until then: server CPU {:.2} s a million events, peak memory {} MiB; us an event by stage: {}",
+        total(&spent_taking) * 1e6 / events,
+        peak_taking >> 20,
+        by_stage(&spent_taking, events)
+    );
     let drained = Instant::now();
     let mut after = served.ledger()?;
     let drain_max = DRAIN_MAX.max(sent.took.saturating_mul(DRAIN_TIMES));
@@ -127,23 +134,16 @@ fn one_run(options: &Options, (batch, producers): (usize, usize), workload: Work
     let recorded = after.entries - before.entries;
     anyhow::ensure!(recorded == options.events as u64, "{recorded} of {} events are there", options.events);
     let spent_all = spent(&cpu, &cpu_by_thread(Some(served.pid())));
-    let events = options.events as f64;
     println!(
         "  projected {:.0} events/s, {lag} behind at the last acknowledgement, drained {drained:.1} s later",
         events / (sent.took.as_secs_f64() + drained)
     );
     println!(
-        "  server CPU {:.2} s a million events until the last acknowledgement, {:.2} s until all was projected; \
-         us an event by stage: {}",
-        total(&spent_taking) * 1e6 / events,
+        "  server CPU {:.2} s a million events until all was projected; us an event by stage: {}",
         total(&spent_all) * 1e6 / events,
         by_stage(&spent_all, events)
     );
-    println!(
-        "  peak memory {} MiB while events came, {} MiB at the end",
-        peak_taking >> 20,
-        peak_memory(Some(served.pid())) >> 20
-    );
+    println!("  peak memory {} MiB at the end", peak_memory(Some(served.pid())) >> 20);
     served.end()?;
     Ok(rate)
 }

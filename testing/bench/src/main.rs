@@ -6,6 +6,7 @@
     reason = "a program that measures real time and reports it"
 )]
 
+mod bare;
 mod client;
 mod core;
 mod deliveries;
@@ -40,6 +41,7 @@ waag-bench views [--invoices N] [--events N] [--projection invoices|count] [--ro
 waag-bench pages [--invoices N] [--requests N] [--connections N] [--keep true] [--folder DIR]   every page over a large view
 waag-bench router [matching [--events N] [--rounds N] | deliveries [PART] [--folder DIR] [--quick]]   which subscriptions an event concerns, and its way to them
 waag-bench evidence [proof [--leaves N] [--proofs N] [--folder DIR] | scrub [--events N] [--pairs N] [--folder DIR] | packs|backup [--entries N] [--rounds N] [--unregistered true] [--folder DIR]]   proofs in a large tree, the scrubber, packs, backup and restore
+waag-bench bare --listen ADDR [--keep DIR]   a server that takes anything and does nothing, or only keeps it: what HTTP costs here
 waag-bench visible --door ADDR --pages ADDR --key KEY [--rate N] [--seconds N]   from acknowledgement to the open page, on a running node
 
 Example:
@@ -62,6 +64,7 @@ fn main() -> ExitCode {
 
 fn run(arguments: &[String]) -> anyhow::Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
+        ["bare", rest @ ..] => bare::run(rest),
         ["core", rest @ ..] => core::run(rest),
         ["views", rest @ ..] => views::run(rest),
         ["pages", rest @ ..] => pages::run(rest),

@@ -27,6 +27,8 @@
     bar.classList.add(next);
     lost.textContent = words;
     lost.hidden = words === "";
+    // What stands beside the page is as old as the page.
+    document.getElementById("node-told").hidden = next !== "lost";
     if (state !== "") said.textContent = aloud;
     state = next + words;
   }

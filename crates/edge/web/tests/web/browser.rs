@@ -409,13 +409,31 @@ fn needs_chromium_a_page_that_could_not_be_drawn_stays_and_is_asked_again() {
     house.progress.send_modify(|progress| progress.projected = 2_000_001);
     browser.until("document.querySelector('.fresh.lost')?.innerText.includes('Page not renewed')");
     assert_eq!(browser.value(&shows("1,284,311")), json!(true), "what was drawn before stays");
+    let beside = "document.getElementById('node').innerText";
+    assert!(browser.value(beside).as_str().unwrap().contains("2026-11-20 14:30:00 UTC"), "and says of when it is");
     assert_eq!(browser.value("document.querySelector('h1').innerText"), json!("Overview"));
     // No event comes, and yet the page is not left behind.
     house.failing.store(false, Ordering::Relaxed);
     browser.until(&shows("2,000,001"));
     browser.until("document.getElementById('fresh').classList.contains('on')");
     assert_eq!(browser.value("document.getElementById('fresh-lost').hidden"), json!(true));
+    assert!(!browser.value(beside).as_str().unwrap().contains("UTC"), "it is of now again");
     browser.complaints.retain(|complaint| !complaint.contains("503"));
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_a_page_whose_thing_is_gone_says_so_and_asks_no_more() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.open(&format!("{base}/subscriptions/erp-payments"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    *house.deliveries.gone.lock().unwrap() = Some("erp-payments");
+    browser.until("document.querySelector('h1').innerText === 'No such subscription'");
+    assert_eq!(browser.value("'hxGet' in document.getElementById('main').dataset"), json!(false));
+    assert_eq!(browser.value("document.querySelector('main form')"), json!(null), "nothing is left to order");
+    browser.complaints.retain(|complaint| !complaint.contains("404"));
     quiet(&browser);
 }
 

@@ -26,11 +26,13 @@ pub(crate) struct SampleDeliveries {
     /// What was ordered, and by whom.
     pub(crate) orders: Mutex<Vec<(Order, String)>>,
     pub(crate) figures: Mutex<Figures>,
+    /// A subscription that is no more.
+    pub(crate) gone: Mutex<Option<&'static str>>,
 }
 
 impl SampleDeliveries {
     pub(crate) fn new(empty: bool) -> Self {
-        Self { empty, foreign: None, orders: Mutex::default(), figures: Mutex::default() }
+        Self { empty, foreign: None, orders: Mutex::default(), figures: Mutex::default(), gone: Mutex::default() }
     }
 
     fn text(&self, usual: &str) -> String {
@@ -207,7 +209,8 @@ impl Deliveries for SampleDeliveries {
     }
 
     fn detail(&self, name: &str) -> Result<Detail, RouterError> {
-        let at = NAMES.iter().position(|one| *one == name && !self.empty);
+        let is_gone = *self.gone.lock().unwrap() == Some(name);
+        let at = NAMES.iter().position(|one| *one == name && !self.empty && !is_gone);
         let at = at.ok_or_else(|| RouterError::Unknown(name.to_owned()))?;
         let attempt = |number: u64| AttemptShown {
             at_ns: NOW.0 - number as i64 * 7 * SECOND - 300_000_000,
