@@ -107,7 +107,11 @@ impl Shape {
 }
 
 /// An event's attributes and data: some invoice of those open, in its next stage.
-fn event(n: u64, stages: &mut [u8], shape: &Shape) -> (String, &'static str, Object<'static>, Value<'static>) {
+fn event(
+    n: u64,
+    stages: &mut [u8],
+    shape: &Shape,
+) -> (String, &'static str, Object<'static>, Value<'static>) {
     let slot = usize::try_from(mix(n) % u64::try_from(stages.len()).expect("fits")).expect("fits");
     let visit = stages.get_mut(slot).expect("within");
     let (round, stage) = (u64::from(*visit / 4), usize::from(*visit % 4));
@@ -191,7 +195,8 @@ fn main() {
     );
     for (what, mut took) in [("gathering", gathered), ("evolving and making rows", written)] {
         took.sort_unstable();
-        let of = |at: usize| took.get(at).map_or(0, Duration::as_nanos) / u128::try_from(BATCH).expect("fits");
+        let of =
+            |at: usize| took.get(at).map_or(0, Duration::as_nanos) / u128::try_from(BATCH).expect("fits");
         println!("{what}: {} ns in the quickest batch, {} in the median", of(0), of(took.len() / 2));
     }
     println!("{} keys read, {} rows written, {EVENTS} events", timed.read.get(), timed.written);

@@ -402,6 +402,8 @@ fn needs_chromium_a_page_that_could_not_be_drawn_stays_and_is_asked_again() {
     let house = Sample::new(false);
     let base = served(&house);
     let mut browser = Chromium::start();
+    // As wide as the column beside the page is shown at.
+    browser.window(1_440);
     browser.open(&format!("{base}/"));
     browser.until("document.getElementById('fresh').classList.contains('on')");
     let shows = |text: &str| format!("document.getElementById('main').innerText.includes('{text}')");
@@ -410,7 +412,10 @@ fn needs_chromium_a_page_that_could_not_be_drawn_stays_and_is_asked_again() {
     browser.until("document.querySelector('.fresh.lost')?.innerText.includes('Page not renewed')");
     assert_eq!(browser.value(&shows("1,284,311")), json!(true), "what was drawn before stays");
     let beside = "document.getElementById('node').innerText";
-    assert!(browser.value(beside).as_str().unwrap().contains("2026-11-20 14:30:00 UTC"), "and says of when it is");
+    assert!(
+        browser.value(beside).as_str().unwrap().contains("2026-11-20 14:30:00 UTC"),
+        "and says of when it is"
+    );
     assert_eq!(browser.value("document.querySelector('h1').innerText"), json!("Overview"));
     // No event comes, and yet the page is not left behind.
     house.failing.store(false, Ordering::Relaxed);
@@ -430,6 +435,7 @@ fn needs_chromium_a_page_whose_thing_is_gone_says_so_and_asks_no_more() {
     browser.open(&format!("{base}/subscriptions/erp-payments"));
     browser.until("document.getElementById('fresh').classList.contains('on')");
     *house.deliveries.gone.lock().unwrap() = Some("erp-payments");
+    house.deliveries.figures.lock().unwrap().failed = 1_000;
     browser.until("document.querySelector('h1').innerText === 'No such subscription'");
     assert_eq!(browser.value("'hxGet' in document.getElementById('main').dataset"), json!(false));
     assert_eq!(browser.value("document.querySelector('main form')"), json!(null), "nothing is left to order");

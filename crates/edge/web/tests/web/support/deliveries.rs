@@ -32,7 +32,13 @@ pub(crate) struct SampleDeliveries {
 
 impl SampleDeliveries {
     pub(crate) fn new(empty: bool) -> Self {
-        Self { empty, foreign: None, orders: Mutex::default(), figures: Mutex::default(), gone: Mutex::default() }
+        Self {
+            empty,
+            foreign: None,
+            orders: Mutex::default(),
+            figures: Mutex::default(),
+            gone: Mutex::default(),
+        }
     }
 
     fn text(&self, usual: &str) -> String {
