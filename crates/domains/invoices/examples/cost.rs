@@ -200,13 +200,18 @@ fn main() {
         println!("{what}: {} ns in the quickest batch, {} in the median", of(0), of(took.len() / 2));
     }
     println!("{} keys read, {} rows written, {EVENTS} events", timed.read.get(), timed.written);
+    tell_rows(&timed.rows, clock);
+}
+
+/// What came of it, and what pages cost on it.
+fn tell_rows(rows: &MemoryRows, clock: SystemClock) {
     for table in &TABLES {
-        println!("{:>18} {:>9} rows", table.name, timed.rows.count(table));
+        println!("{:>18} {:>9} rows", table.name, rows.count(table));
     }
-    let state: usize = timed.rows.all(&INVOICE).filter_map(|row| row.get(3)?.bytes()).map(<[u8]>::len).sum();
-    println!("{} bytes of state an invoice", state / timed.rows.count(&INVOICE).max(1));
+    let state: usize = rows.all(&INVOICE).filter_map(|row| row.get(3)?.bytes()).map(<[u8]>::len).sum();
+    println!("{} bytes of state an invoice", state / rows.count(&INVOICE).max(1));
     let now = UtcNanos(START + 40 * 86_400_000_000_000);
-    let queries = Queries::new(&timed.rows);
+    let queries = Queries::new(rows);
     let start = clock.monotonic();
     let standing = queries.standing(now).expect("rows in memory do not fail");
     queries.overview(&standing).expect("rows in memory do not fail");
