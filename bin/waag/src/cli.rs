@@ -228,8 +228,8 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Restore(args) => restore::run(setting, &args, output),
         Command::Promote(args) => promote::run(setting, &args, output),
         Command::Schema(args) => schema::run(setting, &args, output),
-        Command::Demo(args) => demo::run(&args, output),
-        Command::Tour(args) => tour::run(&args, output),
+        Command::Demo(args) => demo::run(setting, &args, output),
+        Command::Tour(args) => tour::run(setting, &args, output),
         Command::Explain(args) => explain::run(&args, output),
         Command::Completions(args) => completions::run(&args, Cli::command(), output),
     }

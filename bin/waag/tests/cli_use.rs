@@ -161,7 +161,7 @@ fn every_example_is_a_command_line_that_the_program_takes() {
 }
 
 /// Command lines that are wrong; the store they are tried on has three events.
-const WRONG: [&[&str]; 62] = [
+const WRONG: [&[&str]; 65] = [
     &[],
     &["nonsense"],
     &["--nonsense"],
@@ -201,6 +201,9 @@ const WRONG: [&[&str]; 62] = [
     &["completions"],
     &["completions", "nonsense"],
     &["tour", "--folder", "waag-data"],
+    &["tour", "--state", "keys"],
+    &["demo", "--data", "waag-data"],
+    &["demo", "--tenant", "acme"],
     &["demo", "--invoices", "1"],
     &["demo", "--rate", "99999"],
     &["demo", "--listen", "nonsense"],

@@ -14,6 +14,7 @@ use waag_model::ids::{Actor, Position, TenantName};
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
+use super::setting::{DEFAULT_TENANT, Setting};
 use crate::demo::traffic::{Live, Plan, Traffic};
 use crate::demo::{subscribers, unfinished};
 use crate::node::api_keys::{Asked, carry_out, load};
@@ -68,8 +69,9 @@ pub(crate) struct Args {
     rate: u32,
 }
 
-pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let tenant = TenantName::new("default").map_err(|error| Failure::name("tenant", error))?;
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_be_left_to("--folder")?;
+    let tenant = TenantName::new(DEFAULT_TENANT).map_err(|error| Failure::name("tenant", error))?;
     let place = Place::new(&args.folder.join("data"), None, tenant)?;
     let targets = TargetOptions { handlers: subscribers::handlers(), ..TargetOptions::default() };
     let options = NodeOptions { targets, ..NodeOptions::default() };

@@ -64,7 +64,7 @@ struct Answer<'a> {
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    setting.must_name_no_store()?;
+    setting.must_name_no_store("--to")?;
     let options = setting.options()?;
     let has_passphrase = options.passphrase.is_some();
     if has_passphrase && args.no_passphrase {

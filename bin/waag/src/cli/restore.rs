@@ -108,7 +108,7 @@ impl From<RestoreError> for Failure {
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    setting.must_name_no_store()?;
+    setting.must_name_no_store("--to")?;
     let tenant = TenantName::new(&setting.tenant).map_err(|error| Failure::name("--tenant", error))?;
     let place = Place::new(&args.to, setting.state.as_deref(), tenant)?;
     let end = match (args.position, args.time) {

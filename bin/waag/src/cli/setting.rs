@@ -24,6 +24,9 @@ const RECORD_TRIES_MAX: u32 = 40;
 /// The wait between two of these, in milliseconds.
 const RECORD_DELAY_MS: u64 = 50;
 
+/// The tenant where none is named.
+pub(crate) const DEFAULT_TENANT: &str = "default";
+
 /// The data folder where none is named.
 const DATA_FOLDER: &str = "./waag-data";
 
@@ -44,7 +47,7 @@ pub(crate) struct Setting {
     pub(crate) state: Option<PathBuf>,
 
     /// The tenant
-    #[arg(long, value_name = "NAME", default_value = "default", global = true)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TENANT, global = true)]
     pub(crate) tenant: String,
 
     /// Read an earlier ledger of this store, by its id: one that a promotion has taken the place of
@@ -65,15 +68,28 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
-    /// Refuses what says which store is meant, for a command that makes one and is told where.
-    pub(crate) fn must_name_no_store(&self) -> Result<(), Failure> {
+    /// Refuses what says which store is meant, for a command that makes one and is told where by an option of its own.
+    pub(crate) fn must_name_no_store(&self, named_by: &str) -> Result<(), Failure> {
         let given = match (&self.data, self.earlier) {
             (Some(_), _) => "--data",
             (None, Some(_)) => "--earlier",
             (None, None) => return Ok(()),
         };
         Err(Failure::usage(format!(
-            "{given} names a store that is there; the one to be made is named by --to"
+            "{given} names a store that is there; the one to be made is named by {named_by}"
+        )))
+    }
+
+    /// The same for a command whose store has its state in the same folder, and one tenant.
+    pub(crate) fn must_be_left_to(&self, named_by: &str) -> Result<(), Failure> {
+        self.must_name_no_store(named_by)?;
+        let given = match (&self.state, self.tenant.as_str()) {
+            (Some(_), _) => "--state",
+            (None, DEFAULT_TENANT) => return Ok(()),
+            (None, _) => "--tenant",
+        };
+        Err(Failure::usage(format!(
+            "{given} is of no use here: the folder that {named_by} names holds everything"
         )))
     }
 

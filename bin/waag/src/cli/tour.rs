@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use super::failure::{CliError, Exit, Failure};
 use super::output::Output;
+use super::setting::Setting;
 
 const HELP: &str = "\
 Example:
@@ -27,7 +28,8 @@ pub(crate) struct Args {
     folder: PathBuf,
 }
 
-pub(crate) fn run(args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    setting.must_be_left_to("--folder")?;
     let failed = |what: &'static str, error: std::io::Error| CliError::file(what, &args.folder)(error);
     if args.folder.exists() {
         return Err(Failure::usage(format!(

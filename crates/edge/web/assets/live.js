@@ -22,13 +22,13 @@
 
   // What everybody sees, and what is read aloud.
   function say(next, words, aloud) {
+    // What stands beside the page is as old as the page; it may just have been exchanged.
+    document.getElementById("node-told").hidden = next !== "lost";
     if (state === next + words) return;
     bar.classList.remove("on", "lost", "paused");
     bar.classList.add(next);
     lost.textContent = words;
     lost.hidden = words === "";
-    // What stands beside the page is as old as the page.
-    document.getElementById("node-told").hidden = next !== "lost";
     if (state !== "") said.textContent = aloud;
     state = next + words;
   }
