@@ -70,7 +70,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    setting.must_be_left_to("--folder")?;
+    setting.must_name_no_place("--folder")?;
     let tenant = TenantName::new(DEFAULT_TENANT).map_err(|error| Failure::name("tenant", error))?;
     let place = Place::new(&args.folder.join("data"), None, tenant)?;
     let targets = TargetOptions { handlers: subscribers::handlers(), ..TargetOptions::default() };

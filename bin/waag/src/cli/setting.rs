@@ -80,8 +80,8 @@ impl Setting {
         )))
     }
 
-    /// The same for a command whose store has its state in the same folder, and one tenant.
-    pub(crate) fn must_be_left_to(&self, named_by: &str) -> Result<(), Failure> {
+    /// Refuses also what says where the state is and whose it is, for a command whose one folder holds all of it.
+    pub(crate) fn must_name_no_place(&self, named_by: &str) -> Result<(), Failure> {
         self.must_name_no_store(named_by)?;
         let given = match (&self.state, self.tenant.as_str()) {
             (Some(_), _) => "--state",
