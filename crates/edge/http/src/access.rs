@@ -4,6 +4,7 @@
 //! ([`CLIENT_GONE_STATUS`]); what hyper itself turns away (a head that is no HTTP) has none.
 //! Not here: where lines are kept and for how long (the node); bodies, keys, paths and query strings, which are never told.
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -83,26 +84,30 @@ impl Access<'_> {
     #[must_use]
     pub fn line(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(512);
-        let mut text = |name: &str, value: &str| {
-            out.extend_from_slice(if out.is_empty() { b"{" } else { b"," });
-            json::text(&mut out, name);
-            out.push(b':');
-            json::text(&mut out, value);
-        };
-        text("time", &self.at.to_string());
-        text("method", self.method);
-        text("route", self.route);
-        for (name, value) in [("code", self.code), ("key", self.key), ("tenant", self.tenant)] {
+        out.extend_from_slice(b"{\"time\":");
+        quoted(&mut out, |out| drop(write!(out, "{}", self.at)));
+        let texts = [
+            (&b",\"method\":"[..], Some(self.method)),
+            (b",\"route\":", Some(self.route)),
+            (b",\"code\":", self.code),
+            (b",\"key\":", self.key),
+            (b",\"tenant\":", self.tenant),
+        ];
+        for (name, value) in texts {
             if let Some(value) = value {
-                text(name, value);
+                out.extend_from_slice(name);
+                json::text(&mut out, value);
             }
         }
         if let Some(client) = self.client {
-            text("client_address", &client.ip().to_string());
+            out.extend_from_slice(b",\"client_address\":");
+            quoted(&mut out, |out| drop(write!(out, "{}", client.ip())));
         }
         if let Some(span) = &self.span {
-            text("trace_id", &hex(&span.trace));
-            text("span_id", &hex(&span.id));
+            for (name, id) in [(&b",\"trace_id\":"[..], &span.trace[..]), (b",\"span_id\":", &span.id)] {
+                out.extend_from_slice(name);
+                quoted(&mut out, |out| json::hex(out, id));
+            }
         }
         let [recorded, before, refused] = self.counts;
         for (name, value) in [
@@ -127,10 +132,11 @@ impl Access<'_> {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    let mut out = Vec::with_capacity(2 * bytes.len());
-    json::hex(&mut out, bytes);
-    String::from_utf8(out).unwrap_or_default()
+/// Appends in quotes what has nothing to escape.
+fn quoted(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>)) {
+    out.push(b'"');
+    write(out);
+    out.push(b'"');
 }
 
 /// The methods of HTTP (RFC 9110, RFC 5789), so that nothing of a client's own stands in a log.

@@ -183,9 +183,21 @@ impl RangeTree {
     pub fn inclusion_proof(&self, index: u64) -> Result<InclusionProof, ProofError> {
         self.check_held(index)?;
         let ranges = inclusion_ranges(index, self.tree_size);
-        let path = ranges.into_iter().map(|range| self.nodes(range).map(|nodes| fold(&nodes)));
-        let path = path.collect::<Option<Vec<Hash>>>().ok_or_else(|| self.outside(index))?;
+        let mut path = Vec::with_capacity(ranges.len());
+        for range in ranges {
+            path.push(self.range_hash(range).ok_or_else(|| self.outside(index))?);
+        }
         Ok(InclusionProof { index, tree_size: self.tree_size, path })
+    }
+
+    /// The hash of a range, where all of its complete subtrees are known.
+    fn range_hash(&self, range: Range<u64>) -> Option<Hash> {
+        let mut subtrees = decompose(range.clone());
+        match (subtrees.next(), subtrees.next()) {
+            // Nearly all of a path: one node, for which nothing need be allocated.
+            (Some(whole), None) => self.node(whole),
+            _ => self.nodes(range).map(|nodes| fold(&nodes)),
+        }
     }
 
     /// The hashes of the complete subtrees of a range, where all of them are known.

@@ -46,7 +46,7 @@ fn split(length: u64) -> u64 {
 
 /// The ranges whose hashes are the inclusion path of leaf `index` in a tree of `size` leaves, leaf to root.
 pub(crate) fn inclusion_ranges(index: u64, size: u64) -> Vec<Range<u64>> {
-    let mut ranges = Vec::new();
+    let mut ranges = Vec::with_capacity(size.checked_ilog2().map_or(0, |levels| levels as usize + 1));
     let (mut low, mut high) = (0, size);
     while high - low > 1 {
         let middle = low + split(high - low);
