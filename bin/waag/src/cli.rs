@@ -159,7 +159,10 @@ enum Command {
 
 /// The command line's definition, its help texts in paragraphs.
 fn command() -> clap::Command {
-    help::flowing(Cli::command())
+    let mut command = help::flowing(Cli::command());
+    // What all commands take is theirs only once they are built.
+    command.build();
+    ["demo", "tour"].into_iter().fold(command, help::without_place)
 }
 
 fn parse(

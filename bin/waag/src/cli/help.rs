@@ -4,7 +4,9 @@
 //! indented; what is indented (examples, lists) stands as it is, and is short enough never to be broken.
 //! Not here: what the texts say, which stands beside each command.
 
-use clap::Command;
+use clap::{Arg, Command};
+
+use super::setting::PLACE_OPTIONS;
 
 /// A command with its help text, and those of all commands below it, in paragraphs.
 pub(super) fn flowing(command: Command) -> Command {
@@ -14,6 +16,15 @@ pub(super) fn flowing(command: Command) -> Command {
         None => command,
     };
     command.mut_subcommands(flowing)
+}
+
+/// A built command line in which `name` does not list the options that it refuses.
+pub(super) fn without_place(command: Command, name: &str) -> Command {
+    let hidden = |option: Arg| {
+        let is_refused = PLACE_OPTIONS.contains(&option.get_id().as_str());
+        if is_refused { option.hide(true) } else { option }
+    };
+    command.mut_subcommand(name, |of| of.mut_args(hidden))
 }
 
 /// The text without the line ends within its paragraphs.
@@ -65,6 +76,23 @@ mod tests {
                 assert!(!is_ragged(line, next), "{path:?}: {line}\n{next}");
             }
         }
+    }
+
+    #[test]
+    fn what_a_command_refuses_is_not_listed_and_still_known() {
+        let asked = |arguments: &[&str]| parse(command(), arguments);
+        for name in ["demo", "tour"] {
+            let help = asked(&["waag", name, "--help"]).unwrap_err().to_string();
+            assert!(help.contains("--folder") && help.contains("--as <NAME>"), "{help}");
+            for option in PLACE_OPTIONS {
+                assert!(!help.contains(&format!("--{option}")), "{name} lists --{option}: {help}");
+            }
+            // Refused by the command itself, which says what to use instead.
+            assert!(asked(&["waag", name, "--data", "x"]).is_ok());
+        }
+        let help = asked(&["waag", "read", "--help"]).unwrap_err().to_string();
+        let (own, shared) = help.split_once("Which store, who asks").unwrap();
+        assert!(shared.contains("--data <DIR>") && !own.contains("--data <DIR>"), "{help}");
     }
 
     /// Examples and lists stand as they are written: a command that is broken in two cannot be pasted.

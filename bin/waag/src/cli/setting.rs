@@ -36,34 +36,40 @@ const PASSPHRASE_FILE_BYTES_MAX: usize = 4_096;
 /// The variable that holds a passphrase where no file is named.
 pub(crate) const PASSPHRASE_VARIABLE: &str = "WAAG_PASSPHRASE";
 
+/// Under which help texts list what is here, apart from a command's own options.
+const HEADING: &str = "Which store, who asks, how to answer";
+
+/// The options that say which store is meant, for commands that refuse them ([`Setting::must_name_no_place`]).
+pub(super) const PLACE_OPTIONS: [&str; 4] = ["data", "state", "tenant", "earlier"];
+
 #[derive(Debug, Args)]
 pub(crate) struct Setting {
     /// The data folder; ./waag-data where not given
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     data: Option<PathBuf>,
 
     /// The state folder: keys, guard; the data folder's name with `.state` where not given
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = HEADING)]
     pub(crate) state: Option<PathBuf>,
 
     /// The tenant
-    #[arg(long, value_name = "NAME", default_value = DEFAULT_TENANT, global = true)]
+    #[arg(long, value_name = "NAME", default_value = DEFAULT_TENANT, global = true, help_heading = HEADING)]
     pub(crate) tenant: String,
 
     /// Read an earlier ledger of this store, by its id: one that a promotion has taken the place of
-    #[arg(long, value_name = "ID", global = true, value_parser = ledger_id)]
+    #[arg(long, value_name = "ID", global = true, help_heading = HEADING, value_parser = ledger_id)]
     pub(crate) earlier: Option<LedgerId>,
 
     /// Who asks; the system's user where not given
-    #[arg(long = "as", value_name = "NAME", global = true)]
+    #[arg(long = "as", value_name = "NAME", global = true, help_heading = HEADING)]
     pub(crate) actor: Option<String>,
 
     /// A file whose first line is the vault's passphrase; else the variable WAAG_PASSPHRASE is read
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = HEADING)]
     pub(crate) passphrase_file: Option<PathBuf>,
 
     /// Answer in JSON, one object a line
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = HEADING)]
     pub(crate) json: bool,
 }
 
