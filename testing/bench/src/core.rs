@@ -16,6 +16,7 @@ use crate::measure::{cpu_by_thread, median, spent};
 use crate::primitives::{self, REFERENCE_US};
 use crate::probe::{plain_append, sync_times};
 use crate::rig::{Folders, Rig, create, registry};
+use crate::scratch::Scratch;
 use crate::{latency, opening, verify};
 
 const BATCH: usize = 500;
@@ -46,14 +47,11 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
             other => anyhow::bail!("unknown argument `{other}`"),
         }
     }
-    drop(std::fs::remove_dir_all(&options.folder));
-    std::fs::create_dir_all(&options.folder)?;
+    let _scratch = Scratch::new(&options.folder)?;
     throughput(&options)?;
     latency::run(&options.folder, options.runs)?;
     verify::run(&options.folder, options.events, options.runs)?;
-    opening::run(&options.folder, options.open_events)?;
-    std::fs::remove_dir_all(&options.folder)?;
-    Ok(())
+    opening::run(&options.folder, options.open_events)
 }
 
 struct Run {

@@ -428,7 +428,9 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
     if parts.is_empty() {
         parts = vec!["latency", "all", "some", "redrive", "replay"];
     }
-    let held = tempfile::tempdir_in(folder.unwrap_or_else(std::env::temp_dir))?;
+    let folder = folder.unwrap_or_else(std::env::temp_dir);
+    std::fs::create_dir_all(&folder)?;
+    let held = tempfile::tempdir_in(folder)?;
     let syncs = sync_times(held.path(), 65_536)?;
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     println!(

@@ -3,7 +3,7 @@
 //! Parts: `proof`, one entry in a tree of 100 million; `scrub`, what the background's reading costs those who record;
 //! `packs` and `backup` are in `handed_out`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
@@ -20,6 +20,7 @@ use waag_ledger::tree::Frontier;
 use waag_stdx::files::{DiskFiles, Files};
 
 use crate::measure::{cpu_of_this_thread, peak_memory, percentile};
+use crate::scratch::Scratch;
 use crate::{handed_out, scrubbing};
 
 /// Leaves of the tree.
@@ -47,27 +48,6 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         [other, ..] => {
             anyhow::bail!("`{other}` is not a part of this benchmark: proof, scrub, packs, backup")
         }
-    }
-}
-
-/// A folder that is emptied before and removed after, however the benchmark ends.
-pub(crate) struct Scratch(PathBuf);
-
-impl Scratch {
-    pub(crate) fn new(folder: &Path) -> anyhow::Result<Self> {
-        drop(std::fs::remove_dir_all(folder));
-        std::fs::create_dir_all(folder)?;
-        Ok(Self(folder.to_owned()))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.0
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
     }
 }
 

@@ -231,7 +231,10 @@ const USAGE: &str = "[--entries N] [--rounds N] [--unregistered true] [--folder 
 pub(crate) fn run(part: &str, arguments: &[&str]) -> anyhow::Result<()> {
     let asked = Asked::read(arguments)?;
     let place = match &asked.folder {
-        Some(folder) => tempfile::tempdir_in(folder)?,
+        Some(folder) => {
+            std::fs::create_dir_all(folder)?;
+            tempfile::tempdir_in(folder)?
+        }
         None => tempfile::tempdir_in(std::env::current_exe()?.parent().context("a folder")?)?,
     };
     println!(

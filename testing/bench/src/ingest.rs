@@ -17,6 +17,7 @@ use crate::drive::{Sent, drive};
 use crate::measure::{cpu_by_thread, median, peak_memory, percentile, spent};
 use crate::node::Served;
 use crate::probe::sync_times;
+use crate::scratch::Scratch;
 
 /// Longest wait for the read models after the last event, but for a long run ([`DRAIN_TIMES`]).
 const DRAIN_MAX: Duration = Duration::from_secs(1_800);
@@ -85,22 +86,19 @@ pub(crate) fn run(arguments: &[&str]) -> anyhow::Result<()> {
         let (batch, producers): (usize, usize) = (batch.parse()?, producers.parse()?);
         let mut rates = Vec::new();
         for number in 0..options.runs {
-            drop(std::fs::remove_dir_all(&options.folder));
-            std::fs::create_dir_all(&options.folder)?;
+            let _scratch = Scratch::new(&options.folder)?;
             let workload = Workload::new(77 + number as u64, shape.clone());
             println!("{mode}, run {} of {}", number + 1, options.runs);
             rates.push(one_run(&options, (batch, producers), workload)?);
         }
         println!("{mode}: median {:.0} events/s acknowledged", median(&rates));
     }
-    drop(std::fs::remove_dir_all(&options.folder));
-    println!("disk after the runs: {}", syncs(&options.folder)?);
-    drop(std::fs::remove_dir_all(&options.folder));
+    let scratch = Scratch::new(&options.folder)?;
+    println!("disk after the runs: {}", syncs(scratch.path())?);
     Ok(())
 }
 
 fn syncs(folder: &Path) -> anyhow::Result<String> {
-    std::fs::create_dir_all(folder)?;
     let times = sync_times(folder, 65_536)?;
     Ok(format!("{} bytes and sync p50 {:.2} ms, p99 {:.2} ms", times.bytes, times.p50_ms, times.p99_ms))
 }

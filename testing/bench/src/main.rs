@@ -26,6 +26,7 @@ mod primitives;
 mod probe;
 mod rig;
 mod router;
+mod scratch;
 mod scrubbing;
 mod tables;
 mod verify;

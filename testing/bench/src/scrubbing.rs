@@ -16,9 +16,9 @@ use waag_fixtures::workload::{KINDS, SCHEMA, Shape, Workload};
 use waag_model::ids::{Actor, TenantName};
 
 use crate::events::{Events, dictionary};
-use crate::evidence::Scratch;
 use crate::measure::{cpu_by_thread, median, spent};
 use crate::rig::feed;
+use crate::scratch::Scratch;
 
 const BATCH: usize = 500;
 const OUTSTANDING: usize = 8;
