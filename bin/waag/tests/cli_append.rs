@@ -233,3 +233,24 @@ fn tiny_batches_and_one_under_way_come_to_the_same() {
     let odd = folder.feed(&["append", "--json", "--segment-bytes", "70000"], b"").exits(2);
     assert_eq!(odd.json()["error"]["code"], "E0466");
 }
+
+#[test]
+fn invoices_without_their_schema_are_warned_of_and_with_it_counted() {
+    let invoice = |number: u64| {
+        format!(
+            r#"{{"specversion":"1.0","id":"{number}","source":"/erp","type":"invoice.ingestion","subject":"INV-{number}","data":{{"invoice_id":"INV-{number}","amount_minor":125000,"currency":"EUR"}}}}"#
+        ) + "\n"
+    };
+    let folder = Folder::with_store();
+    let ran = folder.feed(&["append"], (invoice(1) + &invoice(2)).as_bytes()).exits(0);
+    assert_eq!(ran.err.matches("waag schema shipped").count(), 1, "{}", ran.err);
+    let shipped = folder.run(&["schema", "shipped", "--json"]).exits(0).lines();
+    assert_eq!(shipped.len(), 4);
+    assert!(shipped.iter().all(|line| line["registered"] == true && line["version"] == 1));
+    let again = folder.run(&["schema", "shipped", "--json"]).exits(0).lines();
+    assert!(again.iter().all(|line| line["registered"] == false));
+    let ran = folder.feed(&["append"], invoice(3).as_bytes()).exits(0);
+    assert!(!ran.err.contains("warning"), "{}", ran.err);
+    let report = folder.run(&["report", "invoices", "--json"]).exits(0).json();
+    assert_eq!(report["cases"], 1, "{report}");
+}

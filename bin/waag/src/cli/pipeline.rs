@@ -2,6 +2,7 @@
 //!
 //! Not here: reading lines (`input`), handing batches to the writer and answering (`append`).
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -18,6 +19,8 @@ use waag_stdx::clock::Clock;
 
 use super::failure::{CliError, EventRefusal, Failure, chain};
 use super::input::{Chunk, RawLine, Read1};
+use super::output::tell;
+use crate::node::shipped::INVOICE_TYPES;
 use crate::store::own::{OWN_SOURCE, OWN_TYPES};
 use crate::store::writer::OpenedStore;
 
@@ -32,6 +35,8 @@ pub(crate) struct Means {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) actor: Actor,
     pub(crate) tenant: String,
+    /// Whether it was told that an invoice event has no schema.
+    told_no_schema: Arc<AtomicBool>,
 }
 
 /// Why one line is not recorded.
@@ -87,6 +92,21 @@ impl Means {
             clock: Arc::clone(&store.clock),
             actor,
             tenant: store.place.tenant.to_string(),
+            told_no_schema: Arc::default(),
+        }
+    }
+
+    /// Says once that invoices are about to be sealed whole as a person's, where figures will never find them.
+    fn tell_no_schema(&self, event: &Event<'_>) {
+        let is_lost = event.subject.is_some()
+            && INVOICE_TYPES.contains(&event.kind.as_ref())
+            && self.sealer.registry().newest(&event.kind).is_none();
+        if is_lost && !self.told_no_schema.swap(true, Ordering::Relaxed) {
+            tell(&format!(
+                "warning: `{}` has no schema here, so that its data is sealed as that of a person and no figure counts \
+                 it; `waag schema shipped` registers what a node would, for events that come after",
+                event.kind
+            ));
         }
     }
 
@@ -134,6 +154,7 @@ impl Means {
     fn push(&self, builder: &mut BatchBuilder<'_, Passthrough>, line: &RawLine) -> Result<(), Unsealed> {
         loop {
             let event = self.event(line).map_err(Unsealed::Problem)?;
+            self.tell_no_schema(&event);
             let accepted = Accepted { event, actor: self.actor.clone(), accepted: self.clock.now() };
             return match builder.push(accepted, None) {
                 Ok(_) => Ok(()),

@@ -10,6 +10,7 @@ use super::input::Input;
 use super::output::Output;
 use super::setting::Setting;
 use super::train::train;
+use crate::node::shipped::{INVOICE_TYPES, register};
 use crate::store::reader::open_reader;
 use crate::store::schemas::SchemaRecord;
 
@@ -18,8 +19,17 @@ A schema is a JSON Schema document with the annotations `x-data-subject`, `x-cla
 An event of a type without a schema is sealed as a whole under its `subject`, or as nobody's where it has none.
 
 Example:
+  waag schema shipped
   waag schema add --type invoice.posting --schema invoice.json --samples synthetic.jsonl
   waag schema list --json";
+
+const SHIPPED_HELP: &str = "\
+A node does so when it first opens a store. Without a node, do so before the first invoice event is recorded: one that
+comes before its schema is sealed as a whole under its `subject`, and no figure counts it.
+A type that has a version already keeps it.
+
+Example:
+  waag schema shipped";
 
 const ADD_HELP: &str = "\
 Registering is an event of the ledger; what was recorded before keeps the version it was sealed under.
@@ -44,6 +54,9 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Register the schemas that come with the program: those of the four invoice types
+    #[command(after_help = SHIPPED_HELP)]
+    Shipped,
     /// Register the next version of a type's schema
     #[command(after_help = ADD_HELP)]
     Add(Add),
@@ -84,6 +97,7 @@ struct Json<'a> {
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     match &args.command {
+        Command::Shipped => add_shipped(setting, output),
         Command::Add(add) => add_schema(setting, add, output),
         Command::List => {
             let store = open_reader(&setting.place()?, &setting.options()?)?;
@@ -93,6 +107,19 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             Ok(Exit::Done)
         }
     }
+}
+
+fn add_shipped(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
+    let store = setting.open_writer(&setting.options()?)?;
+    let before = store.schemas().records.len();
+    register(&store, &setting.actor()?)?;
+    let schemas = store.schemas();
+    let is_shipped = |record: &&SchemaRecord| INVOICE_TYPES.contains(&record.kind.as_str());
+    for record in schemas.newest().into_values().filter(is_shipped) {
+        let is_new = !schemas.records.iter().take(before).any(|known| known == record);
+        show(record, Some(is_new), output)?;
+    }
+    Ok(Exit::Done)
 }
 
 fn add_schema(setting: &Setting, add: &Add, output: &mut Output) -> Result<Exit, Failure> {
