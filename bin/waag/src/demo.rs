@@ -2,6 +2,7 @@
 //!
 //! Not here: the command `waag demo` and its steps (`cli`).
 
+pub mod reached;
 pub mod subscribers;
 pub mod traffic;
 pub mod unfinished;

@@ -3,11 +3,12 @@
 //! Everything after the making of events is what `waag serve` does; nothing is shown that is not in the ledger.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use serde::Serialize;
 use waag_http::keys::Role;
 use waag_model::ids::{Actor, Position, TenantName};
 
@@ -16,7 +17,7 @@ use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
 use super::setting::{DEFAULT_TENANT, Setting};
 use crate::demo::traffic::{Live, Plan, Traffic};
-use crate::demo::{subscribers, unfinished};
+use crate::demo::{reached, subscribers, unfinished};
 use crate::node::api_keys::{Asked, carry_out, load};
 use crate::node::doors::{Doors, Where};
 use crate::node::feed::{Feed, Given};
@@ -33,6 +34,8 @@ const ACTOR: &str = "demo-erp";
 const VIEWS_MS_MAX: u64 = 60_000;
 /// The demonstration's firm.
 const SEED: u64 = 20_26;
+/// How often it is noted how far the firm is.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// Nanoseconds of a day.
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -81,11 +84,12 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     tell_aside(&running);
     let store = running.store();
     let now = store.clock.now();
-    // A folder that is gone on with gets another firm's continuation, so that no event repeats an earlier one.
-    let later = Plan { seed: now.0.unsigned_abs(), invoices: args.invoices, end: now };
-    let mut traffic = Traffic::new(&plan.unwrap_or(later));
-    record_history(&running, &actor, &mut traffic, plan.as_ref())?;
-    if plan.is_some() {
+    let (firm, taken) = firm(args, plan)?;
+    let mut traffic = firm.as_ref().map(Traffic::new);
+    record_history(&running, &actor, traffic.as_mut(), plan.as_ref())?;
+    if let Some(plan) = &plan {
+        reached::write(&args.folder, plan, 0)
+            .map_err(CliError::file("write", &reached::path(&args.folder)))?;
         unfinished::done(&args.folder).map_err(CliError::file("remove", &unfinished::path(&args.folder)))?;
     }
     subscribers::subscribe(running.router(), running.writer().checkpoint.checkpoint().size, &actor)?;
@@ -101,12 +105,21 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     };
     let made = carry_out(store, &keys, &asked)?;
     let key = made.into_iter().next().and_then(|told| told.key).unwrap_or_default();
-    output.text(&welcome(&doors, &key, running.writer().checkpoint.checkpoint().size))?;
+    let live = traffic.filter(|_| args.rate > 0).map(|traffic| traffic.live(now, args.rate).without(taken));
+    let open = Open {
+        listen: doors.listen_url(),
+        pages: format!("http://{}/", doors.pages()),
+        key,
+        entries: running.writer().checkpoint.checkpoint().size,
+        events_per_second: if live.is_some() { args.rate } else { 0 },
+    };
+    output.answer(&open, || welcome(&open))?;
     output.flush()?;
     let ending = AtomicBool::new(false);
-    let live = traffic.live(now, args.rate.max(1));
+    let going_on = live.zip(firm).map(|(live, plan)| GoingOn { folder: &args.folder, plan, taken, live });
     let ended = std::thread::scope(|scope| {
-        let feeding = (args.rate > 0).then(|| scope.spawn(|| go_on(store, &actor, live, args.rate, &ending)));
+        let feeding =
+            going_on.map(|going_on| scope.spawn(|| going_on.run(store, &actor, args.rate, &ending)));
         let ended = doors.wait(&running, &keys);
         ending.store(true, Ordering::Release);
         if let Some(Ok(Err(error))) = feeding.map(std::thread::ScopedJoinHandle::join) {
@@ -132,18 +145,46 @@ fn history_to_make(args: &Args, place: &Place, options: &NodeOptions) -> Result<
     Ok(Some(plan))
 }
 
-fn welcome(doors: &Doors, key: &str, entries: u64) -> String {
-    let (pages, events) = (doors.pages(), doors.listen_url());
+/// The firm whose traffic goes on, and how many events behind its thirty days were taken before; none where the store was
+/// made by a build that did not note it.
+fn firm(args: &Args, made_now: Option<Plan>) -> Result<(Option<Plan>, u64), Failure> {
+    if let Some(plan) = made_now {
+        return Ok((Some(plan), 0));
+    }
+    let file = reached::path(&args.folder);
+    let known = reached::read(&args.folder).map_err(CliError::file("read", &file))?;
+    if known.is_none() && args.rate > 0 {
+        tell(
+            "note: this demonstration is of an earlier version that did not note how far its firm was; nothing new \
+             comes in. Name another --folder for a new one",
+        );
+    }
+    Ok(known.map_or((None, 0), |(plan, taken)| (Some(plan), taken)))
+}
+
+/// What is told when the doors are open.
+#[derive(Serialize)]
+struct Open {
+    listen: String,
+    pages: String,
+    key: String,
+    entries: u64,
+    events_per_second: u32,
+}
+
+fn welcome(open: &Open) -> String {
+    let Open { listen: events, pages, key, entries, events_per_second } = open;
+    let more = if *events_per_second > 0 { ", and more coming in" } else { "" };
     format!(
-        "\n{entries} entries, sealed and provable, and more coming in.\n\n\
-         Open   http://{pages}/\n\n\
+        "\n{entries} entries, sealed and provable{more}.\n\n\
+         Open   {pages}\n\n\
          Key    {key}\n\n\
          Send   curl -s {events}/v1/events -H 'x-api-key: {key}' \\\n\
          \x20        -H 'content-type: application/cloudevents+json' \\\n\
          \x20        -d '{{\"specversion\":\"1.0\",\"id\":\"hello-1\",\"source\":\"/hello\",\"type\":\"invoice.ingestion\",\
          \"subject\":\"INV-HELLO\",\"data\":{{\"invoice_id\":\"INV-HELLO\",\"vendor\":\"Hello BV\",\
          \"amount_minor\":12550,\"currency\":\"EUR\",\"status\":\"received\"}}}}'\n\n\
-         See    http://{pages}/invoice?id=INV-HELLO\n\n\
+         See    {pages}invoice?id=INV-HELLO\n\n\
          Ctrl-c ends it.\n"
     )
 }
@@ -152,18 +193,16 @@ fn welcome(doors: &Doors, key: &str, entries: u64) -> String {
 fn record_history(
     running: &Running,
     actor: &Actor,
-    traffic: &mut Traffic,
+    traffic: Option<&mut Traffic>,
     plan: Option<&Plan>,
 ) -> Result<(), Failure> {
     let store = running.store();
     let invoices = plan.map_or(0, |plan| plan.invoices);
     let bar = progress(Some(u64::from(invoices) * 5), "events");
     let mut feed = Feed::new(store, actor.clone());
-    for (number, sent) in traffic.by_ref().enumerate() {
-        if plan.is_some() {
-            feed.push(Given { event: sent.event, accepted: sent.accepted, number: number as u64 })?;
-            bar.set_position(number as u64);
-        }
+    for (number, sent) in traffic.filter(|_| plan.is_some()).into_iter().flatten().enumerate() {
+        feed.push(Given { event: sent.event, accepted: sent.accepted, number: number as u64 })?;
+        bar.set_position(number as u64);
     }
     feed.finish()?;
     bar.finish_and_clear();
@@ -172,32 +211,69 @@ fn record_history(
     Ok(())
 }
 
-/// Records new events at their rate until told to end.
-fn go_on(
-    store: &Arc<OpenedStore>,
-    actor: &Actor,
+/// The firm's traffic behind its thirty days.
+struct GoingOn<'a> {
+    folder: &'a Path,
+    plan: Plan,
+    taken: u64,
     live: Live,
-    rate: u32,
-    ending: &AtomicBool,
-) -> Result<(), StoreError> {
-    let begun = store.clock.monotonic();
-    let gap = Duration::from_secs(1) / rate;
-    let mut feed = Feed::new(store, actor.clone());
-    for (number, sent) in live.enumerate() {
-        let due = gap.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
-        loop {
-            if ending.load(Ordering::Acquire) {
-                return Ok(());
-            }
-            let passed = store.clock.monotonic().saturating_sub(begun);
-            let Some(left) = due.checked_sub(passed).filter(|left| !left.is_zero()) else { break };
-            std::thread::sleep(left.min(Duration::from_millis(100)));
-        }
-        feed.push(Given { event: sent.event, accepted: store.clock.now(), number: number as u64 })?;
-        // Many a second share a batch, few are recorded as they come.
-        if rate <= 100 || number.is_multiple_of(32) {
-            feed.finish()?;
-        }
+}
+
+impl GoingOn<'_> {
+    /// Records new events at their rate until told to end, and notes how far it is.
+    fn run(
+        mut self,
+        store: &Arc<OpenedStore>,
+        actor: &Actor,
+        rate: u32,
+        ending: &AtomicBool,
+    ) -> Result<(), StoreError> {
+        let mut feed = Feed::new(store, actor.clone());
+        let fed = self.feed(store, &mut feed, rate, ending);
+        // What came last is recorded before it is noted.
+        let finished = feed.finish();
+        self.note()?;
+        fed.and(finished.map(|_| ()))
     }
-    Ok(())
+
+    fn feed(
+        &mut self,
+        store: &Arc<OpenedStore>,
+        feed: &mut Feed<'_>,
+        rate: u32,
+        ending: &AtomicBool,
+    ) -> Result<(), StoreError> {
+        let begun = store.clock.monotonic();
+        let gap = Duration::from_secs(1) / rate;
+        let mut noted = begun;
+        for number in 0_u64.. {
+            let due = gap.saturating_mul(u32::try_from(number).unwrap_or(u32::MAX));
+            loop {
+                if ending.load(Ordering::Acquire) {
+                    return Ok(());
+                }
+                let passed = store.clock.monotonic().saturating_sub(begun);
+                let Some(left) = due.checked_sub(passed).filter(|left| !left.is_zero()) else { break };
+                std::thread::sleep(left.min(Duration::from_millis(100)));
+            }
+            let Some(sent) = self.live.next() else { return Ok(()) };
+            feed.push(Given { event: sent.event, accepted: store.clock.now(), number })?;
+            self.taken = self.taken.saturating_add(1);
+            // Many a second share a batch, few are recorded as they come.
+            if rate <= 100 || number.is_multiple_of(32) {
+                feed.finish()?;
+                let now = store.clock.monotonic();
+                if now.saturating_sub(noted) >= NOTE_EVERY {
+                    self.note()?;
+                    noted = now;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn note(&self) -> Result<(), StoreError> {
+        reached::write(self.folder, &self.plan, self.taken)
+            .map_err(StoreError::io("write", &reached::path(self.folder)))
+    }
 }

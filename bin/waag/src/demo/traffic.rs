@@ -9,6 +9,7 @@
 //! - `DEMO-1`: memory grows with the open invoices, never with the events that were taken.
 //! - `DEMO-2`: events come in the order of their acceptance, and an invoice's in the order of its life, but for the
 //!   share of [`OUT_OF_ORDER_PERMILLE`] whose neighbours are exchanged, and for what an outage delays.
+//! - `DEMO-3`: what an invoice's events say of their times is in the order of its life, also where acceptance is not.
 
 mod calendar;
 mod invoice;
@@ -17,7 +18,7 @@ mod noise;
 mod render;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, HashMap};
 
 use waag_model::event::Event;
 use waag_model::time::UtcNanos;
@@ -28,6 +29,8 @@ pub use life::{Step, StuckIn};
 use noise::Noise;
 
 const SECOND_NS: i64 = 1_000_000_000;
+/// The least between two steps of an invoice.
+const STEP_NS: i64 = 1_000_000;
 /// Days of history.
 pub const HISTORY_DAYS: i64 = 30;
 /// Events that come after their invoice's next one, in a thousand of those that have one.
@@ -75,6 +78,15 @@ struct Due {
     step: Step,
 }
 
+/// An invoice with steps still to come.
+#[derive(Clone, Debug)]
+struct Open {
+    /// How many.
+    left: usize,
+    /// The numbers of those that were taken, and when they happened, in nanoseconds.
+    taken: Vec<(u8, i64)>,
+}
+
 /// The history, in the order of acceptance.
 pub struct Traffic {
     noise: Noise,
@@ -82,6 +94,7 @@ pub struct Traffic {
     outage_s: i64,
     end_s: i64,
     due: BinaryHeap<Reverse<Due>>,
+    open: HashMap<u32, Open>,
     next_invoice: u32,
     /// When that one enters.
     next_entry_s: i64,
@@ -92,6 +105,19 @@ pub struct Live {
     traffic: Traffic,
     now_ns: i64,
     gap_ns: i64,
+}
+
+impl Live {
+    /// Leaves out the first events, which an earlier run of the same plan has sent; what comes next of their invoices
+    /// happened after now.
+    #[must_use]
+    pub fn without(mut self, taken: u64) -> Self {
+        for _ in 0..taken {
+            let Some(due) = self.traffic.peek() else { break };
+            self.traffic.taken(due, self.now_ns.saturating_sub(STEP_NS));
+        }
+        self
+    }
 }
 
 impl Traffic {
@@ -108,6 +134,7 @@ impl Traffic {
             outage_s: outage_begins_s(end_s),
             end_s,
             due: BinaryHeap::new(),
+            open: HashMap::new(),
             next_invoice: 0,
         }
     }
@@ -125,8 +152,8 @@ impl Traffic {
     #[must_use]
     pub fn live(mut self, now: UtcNanos, events_per_second: u32) -> Live {
         // What was not taken of the history is left behind.
-        while self.peek().is_some_and(|due| due.accepted_s < self.end_s) {
-            self.due.pop();
+        while let Some(due) = self.peek().filter(|due| due.accepted_s < self.end_s) {
+            self.taken(due, due.happened_s.saturating_mul(SECOND_NS));
         }
         Live { traffic: self, now_ns: now.0, gap_ns: SECOND_NS / i64::from(events_per_second.max(1)) }
     }
@@ -161,6 +188,7 @@ impl Traffic {
                 before.accepted_s = before.accepted_s.max(after.accepted_s + 60);
             }
         }
+        self.open.insert(number, Open { left: steps.len(), taken: Vec::new() });
         let (outage_s, restored_s) = (self.outage_s, self.outage_s + OUTAGE_HOURS * HOUR_S);
         for (at, due) in (0_u8..).zip(steps) {
             let mut accepted_s = due.accepted_s;
@@ -172,6 +200,28 @@ impl Traffic {
             self.due.push(Reverse(Due { accepted_s, invoice: number, number: at, happened_s, step }));
         }
         Some(())
+    }
+
+    /// Takes the next step, which happened then.
+    fn taken(&mut self, due: Due, happened_ns: i64) {
+        self.due.pop();
+        let Some(open) = self.open.get_mut(&due.invoice) else { return };
+        open.left = open.left.saturating_sub(1);
+        if open.left == 0 {
+            self.open.remove(&due.invoice);
+        } else {
+            open.taken.push((due.number, happened_ns));
+        }
+    }
+
+    /// When a step happened that is told now to have happened `at`, among the others of its invoice (`DEMO-3`).
+    fn in_order(&self, due: Due, at: i64, accepted_ns: i64) -> i64 {
+        let taken = self.open.get(&due.invoice).map_or(&[][..], |open| &open.taken);
+        let earlier = taken.iter().filter(|(number, _)| *number < due.number).map(|(_, at)| *at).max();
+        let later = taken.iter().filter(|(number, _)| *number > due.number).map(|(_, at)| *at).min();
+        let behind = earlier.map_or(at, |earlier| at.max(earlier.saturating_add(STEP_NS)));
+        // Of two so close that nothing fits between them, it happened with the later one.
+        behind.min(later.unwrap_or(accepted_ns)).min(accepted_ns)
     }
 
     fn sent(&self, due: Due, accepted_ns: i64, happened_ns: i64) -> Sent {
@@ -193,10 +243,11 @@ impl Iterator for Traffic {
 
     fn next(&mut self) -> Option<Sent> {
         let due = self.peek().filter(|due| due.accepted_s < self.end_s)?;
-        self.due.pop();
         // Whole seconds would make every minute's first second a crowd.
         let fine = self.noise.between(due.invoice, noise::FINE + u64::from(due.number), 0, SECOND_NS - 1);
-        Some(self.sent(due, due.accepted_s * SECOND_NS + fine, due.happened_s * SECOND_NS + fine))
+        let happened_ns = due.happened_s * SECOND_NS + fine;
+        self.taken(due, happened_ns);
+        Some(self.sent(due, due.accepted_s * SECOND_NS + fine, happened_ns))
     }
 }
 
@@ -205,11 +256,13 @@ impl Iterator for Live {
 
     fn next(&mut self) -> Option<Sent> {
         let due = self.traffic.peek()?;
-        self.traffic.due.pop();
         let accepted_ns = self.now_ns;
         self.now_ns = self.now_ns.saturating_add(self.gap_ns);
         let under_way_s = (due.accepted_s - due.happened_s).clamp(0, HOUR_S);
-        Some(self.traffic.sent(due, accepted_ns, accepted_ns.saturating_sub(under_way_s * SECOND_NS)))
+        let told_ns = accepted_ns.saturating_sub(under_way_s * SECOND_NS);
+        let happened_ns = self.traffic.in_order(due, told_ns, accepted_ns);
+        self.traffic.taken(due, happened_ns);
+        Some(self.traffic.sent(due, accepted_ns, happened_ns))
     }
 }
 

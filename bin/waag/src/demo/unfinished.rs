@@ -25,7 +25,7 @@ pub fn path(folder: &Path) -> PathBuf {
 /// The operating system's.
 pub fn begin(folder: &Path, plan: &Plan) -> io::Result<()> {
     let mut file = File::create(path(folder))?;
-    write!(file, "{} {} {}", plan.seed, plan.invoices, plan.end.0)?;
+    write!(file, "{}", line_of(plan))?;
     file.sync_all()?;
     File::open(folder)?.sync_all()
 }
@@ -39,14 +39,24 @@ pub fn read(folder: &Path) -> io::Result<Option<Plan>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         text => text?,
     };
-    let mut words = text.split(' ');
+    plan_of(&text).map(Some)
+}
+
+/// A plan as one line.
+pub(super) fn line_of(plan: &Plan) -> String {
+    format!("{} {} {}", plan.seed, plan.invoices, plan.end.0)
+}
+
+/// The plan of such a line.
+pub(super) fn plan_of(line: &str) -> io::Result<Plan> {
+    let mut words = line.split(' ');
     let mut word = || words.next().ok_or(io::ErrorKind::InvalidData);
     let wrong = |_| io::Error::from(io::ErrorKind::InvalidData);
-    Ok(Some(Plan {
+    Ok(Plan {
         seed: word()?.parse().map_err(wrong)?,
         invoices: word()?.parse().map_err(wrong)?,
         end: UtcNanos(word()?.parse().map_err(wrong)?),
-    }))
+    })
 }
 
 /// Takes the note away.

@@ -206,3 +206,49 @@ fn live_goes_on_at_its_rate_with_memory_that_does_not_grow() {
     // Long terms fill up for a year; the open invoices of a firm are its turnover times its terms.
     assert!(live.traffic.pending() < pending * 5, "{} after {pending}", live.traffic.pending());
 }
+
+/// An invoice and the number of its step.
+fn step_of(sent: &Sent) -> (String, u32) {
+    let (invoice, number) = sent.event.id.rsplit_once('-').unwrap();
+    (invoice.to_owned(), number.parse().unwrap())
+}
+
+#[test]
+fn what_goes_on_tells_of_each_invoice_in_the_order_of_its_life() {
+    let mut steps: BTreeMap<String, Vec<(u32, String)>> = BTreeMap::new();
+    let mut traffic = Traffic::new(&PLAN);
+    let behind: Vec<Sent> = traffic.by_ref().collect();
+    for sent in behind.iter().cloned().chain(traffic.live(END, 20).take(3_000)) {
+        let (invoice, number) = step_of(&sent);
+        assert!(happened(&sent) <= sent.accepted.to_string().as_str());
+        steps.entry(invoice).or_default().push((number, happened(&sent).to_owned()));
+    }
+    let mut with_several = 0;
+    for (invoice, mut steps) in steps {
+        steps.sort();
+        with_several += usize::from(steps.len() > 1);
+        assert!(steps.windows(2).all(|two| two[0].1 <= two[1].1), "{invoice}: {steps:?}");
+    }
+    assert!(with_several > 1_000);
+}
+
+#[test]
+fn a_later_run_goes_on_behind_what_was_taken() {
+    let live = |taken: u64, now: UtcNanos| {
+        let mut traffic = Traffic::new(&PLAN);
+        traffic.by_ref().for_each(drop);
+        traffic.live(now, 20).without(taken)
+    };
+    let first: Vec<Sent> = live(0, END).take(2_000).collect();
+    let later = END.later_by(DAY_S * SECOND_NS);
+    let second: Vec<Sent> = live(500, later).take(1_500).collect();
+    let ids = |sent: &[Sent]| sent.iter().map(|sent| sent.event.id.clone().into_owned()).collect::<Vec<_>>();
+    assert_eq!(ids(&second), ids(&first[500..]));
+    let known: BTreeSet<String> = first[..500].iter().map(|sent| step_of(sent).0).collect();
+    let gone_on: Vec<&Sent> = second.iter().filter(|sent| known.contains(&step_of(sent).0)).collect();
+    assert!(gone_on.len() > 100, "{}", gone_on.len());
+    let latest = first[..500].iter().map(|sent| happened(sent).to_owned()).max().unwrap();
+    let is_later = gone_on.iter().filter(|sent| happened(sent) > latest.as_str()).count();
+    // But for what was overtaken.
+    assert!(is_later * 100 >= gone_on.len() * 97, "{is_later} of {}", gone_on.len());
+}
