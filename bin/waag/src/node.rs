@@ -41,7 +41,7 @@ use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::ports::{Ledger, LedgerStatus, Node, Reveal, Stored};
 use waag_http::tlog::{PublishedLog, Witnessing};
-use waag_model::ids::{Actor, TenantName};
+use waag_model::ids::{Actor, Position, TenantName};
 use waag_router::error::RouterError;
 use waag_router::router::Router;
 use waag_views::progress::Reached;
@@ -254,10 +254,12 @@ impl Running {
         self.store.status()
     }
 
-    /// How far the read models are.
+    /// How far the read models are, seen from what is guarded now: they themselves look there only while they go on.
     #[must_use]
     pub fn reached(&self) -> Reached {
-        self.following.reached()
+        let reached = self.following.reached();
+        let guarded = Position(self.writer().checkpoint.checkpoint().size);
+        Reached { guarded: reached.guarded.max(guarded), ..reached }
     }
 }
 

@@ -4,10 +4,13 @@
 //! caught up with the ledger to within a batch; then they are exchanged, and the versions before are dropped.
 //! A crash at any point leaves one version that serves, and the next start goes on: the build has a cursor of its own, and
 //! dropping is done again.
+//! A store of views that fails is tried again, ever more seldom: a lock that another process holds, or a full disk, passes,
+//! and nobody should have to start a node again for it.
 //! Not here: a rebuild that a person asks for (`flow/views`, `rebuild`), the thread (`following`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use waag_domain::project::Projection;
 use waag_model::ids::Position;
@@ -16,11 +19,68 @@ use waag_views::error::ViewsError;
 use waag_views::follow::{Following, follow, run};
 use waag_views::projector::{ProjectError, Projector, current_key};
 
-/// Lets these projections' versions serve as soon as they can, then follows the ledger until told to stop.
+/// The first wait before views that failed are tried again; each next one is twice as long.
+const PAUSE_FIRST: Duration = Duration::from_secs(1);
+/// The longest.
+const PAUSE_MAX: Duration = Duration::from_secs(60);
+/// How often it is looked whether to stop meanwhile.
+const STOP_LOOK: Duration = Duration::from_millis(50);
+
+/// Lets these projections' versions serve as soon as they can, then follows the ledger until told to stop; goes on after
+/// what passes. `is_lasting` says of which errors that cannot be hoped; `told` hears of each stop.
 ///
 /// # Errors
-/// [`ProjectError`], also told in the projector's progress.
+/// [`ProjectError`] that does not pass, also told in the projector's progress.
 pub fn keep(
+    projector: &mut Projector,
+    following: &Following,
+    (views, projections): (&dyn Views, &[Arc<dyn Projection>]),
+    stop: &AtomicBool,
+    is_lasting: &dyn Fn(&ProjectError) -> bool,
+    told: &dyn Fn(&ProjectError),
+) -> Result<(), ProjectError> {
+    let mut pause = PAUSE_FIRST;
+    loop {
+        let before = projector.cursor().position;
+        let Err(error) = once(projector, following, views, projections, stop) else { return Ok(()) };
+        told(&error);
+        if is_lasting(&error) || stop.load(Ordering::Acquire) {
+            return Err(error);
+        }
+        pause = if projector.cursor().position > before { PAUSE_FIRST } else { pause };
+        loop {
+            wait(pause, stop);
+            if stop.load(Ordering::Acquire) {
+                return Err(error);
+            }
+            pause = pause.saturating_mul(2).min(PAUSE_MAX);
+            match projector.reopen() {
+                Ok(()) => break,
+                Err(refused) => {
+                    let refused = ProjectError::Views(refused);
+                    if is_lasting(&refused) {
+                        projector.ended(Some(&refused));
+                        return Err(refused);
+                    }
+                }
+            }
+        }
+        if projector.cursor().position >= following.source.guarded() {
+            projector.goes_on();
+        }
+    }
+}
+
+fn wait(pause: Duration, stop: &AtomicBool) {
+    let mut left = pause;
+    while !left.is_zero() && !stop.load(Ordering::Acquire) {
+        let step = left.min(STOP_LOOK);
+        std::thread::sleep(step);
+        left = left.saturating_sub(step);
+    }
+}
+
+fn once(
     projector: &mut Projector,
     following: &Following,
     views: &dyn Views,

@@ -26,6 +26,7 @@ use waag_web::ports::Progress as Shown;
 
 use super::exchange::keep;
 use super::house::progress_of;
+use crate::cli::tell;
 use crate::store::place::{Place, VIEWS_FOLDER};
 use crate::store::writer::OpenedStore;
 
@@ -116,6 +117,24 @@ fn is_damage(error: &ViewsError) -> bool {
         | ViewsError::Layout(_)
         | ViewsError::OtherLedger { .. } => false,
     }
+}
+
+/// Whether projecting would meet the same again, however often: all but a store of views that fails for now. What cannot be
+/// read in the ledger is no failure that passes by itself, and reading it again and again would hide how serious it is.
+fn is_lasting(error: &ProjectError) -> bool {
+    match error {
+        ProjectError::Source(_) => true,
+        ProjectError::Views(error) => is_damage(error) || !error.may_pass(),
+    }
+}
+
+fn tell_stopped(error: &ProjectError) {
+    let next = if is_lasting(error) {
+        "events are recorded as before, and shown again after what is wrong is mended and the node is started again"
+    } else {
+        "events are recorded as before, and it is tried again"
+    };
+    tell(&format!("warning: the read models have stopped: {}: {error}; {next}", error.code()));
 }
 
 fn says_damage(reason: &str) -> bool {
@@ -239,8 +258,10 @@ impl Following {
         let run = move || {
             // Acknowledgements come first: under more load than there is time for, what is shown lags, and catches up.
             give_way();
+            let views = (&*all, &kept[..]);
             // How it ends is told in the progress too.
-            if let Err(ProjectError::Views(error)) = keep(&mut projector, &following, &*all, &kept, &ending)
+            let ended = keep(&mut projector, &following, views, &ending, &is_lasting, &tell_stopped);
+            if let Err(ProjectError::Views(error)) = ended
                 && is_damage(&error)
             {
                 // Without the mark the next start meets the damage again.

@@ -1,18 +1,27 @@
 //! Read models: deleted, damaged, rebuilt, made anew for other settings; the ledger gives them back each time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use serde_json::Value;
+use waag::node::exchange::keep;
+use waag::node::following::{projections, source};
 use waag::node::house::RunningHouse;
 use waag::node::{NodeOptions, Running};
+use waag::store::options::Options;
 use waag::store::place::Place;
+use waag::store::writer::open_writer;
 use waag_domain::project::Projection;
 use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
 use waag_invoices::queries::Queries;
 use waag_model::ids::{Actor, TenantName};
-use waag_views::contract::{Definition, Standing, Turn, ViewKey};
+use waag_views::contract::{Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which};
+use waag_views::error::ViewsError;
+use waag_views::follow::Following;
+use waag_views::memory::MemoryViews;
+use waag_views::progress::{Activity, Progress};
+use waag_views::projector::{ProjectError, Projector};
 use waag_web::ports::House;
 
 use crate::common::Folder;
@@ -236,4 +245,96 @@ fn other_settings_are_built_beside_take_their_place_and_are_never_mixed() {
     let running = Arc::new(run(&folder, &first));
     within("these settings' version", PATIENCE, || (versions(&running).0 == [version(&first)]).then_some(()));
     assert_eq!(cases(&running), Ok(all));
+}
+
+/// Views that fail so often before they work, as under another process's lock or on a full disk.
+struct Failing {
+    views: MemoryViews,
+    commits_to_fail: AtomicU32,
+}
+
+impl Views for Failing {
+    fn open(&self, definition: &Definition) -> Result<Standing, ViewsError> {
+        self.views.open(definition)
+    }
+
+    fn commit(
+        &self,
+        view: &ViewKey,
+        expected: Cursor,
+        next: Cursor,
+        change: &mut Change<'_>,
+    ) -> Result<(), ViewsError> {
+        let fails = |left: u32| left.checked_sub(1);
+        if self.commits_to_fail.fetch_update(Ordering::AcqRel, Ordering::Acquire, fails).is_ok() {
+            return Err(ViewsError::Failed { attempt: "write", reason: "database is locked".to_owned() });
+        }
+        self.views.commit(view, expected, next, change)
+    }
+
+    fn snapshot(&self, name: &str, which: Which) -> Result<Box<dyn Snapshot>, ViewsError> {
+        self.views.snapshot(name, which)
+    }
+
+    fn list(&self) -> Result<Vec<Standing>, ViewsError> {
+        self.views.list()
+    }
+
+    fn turn(&self, view: &ViewKey, turn: Turn) -> Result<(), ViewsError> {
+        self.views.turn(view, turn)
+    }
+}
+
+#[test]
+fn views_whose_store_fails_for_a_while_go_on_by_themselves() {
+    let (folder, _) = filled();
+    let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
+    let store = open_writer(&place, &Options::default(), &mut |_, _| {}).unwrap();
+    let views = Arc::new(Failing { views: MemoryViews::default(), commits_to_fail: AtomicU32::new(2) });
+    let progress = Arc::new(Progress::new(None));
+    let kept = projections(&Config::default());
+    let shared: Arc<dyn Views> = views.clone();
+    let mut projector =
+        Projector::open(store.ledger.id, Arc::clone(&shared), kept.clone(), Arc::clone(&progress)).unwrap();
+    let following = Following::new(source(&store), Arc::clone(&store.clock));
+    let end = following.source.guarded();
+    let (stop, told) = (AtomicBool::new(false), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        let running = scope.spawn(|| {
+            let heard = |_: &ProjectError| {
+                told.fetch_add(1, Ordering::AcqRel);
+            };
+            keep(&mut projector, &following, (&*shared, &kept), &stop, &|_| false, &heard)
+        });
+        within("the views are up to date", PATIENCE, || {
+            let reached = progress.reached();
+            (reached.cursor.position == end && reached.activity == Activity::Following).then_some(())
+        });
+        stop.store(true, Ordering::Release);
+        following.wake.notify();
+        running.join().unwrap().unwrap();
+    });
+    assert!(told.load(Ordering::Acquire) >= 1);
+    assert_eq!(views.commits_to_fail.load(Ordering::Acquire), 0);
+}
+
+#[test]
+fn views_that_cannot_work_are_told_once_and_left() {
+    let (folder, _) = filled();
+    let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
+    let store = open_writer(&place, &Options::default(), &mut |_, _| {}).unwrap();
+    let views: Arc<dyn Views> =
+        Arc::new(Failing { views: MemoryViews::default(), commits_to_fail: AtomicU32::new(u32::MAX) });
+    let (progress, kept) = (Arc::new(Progress::new(None)), projections(&Config::default()));
+    let mut projector =
+        Projector::open(store.ledger.id, Arc::clone(&views), kept.clone(), Arc::clone(&progress)).unwrap();
+    let following = Following::new(source(&store), Arc::clone(&store.clock));
+    let told = AtomicU32::new(0);
+    let heard = |_: &ProjectError| {
+        told.fetch_add(1, Ordering::AcqRel);
+    };
+    let stop = AtomicBool::new(false);
+    let ended = keep(&mut projector, &following, (&*views, &kept), &stop, &|_| true, &heard);
+    assert_eq!((ended.unwrap_err().code(), told.load(Ordering::Acquire)), ("E0690", 1));
+    assert!(matches!(progress.reached().activity, Activity::Halted { code: "E0690", .. }));
 }

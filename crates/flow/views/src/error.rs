@@ -64,6 +64,22 @@ impl ViewsError {
     }
 }
 
+impl ViewsError {
+    /// Whether the same may work later, since the store alone failed: a lock that somebody holds, a disk that is full.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Failed { .. } | Self::CursorMoved { .. } => true,
+            Self::Rows(error) => error.code == "E0690",
+            Self::Foreign(_)
+            | Self::Unknown(_)
+            | Self::Serving(_)
+            | Self::Layout(_)
+            | Self::OtherLedger { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for ViewsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

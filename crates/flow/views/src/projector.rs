@@ -220,10 +220,16 @@ impl Projector {
     }
 
     fn track(&mut self, projection: Arc<dyn Projection>, key: ViewKey) -> Result<(), ViewsError> {
+        let tracked = self.standing(projection, key)?;
+        self.tracked.push(tracked);
+        Ok(())
+    }
+
+    /// A view where its cursor stands now.
+    fn standing(&self, projection: Arc<dyn Projection>, key: ViewKey) -> Result<Tracked, ViewsError> {
         let definition = Definition { key: key.clone(), ledger: self.ledger, tables: projection.tables() };
         let cursor = self.views.open(&definition)?.cursor;
-        self.tracked.push(Tracked { projection, key, cursor });
-        Ok(())
+        Ok(Tracked { projection, key, cursor })
     }
 
     /// Where the view stands that is furthest behind; the start where there is no view.
@@ -294,6 +300,8 @@ impl Projector {
         self.progress.update(|reached| {
             reached.cursor = cursor;
             reached.guarded = guarded;
+            // What it had stopped at is behind it.
+            reached.activity = Activity::Following;
             reached.events = reached.events.saturating_add(events);
             reached.batches = reached.batches.saturating_add(if events > 0 { count } else { 0 });
         });
@@ -314,16 +322,17 @@ impl Projector {
     ///
     /// # Errors
     /// As [`Projector::open`]; [`ViewsError::Unknown`] where a version has no build any more, so that one that was given up
-    /// is not built again unasked.
+    /// is not built again unasked. After an error it stands as before, and may be reopened again.
     pub fn reopen(&mut self) -> Result<(), ViewsError> {
-        let before = std::mem::take(&mut self.tracked);
-        for tracked in before {
+        let mut again = Vec::with_capacity(self.tracked.len());
+        for tracked in &self.tracked {
             let key = current_key(self.views.as_ref(), tracked.projection.as_ref())?;
             if !self.views.list()?.iter().any(|standing| standing.key == key) {
                 return Err(ViewsError::Unknown(key.to_string()));
             }
-            self.track(tracked.projection, key)?;
+            again.push(self.standing(Arc::clone(&tracked.projection), key)?);
         }
+        self.tracked = again;
         self.tell();
         Ok(())
     }
@@ -331,6 +340,11 @@ impl Projector {
     fn tell(&self) {
         let cursor = self.cursor();
         self.progress.update(|reached| reached.cursor = cursor);
+    }
+
+    /// Tells that it follows again, where there is nothing new whose projection would show it.
+    pub fn goes_on(&self) {
+        self.progress.update(|reached| reached.activity = Activity::Following);
     }
 
     /// Tells that it ended, and why it cannot go on where that is the reason.
