@@ -170,6 +170,7 @@ impl Rig {
             reader,
             clock,
             keys_destroyed: Box::new(move || counted.keys_destroyed()),
+            told_halt: Box::new(|halt| eprintln!("the writer has stopped: {halt}")),
         };
         let writer = Arc::new(Writer::start(Engine::new(start), world)?);
         let stop = Arc::new(AtomicBool::new(false));

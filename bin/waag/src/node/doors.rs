@@ -39,6 +39,12 @@ use super::shipped::{INVOICE_SCHEMA, INVOICE_TYPES};
 use super::subjects::{self, Subjects};
 use super::traces::TelemetryOptions;
 
+/// Files and connections that a node has open beside its door's connections: the pages' connections, the store's files,
+/// those of deliveries and bridges.
+const OTHERS_OPEN_MAX: u64 = 640;
+/// Connections that are served however few files may be open.
+const CONNECTIONS_LEAST: usize = 16;
+
 /// Where a node's doors are.
 #[derive(Clone, Debug)]
 pub struct Where {
@@ -191,14 +197,14 @@ impl Doors {
     /// # Errors
     /// [`DoorsError`].
     pub fn open(running: Arc<Running>, keys: Arc<Keys>, at: &Where) -> Result<Self, DoorsError> {
+        let limits = server_limits(waag_stdx::descriptors::raise());
         let runtime = threads("waag-door", door_threads())?;
         // Of their own: a page that takes long holds up no event.
         let pages = threads("waag-pages", 1)?;
         let files = at.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
         let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?;
         let tls = tls.map(|tls| Arc::new(tls.telling(tell_certificate)));
-        let server =
-            Server::bind(at.listen, ServerLimits::default(), tls.clone()).map_err(DoorsError::Http)?;
+        let server = Server::bind(at.listen, limits, tls.clone()).map_err(DoorsError::Http)?;
         let listen = server.address().map_err(DoorsError::Http)?;
         let no_pages = |error| DoorsError::Pages(at.pages, error);
         let listener = TcpListener::bind(at.pages).map_err(no_pages)?;
@@ -331,6 +337,22 @@ fn door_threads() -> usize {
     std::thread::available_parallelism().map_or(1, |cores| (cores.get() / 4).clamp(1, 8))
 }
 
+/// The bounds of the door where so many files and connections may be open: what the store, the pages and deliveries need is
+/// left to them, since a store that can open no file takes nothing more.
+fn server_limits(open_max: Option<u64>) -> ServerLimits {
+    let usual = ServerLimits::default();
+    let left = open_max.map_or(u64::MAX, |most| most.saturating_sub(OTHERS_OPEN_MAX));
+    let left = usize::try_from(left).unwrap_or(usize::MAX).max(CONNECTIONS_LEAST);
+    if left < usual.connections_max {
+        tell(&format!(
+            "note: this process may have {} files open (`ulimit -n`): {left} connections are served at a time, not {}",
+            open_max.unwrap_or(0),
+            usual.connections_max
+        ));
+    }
+    ServerLimits { connections_max: left.min(usual.connections_max), ..usual }
+}
+
 fn threads(name: &str, workers: usize) -> Result<Runtime, DoorsError> {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder.thread_name(name).worker_threads(workers).enable_all().build().map_err(DoorsError::Runtime)
@@ -393,5 +415,17 @@ impl Signals {
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn few_open_files_leave_room_for_the_store() {
+        let connections = |most| server_limits(most).connections_max;
+        assert_eq!([None, Some(65_536), Some(1_664)].map(connections), [1_024; 3]);
+        assert_eq!([Some(1_024), Some(600), Some(0)].map(connections), [384, 16, 16]);
     }
 }

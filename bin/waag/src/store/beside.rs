@@ -48,6 +48,8 @@ const ADDRESS_BYTES_MAX: usize = 100;
 const QUESTION_BYTES_MAX: u64 = (EVENT_BYTES_MAX + ACTOR_BYTES_MAX + 64) as u64;
 /// Longest answer.
 const ANSWER_BYTES_MAX: u64 = 16_384;
+/// The wait after an asker that could not be taken.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a desk waits for the rest of a question, in milliseconds.
 const QUESTION_MS: u64 = 2_000;
 /// How long an asker waits for its answer, in milliseconds; longer than a full writer is asked again.
@@ -171,9 +173,12 @@ impl Desk {
             if is_polled && !closes.revents().is_empty() {
                 return;
             }
-            if let Ok((stream, _)) = self.listener.accept() {
+            match self.listener.accept() {
                 // Who went away without an answer shows nothing; there is nobody else to tell.
-                drop(answer(&stream, store, doors));
+                Ok((stream, _)) => drop(answer(&stream, store, doors)),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // Out of descriptors, say: asking again at once would spin.
+                Err(_) => std::thread::sleep(ACCEPT_PAUSE),
             }
         }
     }

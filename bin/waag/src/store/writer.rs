@@ -7,6 +7,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use waag_domain::passthrough::Passthrough;
+use waag_engine::effect::Halt;
 use waag_engine::engine::{Engine, Start};
 use waag_engine::identity::IdentityError;
 use waag_engine::reader::Reader;
@@ -43,6 +44,7 @@ use super::reader::open_keys;
 use super::restores::promote::predecessor;
 use super::schemas::Schemas;
 use super::upkeep::{ScrubStatus, Upkeep};
+use crate::cli::tell;
 
 /// A store, opened to write. Dropping it finishes what is under way and closes it.
 pub struct OpenedStore {
@@ -167,6 +169,7 @@ pub fn open_writer(
         reader: reader.clone(),
         clock: Arc::clone(&clock),
         keys_destroyed: Box::new(move || counting.keys_destroyed()),
+        told_halt: Box::new(tell_halt),
     };
     let writer = Writer::start(Engine::new(start), world).map_err(StoreError::Thread)?;
     let closing = Closing { hashes: Arc::clone(&hashes), place: place.clone(), identity_is_damaged: false };
@@ -331,4 +334,12 @@ impl Drop for OpenedStore {
         let halted = self.writer.status().halted;
         self.closing.identity_is_damaged = halted.is_some_and(|halt| halt.code == damaged.code());
     }
+}
+
+/// Says why the writer has stopped when it does: whoever comes after is told only that it has.
+fn tell_halt(halt: &Halt) {
+    tell(&format!(
+        "error: the ledger takes nothing more until this process is started again: {}: {}",
+        halt.code, halt.reason
+    ));
 }

@@ -10,6 +10,7 @@
 //! - `STDX-2`: no randomness here can be seeded.
 
 pub mod clock;
+pub mod descriptors;
 pub mod entropy;
 pub mod figures;
 pub mod files;

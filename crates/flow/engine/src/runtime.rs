@@ -50,6 +50,8 @@ pub struct World {
     pub clock: Arc<dyn Clock>,
     /// Counts a destruction of keys in the sealer.
     pub keys_destroyed: Box<dyn Fn() -> u64 + Send>,
+    /// Hears once why the writer has stopped, on any thread that steps it: to be short.
+    pub told_halt: Box<dyn Fn(&Halt) + Send>,
 }
 
 /// A destruction of keys, to be run when nothing is under way.
@@ -191,6 +193,7 @@ impl Writer {
             clock: world.clock,
             doers,
             keys_destroyed: world.keys_destroyed,
+            told_halt: world.told_halt,
             status: Arc::clone(&status),
             under_way: Arc::clone(&under_way),
             answers: HashMap::new(),
@@ -421,6 +424,7 @@ struct Stepper {
     clock: Arc<dyn Clock>,
     doers: Doers,
     keys_destroyed: Box<dyn Fn() -> u64 + Send>,
+    told_halt: Box<dyn Fn(&Halt) + Send>,
     status: Arc<Mutex<Status>>,
     under_way: Arc<UnderWay>,
     /// Who waits, and how many bytes under way that is where it is for a batch.
@@ -503,8 +507,12 @@ impl Stepper {
             status.checkpoint = Arc::clone(self.engine.checkpoint());
             status.identity = self.engine.identity().stats();
         }
-        if status.halted.is_none() {
-            status.halted = self.engine.halted().cloned();
+        if status.halted.is_none()
+            && let Some(halt) = self.engine.halted()
+        {
+            status.halted = Some(halt.clone());
+            drop(status);
+            (self.told_halt)(halt);
         }
     }
 }

@@ -27,6 +27,7 @@ fn started() -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, sup
         clock: ground.clock.clone(),
         // What is destroyed here has nothing to do with what was sealed.
         keys_destroyed: Box::new(|| 0),
+        told_halt: Box::new(|_| ()),
     };
     (Writer::start(engine, world).unwrap(), sealer, ground)
 }

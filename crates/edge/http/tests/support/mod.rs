@@ -184,6 +184,7 @@ fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
         reader,
         clock: Arc::clone(&clock),
         keys_destroyed: Box::new(move || counted.keys_destroyed()),
+        told_halt: Box::new(|_| ()),
     };
     let writer = Arc::new(Writer::start(Engine::new(start), world).unwrap());
     let verifier = writer.status().checkpoint.signers()[0].clone();
