@@ -157,6 +157,26 @@ enum Command {
     Completions(completions::Args),
 }
 
+impl Command {
+    /// Whether an earlier ledger means nothing to it, so that naming one is a mistake to be told.
+    fn concerns_the_written_ledger(&self) -> bool {
+        matches!(
+            self,
+            Self::Init(_)
+                | Self::Append(_)
+                | Self::Serve(_)
+                | Self::Import(_)
+                | Self::Key(_)
+                | Self::Plan(_)
+                | Self::Subscription(_)
+                | Self::DeadLetter(_)
+                | Self::Replay(_)
+                | Self::Pull(_)
+                | Self::Bridge(_)
+        )
+    }
+}
+
 /// The command line's definition, its help texts in paragraphs.
 fn command() -> clap::Command {
     let mut command = help::flowing(Cli::command());
@@ -201,6 +221,9 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 
 fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
     let setting = &cli.setting;
+    if cli.command.concerns_the_written_ledger() {
+        setting.must_name_no_earlier()?;
+    }
     match cli.command {
         Command::Init(args) => init::run(setting, &args, output),
         Command::Append(args) => append::run(setting, &args, output),

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 96] = [
+const COMMANDS: [&[&str]; 97] = [
     &[],
     &["init"],
     &["append"],
@@ -28,6 +28,7 @@ const COMMANDS: [&[&str]; 96] = [
     &["keys", "destroy"],
     &["keys", "passphrase"],
     &["schema"],
+    &["schema", "shipped"],
     &["schema", "add"],
     &["schema", "list"],
     &["serve"],
@@ -331,4 +332,25 @@ fn the_first_line_of_a_long_answer_is_all_that_is_needed() {
         assert_eq!((out.lines().count(), err.as_str()), (1, ""), "{arguments}");
     }
     folder.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn an_earlier_ledger_is_only_read_and_a_refused_node_makes_no_store() {
+    let folder = Folder::new();
+    let earlier = "00000000000000000000000000000000";
+    for command in [&["init"][..], &["append"], &["key", "create"], &["serve"], &["import", "x.csv"]] {
+        let refused = folder.run(&[command, &["--earlier", earlier]].concat()).exits(2);
+        assert!(refused.err.contains("--earlier"), "{command:?}: {}", refused.err);
+    }
+    for wrong in [["--pages", "0.0.0.0:0"], ["--listen", "0.0.0.0:0"]] {
+        let refused = folder.run(&[&["serve"][..], &wrong].concat()).exits(3);
+        assert!(!refused.err.contains("a new store"), "{}", refused.err);
+    }
+    assert!(!folder.path("waag-data").exists(), "no store was made");
+    folder.run(&["init"]).exits(0);
+    let refused = folder.run(&["plan", "set", "wide"]).exits(2);
+    assert!(refused.err.contains("--unlimited"), "{}", refused.err);
+    folder.run(&["plan", "set", "wide", "--unlimited"]).exits(0);
+    let removed = folder.run(&["plan", "remove", "wide"]).exits(0);
+    assert!(removed.out.starts_with("removed: wide"), "{}", removed.out);
 }

@@ -76,7 +76,34 @@ impl Disclosed {
 }
 
 fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    // A file that is there may be open to others, or a link to one that is: it gives way, and is not written into.
+    let gone = match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    };
+    let file = gone.and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
     let written = file.and_then(|mut file| file.write_all(bytes));
     written.map_err(|error| CliError::file("write", path)(error).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn a_secret_is_never_written_into_a_file_that_others_may_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("part-0.secret");
+        let others = folder.path().join("others");
+        std::fs::write(&others, b"theirs").unwrap();
+        symlink(&others, &path).unwrap();
+        write_private(&path, b"one").unwrap();
+        assert_eq!(std::fs::read(&others).unwrap(), b"theirs");
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        write_private(&path, b"two").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    }
 }

@@ -118,6 +118,10 @@ struct Set {
     /// Events a day (UTC), for each key
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     events_per_day: Option<u64>,
+
+    /// Set no limit at all
+    #[arg(long, conflicts_with_all = ["all", "read", "write", "events_per_day"])]
+    unlimited: bool,
 }
 
 fn rate(text: &str) -> Result<Rate, String> {
@@ -130,11 +134,15 @@ fn rate(text: &str) -> Result<Rate, String> {
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let by = setting.actor()?.as_str().to_owned();
     let asked = match &args.command {
-        Command::Set(Set { name, all, read, write, events_per_day }) => Asked::Set {
-            by,
-            name: name.clone(),
-            allows: Plan { all: *all, read: *read, write: *write, events_per_day: *events_per_day },
-        },
+        Command::Set(Set { name, all, read, write, events_per_day, unlimited }) => {
+            let allows = Plan { all: *all, read: *read, write: *write, events_per_day: *events_per_day };
+            if allows == Plan::default() && !unlimited {
+                return Err(Failure::usage(
+                    "a plan has a limit at least; one without any is made with --unlimited",
+                ));
+            }
+            Asked::Set { by, name: name.clone(), allows }
+        }
         Command::List => return list(setting, None, output),
         Command::Show { name } => return list(setting, Some(name), output),
         Command::Assign { name, key } => Asked::Assign { by, id: key.clone(), name: name.clone() },
@@ -142,8 +150,9 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         Command::Node { rate: None, unlimited: false } => Asked::Node,
         Command::Node { rate, .. } => Asked::Limit { by, rate: *rate },
     };
+    let before = if matches!(asked, Asked::Remove { .. }) { "removed: " } else { "" };
     for told in ask(setting, &asked)? {
-        output.answer(&told, || line(&told))?;
+        output.answer(&told, || format!("{before}{}", line(&told)))?;
     }
     Ok(Exit::Done)
 }

@@ -276,6 +276,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let options = NodeOptions { store, targets, publish, witness, ..NodeOptions::default() };
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {
+        // A store is made for ever: not for a node that then cannot start.
+        args.doors(&place, &args.origin)?.check()?;
         let made = init(&place, &args.origin, &options.store)?;
         tell(&format!("note: a new store: {}", made.origin));
     }

@@ -86,6 +86,16 @@ impl Setting {
         )))
     }
 
+    /// Refuses the name of an earlier ledger, for a command that concerns the one that is written.
+    pub(crate) fn must_name_no_earlier(&self) -> Result<(), Failure> {
+        match self.earlier {
+            None => Ok(()),
+            Some(_) => Err(Failure::usage(
+                "--earlier names a ledger that is only read; this command concerns the one that is written",
+            )),
+        }
+    }
+
     /// Refuses also what says where the state is and whose it is, for a command whose one folder holds all of it.
     pub(crate) fn must_name_no_place(&self, named_by: &str) -> Result<(), Failure> {
         self.must_name_no_store(named_by)?;

@@ -69,6 +69,33 @@ impl Where {
     pub fn plain(listen: SocketAddr, pages: SocketAddr) -> Self {
         Self { listen, tls: None, pages, pages_act: false, access_log: None, telemetry: None }
     }
+
+    /// Whether the doors could be opened now: for whoever would make a store first and then be refused.
+    ///
+    /// # Errors
+    /// [`DoorsError`], as [`Doors::open`] would say.
+    pub fn check(&self) -> Result<(), DoorsError> {
+        let tls = self.tls()?;
+        drop(Server::bind(self.listen, ServerLimits::default(), tls).map_err(DoorsError::Http)?);
+        drop(self.pages_listener()?);
+        Ok(())
+    }
+
+    fn tls(&self) -> Result<Option<Arc<Tls>>, DoorsError> {
+        let files = self.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
+        let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?;
+        Ok(tls.map(|tls| Arc::new(tls.telling(tell_certificate))))
+    }
+
+    fn pages_listener(&self) -> Result<TcpListener, DoorsError> {
+        if !self.pages.ip().is_loopback() {
+            return Err(DoorsError::Web(WebError::NotLoopback(self.pages.to_string())));
+        }
+        let no_pages = |error| DoorsError::Pages(self.pages, error);
+        let listener = TcpListener::bind(self.pages).map_err(no_pages)?;
+        listener.set_nonblocking(true).map_err(no_pages)?;
+        Ok(listener)
+    }
 }
 
 /// Why the doors cannot be opened or stay open.
@@ -201,14 +228,11 @@ impl Doors {
         let runtime = threads("waag-door", door_threads())?;
         // Of their own: a page that takes long holds up no event.
         let pages = threads("waag-pages", 1)?;
-        let files = at.tls.clone().map(|(chain, key)| TlsFiles { chain, key });
-        let tls = files.map(Tls::open).transpose().map_err(DoorsError::Http)?;
-        let tls = tls.map(|tls| Arc::new(tls.telling(tell_certificate)));
+        let tls = at.tls()?;
         let server = Server::bind(at.listen, limits, tls.clone()).map_err(DoorsError::Http)?;
         let listen = server.address().map_err(DoorsError::Http)?;
         let no_pages = |error| DoorsError::Pages(at.pages, error);
-        let listener = TcpListener::bind(at.pages).map_err(no_pages)?;
-        listener.set_nonblocking(true).map_err(no_pages)?;
+        let listener = at.pages_listener()?;
         let pages_at = listener.local_addr().map_err(no_pages)?;
         let (ending, ended) = watch::channel(false);
         let desk = Desk::open(running.store()).map_err(DoorsError::Desk)?;
