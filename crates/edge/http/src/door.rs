@@ -312,7 +312,7 @@ impl Door {
         let Some((key, fingerprint)) = repeated else {
             return self.record(pass, source, shape, None).await;
         };
-        let name = format!("{}/{}/{key}", pass.key.tenant, pass.key.actor);
+        let name = idempotency::scope(&pass.key.tenant, &pass.key.actor, &key);
         if let Some(answer) = self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
             return Ok(answer);
         }

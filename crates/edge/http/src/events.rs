@@ -20,7 +20,8 @@ use crate::receipt::Shape;
 
 /// A guess of an event's bytes, for how many there are in a body.
 const EVENT_BYTES_GUESS: usize = 512;
-const ATTRIBUTE_PREFIX: &str = "ce-";
+/// What the headers of attributes begin with (HTTP binding §3.1.3).
+pub(crate) const ATTRIBUTE_PREFIX: &str = "ce-";
 
 /// The events of a body, by the mode that the headers name.
 ///

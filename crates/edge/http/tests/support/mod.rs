@@ -256,9 +256,13 @@ impl Drop for TestDoor {
 }
 
 pub(crate) fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
+    key_of(keys, "erp", tenant, role)
+}
+
+pub(crate) fn key_of(keys: &Keys, holder: &str, tenant: &str, role: Role) -> String {
     let new = NewKey {
         tenant: TenantName::new(tenant).unwrap(),
-        actor: Actor::new("erp").unwrap(),
+        actor: Actor::new(holder).unwrap(),
         role,
         plan: "standard".to_owned(),
         expires: None,
