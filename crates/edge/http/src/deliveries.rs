@@ -412,7 +412,8 @@ impl Door {
         if !essence.eq_ignore_ascii_case("application/json") {
             return Err(Fault::of(Kind::MediaType));
         }
-        self.body_within(asked::BODY_BYTES_MAX, request.into_body(), learned).await
+        let (head, body) = request.into_parts();
+        self.body_within(asked::BODY_BYTES_MAX, &head.headers, body, learned).await
     }
 }
 

@@ -15,8 +15,8 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Body, Incoming};
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
-    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
+    HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
@@ -207,7 +207,8 @@ impl Door {
             Route::Mapping(stage) => self.mapping(stage, request, learned).await,
             Route::MappingTrial(stage) => {
                 let pass = self.pass(request.headers(), Role::Producer, Does::Read, learned)?;
-                let body = self.body(request.into_body(), learned).await?;
+                let (head, body) = request.into_parts();
+                let body = self.body(&head.headers, body, learned).await?;
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
             Route::Delivery(delivery) => self.deliveries(delivery, request, learned).await,
@@ -263,7 +264,7 @@ impl Door {
         let pass = self.pass(request.headers(), Role::Producer, Does::Record, learned)?;
         let (head, body) = request.into_parts();
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body, learned).await?;
+        let body = self.body(&head.headers, body, learned).await?;
         let repeated =
             idempotency_key.map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body)));
         let (source, shape) = events::source(&head.headers, body)?;
@@ -285,7 +286,7 @@ impl Door {
             return Err(Fault::of(Kind::MediaType));
         }
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body, learned).await?;
+        let body = self.body(&head.headers, body, learned).await?;
         let form = Form {
             stage,
             mapping: self.parts.mappings.find(&pass.key.id, stage),
@@ -385,7 +386,8 @@ impl Door {
         }
         let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);
         if request.method() == Method::PUT {
-            let body = self.body(request.into_body(), learned).await?;
+            let (head, body) = request.into_parts();
+            let body = self.body(&head.headers, body, learned).await?;
             let (answer, mapping) = trial(&pass, stage, &body)?;
             saved = (answer, Some(mapping));
         }
@@ -422,17 +424,22 @@ impl Door {
     }
 
     /// A whole body within its bounds; one that came in one piece is not copied.
-    async fn body(&self, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
-        self.body_within(self.parts.limits.body_bytes_max, body, learned).await
+    async fn body(&self, headers: &HeaderMap, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
+        self.body_within(self.parts.limits.body_bytes_max, headers, body, learned).await
     }
 
     /// The same, of a path that takes less than others.
     pub(crate) async fn body_within(
         &self,
         limit: usize,
+        headers: &HeaderMap,
         body: Incoming,
         learned: &mut Learned,
     ) -> Result<Bytes, Fault> {
+        // Bytes that are read as something else than they are would be recorded so.
+        if !is_identity(headers) {
+            return Err(Fault::of(Kind::ContentEncoding));
+        }
         let limit = limit.min(self.parts.limits.body_bytes_max);
         if body.size_hint().lower() > limit as u64 {
             return Err(Fault::of(Kind::BodyTooLarge(limit)));
@@ -441,6 +448,16 @@ impl Door {
         let within = Duration::from_millis(self.parts.limits.body_ms_max);
         tokio::time::timeout(within, read).await.unwrap_or_else(|_| Err(Fault::of(Kind::BodyTime)))
     }
+}
+
+/// Whether a body stands as it is: no content encoding but `identity` (RFC 9110 §8.4).
+fn is_identity(headers: &HeaderMap) -> bool {
+    let is_plain = |coding: &[u8]| {
+        let coding = coding.trim_ascii();
+        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
+    };
+    let values = headers.get_all(CONTENT_ENCODING).iter();
+    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).all(is_plain)
 }
 
 async fn read_body(mut body: Incoming, limit: usize, bytes_in: &mut u64) -> Result<Bytes, Fault> {

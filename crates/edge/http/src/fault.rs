@@ -37,6 +37,8 @@ pub enum Kind {
     BodyTooLarge(usize),
     /// The content type is none that this path reads.
     MediaType,
+    /// The body has a content encoding; every path reads bodies as they are.
+    ContentEncoding,
     /// The body did not come within its time.
     BodyTime,
     /// The body broke off or its framing is wrong.
@@ -181,7 +183,7 @@ impl Kind {
             Self::BadKey => "E0903",
             Self::Forbidden => "E0904",
             Self::BodyTooLarge(_) => "E0905",
-            Self::MediaType => "E0906",
+            Self::MediaType | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
             Self::BodyBroken => "E0908",
             Self::Header(_) => "E0909",
@@ -234,7 +236,7 @@ impl Kind {
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
@@ -293,6 +295,7 @@ impl Kind {
             | Self::Forbidden
             | Self::BodyTooLarge(_)
             | Self::MediaType
+            | Self::ContentEncoding
             | Self::BodyTime
             | Self::BodyBroken
             | Self::Header(_)
@@ -336,6 +339,12 @@ impl fmt::Display for Kind {
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
             Self::MediaType => write!(f, "the content type is none that this path reads"),
+            Self::ContentEncoding => {
+                write!(
+                    f,
+                    "the header `content-encoding` may be `identity` alone: bodies are read as they are"
+                )
+            }
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),
             Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),

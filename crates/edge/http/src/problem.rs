@@ -4,7 +4,7 @@
 
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use crate::fault::{Fault, Kind, Outcome};
 use crate::json;
@@ -68,6 +68,8 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
     let title = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
         "the event was refused".to_owned()
+    } else if matches!(kind, Kind::ContentEncoding) {
+        Kind::MediaType.to_string()
     } else if matches!(kind, Kind::Asked(_)) {
         "the body cannot be understood".to_owned()
     } else if let Kind::Router(outcome, ..) = kind {
@@ -105,6 +107,11 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         json::number(&mut out, more);
     }
     out.push(b'}');
+    let mut headers = Vec::new();
+    if matches!(kind, Kind::ContentEncoding) {
+        // What would have been read (RFC 9110 §15.5.16).
+        headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
     Answer {
         status,
         media: "application/problem+json",
@@ -112,7 +119,7 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         code: Some(code),
         retry_after_s: kind.retry_after_s(),
         counts: [0; 3],
-        headers: Vec::new(),
+        headers,
     }
 }
 

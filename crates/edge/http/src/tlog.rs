@@ -186,7 +186,8 @@ impl Door {
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
         let witness = self.witness()?;
-        let body = self.body_within(ADD_CHECKPOINT_BYTES_MAX, request.into_body(), learned).await?;
+        let (head, body) = request.into_parts();
+        let body = self.body_within(ADD_CHECKPOINT_BYTES_MAX, &head.headers, body, learned).await?;
         let judged = self.aside(&self.log_turns.judgements, move || witness.add_checkpoint(&body)).await?;
         let status = StatusCode::from_u16(judged.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(Answer::of(judged.content_type, status, judged.body.into_bytes()))

@@ -4,8 +4,9 @@ mod support;
 
 use std::io::Write as _;
 
-use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event};
+use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event, new_key};
 use waag_http::intake::IntakeLimits;
+use waag_http::keys::Role;
 use waag_http::limit::{Plan, Rate};
 use waag_http::openapi;
 
@@ -106,6 +107,51 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/sum/total"));
     assert_eq!(client.call("DELETE", "/v1/mappings/posting", &headers, b"").status, 200);
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
+}
+
+#[test]
+fn a_body_with_a_content_encoding_is_refused_by_every_path_that_reads_one() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let (key, admin) = (door.key.clone(), new_key(&door.keys, "default", Role::Admin));
+    let call = |client: &mut Client, (method, path): (&str, &str), media: &str, coding: &str| {
+        let key = if path.starts_with("/v1/subscriptions") { &admin } else { &key };
+        let headers = [
+            ("x-api-key", key.as_str()),
+            ("content-type", media),
+            ("content-encoding", coding),
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/erp"),
+            ("ce-type", "t"),
+        ];
+        client.call(method, path, &headers, b"\x1f\x8b\x08\0")
+    };
+    for (method, path, media) in [
+        ("POST", "/v1/events", "text/plain"),
+        ("POST", "/v1/events", ONE),
+        ("POST", "/v1/events", BATCH),
+        ("POST", "/v1/events", "application/jsonl"),
+        ("POST", "/invoices/posting", JSON),
+        ("POST", "/v1/mappings/posting/try", JSON),
+        ("PUT", "/v1/mappings/posting", JSON),
+        ("POST", "/v1/patterns/test", JSON),
+        ("POST", "/v1/subscriptions", JSON),
+    ] {
+        for coding in ["gzip", "identity, gzip", "x-unknown"] {
+            let got = call(&mut client, (method, path), media, coding);
+            assert_eq!(
+                (got.status, got.body["code"].as_str()),
+                (415, Some("E0906")),
+                "{path} {media}: {got:?}"
+            );
+            assert!(got.body["detail"].as_str().unwrap().contains("content-encoding"), "{got:?}");
+            assert_eq!(got.header("accept-encoding"), Some("identity"));
+        }
+    }
+    let got = call(&mut client, ("POST", "/v1/events"), "text/plain", "Identity");
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
 }
 
 #[test]
