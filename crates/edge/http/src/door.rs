@@ -173,7 +173,7 @@ impl Door {
     /// Answers one request.
     pub(crate) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: Option<SocketAddr>,
     ) -> Response<Full<Bytes>> {
         let route = Route::find(request.uri().path());
@@ -183,6 +183,10 @@ impl Door {
         let mut watched = Watched::new(sinks, clock, (request.method(), route), client, span);
         // A broken `tracestate` does not end the trace, and means nothing without one (Trace Context §3.3).
         let state = trace.and_then(|_| trace::state(request.headers()));
+        // HEAD is GET without the body (RFC 9110 §9.3.2), which the connection leaves out; `Content-Length` stays.
+        if request.method() == Method::HEAD && route.is_some_and(|route| route.knows(&Method::HEAD)) {
+            *request.method_mut() = Method::GET;
+        }
         let answered = self.route(route, request, &mut watched.learned).await;
         let answer = answered.unwrap_or_else(|fault| problem::answer(&fault));
         let took = watched.answered(&answer);

@@ -112,7 +112,7 @@ impl Log {
 
     pub(crate) fn allow(self) -> &'static str {
         match self {
-            Self::Checkpoint | Self::Tile(_) | Self::Cosigned => "GET",
+            Self::Checkpoint | Self::Tile(_) | Self::Cosigned => "GET, HEAD",
             Self::AddCheckpoint => "POST",
         }
     }

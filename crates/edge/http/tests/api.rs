@@ -255,9 +255,42 @@ fn the_document_names_exactly_what_is_served() {
             let got = client.call(method, &path, &[], b"");
             let is_told = item.get(method.to_lowercase()).is_some();
             assert_eq!(got.status != 405, is_told, "{method} {path}: {}", got.status);
+            if let Some(allowed) = got.header("allow") {
+                let (reads, head) = (allowed.split(", ").any(|one| one == "GET"), allowed.contains("HEAD"));
+                assert_eq!(reads, head, "{path}: {allowed}");
+            }
             assert!(got.status < 500, "{method} {path}: {}", got.status);
         }
     }
+}
+
+#[test]
+fn head_is_answered_as_get_without_the_body() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let key = door.key.clone();
+    let headers = [("x-api-key", key.as_str())];
+    let paths = ["/healthz", "/readyz", "/v1/ledger", "/docs", "/openapi.json", "/v1/events/0", "/nowhere"];
+    for path in paths {
+        // One connection: a body behind the head would be taken for the next answer.
+        let told = client.call("HEAD", path, &headers, b"");
+        let got = client.get(path);
+        assert_eq!(told.status, got.status, "{path}");
+        for name in ["content-length", "content-type", "cache-control"] {
+            assert!(got.header(name).is_some(), "{path} {name}");
+            assert_eq!(told.header(name), got.header(name), "{path} {name}");
+        }
+    }
+    // Its length is another each time.
+    let told = client.call("HEAD", "/metrics", &[], b"");
+    assert!(
+        told.status == 200 && told.header("content-length").is_some_and(|length| length != "0"),
+        "{told:?}"
+    );
+    assert_eq!(client.call("HEAD", "/v1/ledger", &[], b"").status, 401);
+    assert_eq!(client.call("HEAD", "/v1/events", &headers, b"").status, 405);
+    let wrong = client.call("POST", "/healthz", &[], b"");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD")));
 }
 
 #[test]
