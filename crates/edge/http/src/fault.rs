@@ -45,6 +45,8 @@ pub enum Kind {
     BodyBroken,
     /// A header has a form that it may not have.
     Header(&'static str),
+    /// A header of binary mode that names no attribute, and where what it would say is.
+    NoAttribute(&'static str, &'static str),
     /// More events than a request may have.
     TooManyEvents(usize),
     /// The request's events do not fit into one batch.
@@ -186,7 +188,7 @@ impl Kind {
             Self::MediaType | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
             Self::BodyBroken => "E0908",
-            Self::Header(_) => "E0909",
+            Self::Header(_) | Self::NoAttribute(..) => "E0909",
             Self::TooManyEvents(_) => "E0910",
             Self::BatchFull => "E0911",
             Self::NoEvent => "E0912",
@@ -240,6 +242,7 @@ impl Kind {
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
+            | Self::NoAttribute(..)
             | Self::Query(_)
             | Self::NoEvent
             | Self::Event(..)
@@ -299,6 +302,7 @@ impl Kind {
             | Self::BodyTime
             | Self::BodyBroken
             | Self::Header(_)
+            | Self::NoAttribute(..)
             | Self::TooManyEvents(_)
             | Self::BatchFull
             | Self::NoEvent
@@ -348,6 +352,7 @@ impl fmt::Display for Kind {
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),
             Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),
+            Self::NoAttribute(which, what) => write!(f, "the header `{which}` is no attribute: {what}"),
             Self::TooManyEvents(limit) => write!(f, "the request has more than {limit} events"),
             Self::BatchFull => write!(f, "the request's events do not fit into one batch"),
             Self::NoEvent => write!(f, "the request has no event"),

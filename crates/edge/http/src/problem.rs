@@ -68,6 +68,8 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
     let title = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
         "the event was refused".to_owned()
+    } else if matches!(kind, Kind::Header(_) | Kind::NoAttribute(..)) {
+        "a header has a form that it may not have".to_owned()
     } else if matches!(kind, Kind::ContentEncoding) {
         Kind::MediaType.to_string()
     } else if matches!(kind, Kind::Asked(_)) {
