@@ -29,7 +29,7 @@ use waag_stdx::figures::{Family, Figures};
 use crate::access::{AccessSink, Learned, Span, Watched};
 use crate::deliveries::Turns;
 use crate::events;
-use crate::fault::{Fault, Kind};
+use crate::fault::{Absent, Fault, Kind};
 use crate::idempotency::{self, Answers};
 use crate::intake::{Job, Source, Take};
 use crate::invoices::{self, Form, IdsMade, Invoices};
@@ -200,7 +200,7 @@ impl Door {
         request: Request<Incoming>,
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
-        let route = route.ok_or_else(|| Fault::of(Kind::NotFound))?;
+        let route = route.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Path)))?;
         if !route.knows(request.method()) {
             return Err(Fault::of(Kind::MethodNotAllowed));
         }
@@ -287,7 +287,7 @@ impl Door {
         let media = head.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let essence = media.split(';').next().unwrap_or_default().trim_ascii();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::of(Kind::MediaType));
+            return Err(Fault::of(Kind::MediaType("`application/json`")));
         }
         let idempotency_key = idempotency::key_of(&head.headers)?;
         let body = self.body(&head.headers, body, learned).await?;
@@ -385,7 +385,7 @@ impl Door {
         let pass = self.pass(request.headers(), Role::Producer, does, learned)?;
         if request.method() == Method::GET {
             let known = self.parts.mappings.find(&pass.key.id, stage);
-            let known = known.ok_or_else(|| Fault::of(Kind::NotFound))?;
+            let known = known.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Mapping)))?;
             return Ok(Answer::json(StatusCode::OK, serde_json::to_vec(&*known).unwrap_or_default()));
         }
         let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);

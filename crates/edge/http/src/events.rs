@@ -20,6 +20,8 @@ use crate::receipt::Shape;
 
 /// A guess of an event's bytes, for how many there are in a body.
 const EVENT_BYTES_GUESS: usize = 512;
+/// The content types that are read, as a refusal lists them.
+const MEDIA_READ: &str = "`application/cloudevents+json`, `application/cloudevents-batch+json`, `application/jsonl`, or the data's own where `ce-` headers have the event's attributes";
 /// What the headers of attributes begin with (HTTP binding §3.1.3).
 pub(crate) const ATTRIBUTE_PREFIX: &str = "ce-";
 
@@ -52,11 +54,11 @@ pub(crate) fn source(headers: &HeaderMap, body: Bytes) -> Result<(Box<dyn Source
         && essence.get(..23).is_some_and(|start| start.eq_ignore_ascii_case("application/cloudevents"))
     {
         // Another event format of CloudEvents: Avro, Protobuf.
-        return Err(Fault::of(Kind::MediaType));
+        return Err(Fault::of(Kind::MediaType(MEDIA_READ)));
     } else if headers.keys().any(|name| name.as_str().starts_with(ATTRIBUTE_PREFIX)) {
         (Box::new(One(binary(headers, media, &body)?.into())), Shape::One)
     } else {
-        return Err(Fault::of(Kind::MediaType));
+        return Err(Fault::of(Kind::MediaType(MEDIA_READ)));
     })
 }
 

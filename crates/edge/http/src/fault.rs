@@ -23,8 +23,8 @@ pub struct Fault {
 /// The kinds of fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing is served under this path.
-    NotFound,
+    /// Nothing is served under this path, and what is not there.
+    NotFound(Absent),
     /// The path does not know this method.
     MethodNotAllowed,
     /// The request has no API key.
@@ -35,8 +35,8 @@ pub enum Kind {
     Forbidden,
     /// The body has more bytes than the limit given here.
     BodyTooLarge(usize),
-    /// The content type is none that this path reads.
-    MediaType,
+    /// The content type is none that this path reads; those that it reads.
+    MediaType(&'static str),
     /// The body has a content encoding; every path reads bodies as they are.
     ContentEncoding,
     /// The body did not come within its time.
@@ -95,6 +95,8 @@ pub enum Kind {
     Sample,
     /// The header `Idempotency-Key` is no quoted string.
     IdempotencyForm,
+    /// The `Idempotency-Key` is empty, or has more bytes than the limit given here.
+    IdempotencyLength(usize),
     /// The format has no id of its own, and the request no `Idempotency-Key`.
     IdempotencyMissing,
     /// A request with the same `Idempotency-Key` is under way.
@@ -125,6 +127,19 @@ pub enum Kind {
     Unpublished(&'static str),
     /// The router's refusal or failure: its code and words.
     Router(Outcome, &'static str, String),
+}
+
+/// What is not there under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// The path is none that is served.
+    Path,
+    /// The ledger is not that long.
+    Position,
+    /// The key has no mapping for the stage.
+    Mapping,
+    /// The node witnesses no other logs.
+    Witness,
 }
 
 /// What the router's refusal is to the one who asked.
@@ -179,13 +194,13 @@ impl Kind {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "E0900",
+            Self::NotFound(_) => "E0900",
             Self::MethodNotAllowed => "E0901",
             Self::NoKey => "E0902",
             Self::BadKey => "E0903",
             Self::Forbidden => "E0904",
             Self::BodyTooLarge(_) => "E0905",
-            Self::MediaType | Self::ContentEncoding => "E0906",
+            Self::MediaType(_) | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
             Self::BodyBroken => "E0908",
             Self::Header(_) | Self::NoAttribute(..) => "E0909",
@@ -208,7 +223,7 @@ impl Kind {
             Self::NotAnInvoice => "E0932",
             Self::Mapping(_) => "E0933",
             Self::Sample => "E0934",
-            Self::IdempotencyForm => "E0940",
+            Self::IdempotencyForm | Self::IdempotencyLength(_) => "E0940",
             Self::IdempotencyMissing => "E0941",
             Self::IdempotencyUnderWay => "E0942",
             Self::IdempotencyReused => "E0943",
@@ -232,13 +247,15 @@ impl Kind {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(_) | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
@@ -248,6 +265,7 @@ impl Kind {
             | Self::Event(..)
             | Self::NotAnInvoice
             | Self::IdempotencyForm
+            | Self::IdempotencyLength(_)
             | Self::IdempotencyMissing => StatusCode::BAD_REQUEST,
             Self::OwnType
             | Self::OtherTenant
@@ -291,13 +309,13 @@ impl Kind {
             | Self::Router(Outcome::Failed, ..) => Some(10),
             Self::KeyRate(seconds) | Self::NodeRate(seconds) | Self::Quota(seconds) => Some(*seconds),
             Self::IdempotencyUnderWay => Some(1),
-            Self::NotFound
+            Self::NotFound(_)
             | Self::MethodNotAllowed
             | Self::NoKey
             | Self::BadKey
             | Self::Forbidden
             | Self::BodyTooLarge(_)
-            | Self::MediaType
+            | Self::MediaType(_)
             | Self::ContentEncoding
             | Self::BodyTime
             | Self::BodyBroken
@@ -318,6 +336,7 @@ impl Kind {
             | Self::Mapping(_)
             | Self::Sample
             | Self::IdempotencyForm
+            | Self::IdempotencyLength(_)
             | Self::IdempotencyMissing
             | Self::IdempotencyReused
             | Self::PlainListener
@@ -336,13 +355,20 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => write!(f, "nothing is served under this path"),
+            Self::NotFound(Absent::Path) => write!(f, "nothing is served under this path"),
+            Self::NotFound(Absent::Position) => write!(f, "the ledger has no such position"),
+            Self::NotFound(Absent::Mapping) => {
+                write!(f, "no mapping is set for this API key and stage")
+            }
+            Self::NotFound(Absent::Witness) => write!(f, "this node witnesses no other logs"),
             Self::MethodNotAllowed => write!(f, "this path does not know the method"),
             Self::NoKey => write!(f, "the request has no API key"),
             Self::BadKey => write!(f, "the API key is not valid"),
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
-            Self::MediaType => write!(f, "the content type is none that this path reads"),
+            Self::MediaType(read) => {
+                write!(f, "the content type is none that this path reads: it reads {read}")
+            }
             Self::ContentEncoding => {
                 write!(
                     f,
@@ -382,6 +408,9 @@ impl fmt::Display for Kind {
             Self::Mapping(why) => write!(f, "the mapping cannot be used: {why}"),
             Self::Sample => write!(f, "the mapping does not make its sample valid, and was not saved"),
             Self::IdempotencyForm => write!(f, "the header `Idempotency-Key` is no quoted string"),
+            Self::IdempotencyLength(limit) => {
+                write!(f, "the `Idempotency-Key` has 1 to {limit} bytes between its quotes")
+            }
             Self::IdempotencyMissing => {
                 write!(f, "the invoice has no `id`, and the request no `Idempotency-Key`")
             }

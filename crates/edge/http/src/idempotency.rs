@@ -28,7 +28,7 @@ const KEY_BYTES_MAX: usize = 200;
 /// The key of a request: a structured field's String (RFC 8941 §3.3.3).
 ///
 /// # Errors
-/// [`Kind::IdempotencyForm`].
+/// [`Kind::IdempotencyForm`], [`Kind::IdempotencyLength`].
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -47,8 +47,8 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
             other => key.push(other),
         }
     }
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || text.len() < 2 {
-        return Err(bad());
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(Fault::of(Kind::IdempotencyLength(KEY_BYTES_MAX)));
     }
     Ok(Some(key))
 }
@@ -178,8 +178,11 @@ mod tests {
     fn a_key_is_a_quoted_string() {
         assert_eq!(key_of(&HeaderMap::new()).unwrap(), None);
         assert_eq!(key(r#""a\"b\\""#).unwrap().unwrap(), r#"a"b\"#);
-        for bad in ["abc", "\"", "\"\"", "\"a", r#""a"b""#, r#""a\x""#, &format!("\"{}\"", "x".repeat(201))] {
+        for bad in ["abc", "", "\"", "\"a", r#""a"b""#, r#""a\x""#] {
             assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyForm, "{bad}");
+        }
+        for bad in ["\"\"", &format!("\"{}\"", "x".repeat(201))] {
+            assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyLength(200), "{bad}");
         }
         assert!(key(&format!("\"{}\"", "x".repeat(200))).is_ok());
     }

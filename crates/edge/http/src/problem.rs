@@ -2,6 +2,8 @@
 //!
 //! Not here: the codes and their words (`fault`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
@@ -65,21 +67,7 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(b"{\"type\":\"urn:waag:error:");
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"title\":");
-    // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
-    let title = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
-        "the event was refused".to_owned()
-    } else if matches!(kind, Kind::Header(_) | Kind::NoAttribute(..)) {
-        "a header has a form that it may not have".to_owned()
-    } else if matches!(kind, Kind::ContentEncoding) {
-        Kind::MediaType.to_string()
-    } else if matches!(kind, Kind::Asked(_)) {
-        "the body cannot be understood".to_owned()
-    } else if let Kind::Router(outcome, ..) = kind {
-        if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }.to_owned()
-    } else {
-        kind.to_string()
-    };
-    json::text(&mut out, &title);
+    json::text(&mut out, &title(kind));
     out.extend_from_slice(b",\"status\":");
     json::number(&mut out, u64::from(status.as_u16()));
     out.extend_from_slice(b",\"detail\":");
@@ -123,6 +111,28 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         counts: [0; 3],
         headers,
     }
+}
+
+/// What stays the same from occurrence to occurrence (RFC 9457 §3.1.3).
+fn title(kind: &Kind) -> Cow<'static, str> {
+    let fixed = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
+        "the event was refused"
+    } else if matches!(kind, Kind::NotFound(_)) {
+        "nothing is served under this path"
+    } else if matches!(kind, Kind::MediaType(_) | Kind::ContentEncoding) {
+        "the content type is none that this path reads"
+    } else if matches!(kind, Kind::Header(_) | Kind::NoAttribute(..)) {
+        "a header has a form that it may not have"
+    } else if matches!(kind, Kind::IdempotencyForm | Kind::IdempotencyLength(_)) {
+        "the header `Idempotency-Key` is no quoted string"
+    } else if matches!(kind, Kind::Asked(_)) {
+        "the body cannot be understood"
+    } else if let Kind::Router(outcome, ..) = kind {
+        if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }
+    } else {
+        return kind.to_string().into();
+    };
+    fixed.into()
 }
 
 /// One fault as an object: `path` below `above`, `reason`, `code`.

@@ -25,7 +25,7 @@ use waag_ledger::witness::{ADD_CHECKPOINT_BYTES_MAX, WitnessReply};
 
 use crate::access::Learned;
 use crate::door::{Does, Door};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Absent, Fault, Kind};
 use crate::json;
 use crate::keys::Role;
 use crate::problem::Answer;
@@ -194,7 +194,7 @@ impl Door {
     }
 
     fn witness(&self) -> Result<Arc<dyn Witnessing>, Fault> {
-        self.node().witness().ok_or_else(|| Fault::of(Kind::NotFound))
+        self.node().witness().ok_or_else(|| Fault::of(Kind::NotFound(Absent::Witness)))
     }
 
     /// The log that is asked for, and whether it is everybody's.

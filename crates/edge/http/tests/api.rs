@@ -155,6 +155,40 @@ fn a_body_with_a_content_encoding_is_refused_by_every_path_that_reads_one() {
 }
 
 #[test]
+fn a_refusal_says_what_would_be_taken_or_what_is_not_there() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let told = |got: &Response, status: u16, code: &str, words: &str| {
+        assert_eq!((got.status, got.body["code"].as_str()), (status, Some(code)), "{got:?}");
+        assert!(got.body["detail"].as_str().unwrap().contains(words), "{words}: {got:?}");
+        got.body["title"].as_str().unwrap().to_owned()
+    };
+    let got = client.post("/v1/events", "text/plain", "x");
+    let title = told(&got, 415, "E0906", "`application/cloudevents-batch+json`, `application/jsonl`");
+    for path in ["/invoices/posting", "/v1/patterns/test"] {
+        let got = client.post(path, "text/plain", "x");
+        assert_eq!(told(&got, 415, "E0906", "`application/json`"), title, "{path}");
+    }
+    for (path, words) in [
+        ("/nowhere", "nothing is served under this path"),
+        ("/v1/events/5000", "the ledger has no such position"),
+        ("/v1/mappings/posting", "no mapping is set for this API key and stage"),
+        (&format!("/witness/{}/checkpoint", "0f".repeat(32)), "this node witnesses no other logs"),
+    ] {
+        assert_eq!(told(&client.get(path), 404, "E0900", words), "nothing is served under this path");
+    }
+    for bad in ["\"\"".to_owned(), format!("\"{}\"", "x".repeat(201))] {
+        let got = post(&mut client, "/invoices/posting", &[("idempotency-key", &bad)], INVOICE);
+        told(&got, 400, "E0940", "1 to 200 bytes");
+    }
+    let twice = INVOICE.replace(r#""status""#, r#""amount":1,"status""#);
+    let got = post(&mut client, "/invoices/posting", &[], &twice);
+    let at = twice.rfind("\"amount\":").unwrap() + 9;
+    told(&got, 400, "E0106", &format!("the name `amount` comes twice at byte {at}"));
+    assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/amount"));
+}
+
+#[test]
 fn a_plan_is_held_to_and_told() {
     let rate = Some(Rate { per_s: 1, burst: 2 });
     let plan = Plan { write: rate, events_per_day: Some(3), ..Plan::default() };
