@@ -168,6 +168,11 @@ impl Fault {
         Self { path: path.to_owned(), ..self }
     }
 
+    /// The fault itself and what else is wrong with the same event.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.also)
+    }
+
     /// Several faults of one event as one; none where there is none.
     #[must_use]
     pub fn all(faults: Vec<Self>) -> Option<Self> {

@@ -11,8 +11,8 @@ use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 use crate::fault::{Fault, Kind, Outcome};
 use crate::json;
 
-/// Most faults that one problem document lists; the rest is counted.
-const ERRORS_MAX: usize = 100;
+/// Most faults that one answer lists, beside the first of each event that has an outcome of its own; the rest is counted.
+pub(crate) const ERRORS_MAX: usize = 100;
 
 /// An answer on its way to the connection.
 #[derive(Clone, Debug)]
@@ -75,27 +75,22 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(b",\"code\":\"");
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"errors\":[");
-    let mut more = 0_u64;
-    for (number, (index, fault)) in faults.enumerate() {
-        if number >= ERRORS_MAX {
-            more += 1;
-            continue;
-        }
-        if number > 0 {
-            out.push(b',');
-        }
+    let mut count = 0;
+    for (index, fault) in faults {
         let above = index.map(|index| format!("/{index}")).unwrap_or_default();
-        entry(&mut out, &above, &fault);
-        for more in &fault.also {
-            out.push(b',');
-            entry(&mut out, &above, more);
+        for fault in fault.each() {
+            count += 1;
+            if count > ERRORS_MAX {
+                continue;
+            }
+            if count > 1 {
+                out.push(b',');
+            }
+            entry(&mut out, &above, fault);
         }
     }
     out.push(b']');
-    if more > 0 {
-        out.extend_from_slice(b",\"errors_more\":");
-        json::number(&mut out, more);
-    }
+    errors_more(&mut out, count.saturating_sub(ERRORS_MAX));
     out.push(b'}');
     let mut headers = Vec::new();
     if matches!(kind, Kind::ContentEncoding) {
@@ -110,6 +105,14 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         retry_after_s: kind.retry_after_s(),
         counts: [0; 3],
         headers,
+    }
+}
+
+/// How many faults are told nowhere, where there are any.
+pub(crate) fn errors_more(out: &mut Vec<u8>, more: usize) {
+    if more > 0 {
+        out.extend_from_slice(b",\"errors_more\":");
+        json::number(out, more as u64);
     }
 }
 

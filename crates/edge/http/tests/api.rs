@@ -155,6 +155,37 @@ fn a_body_with_a_content_encoding_is_refused_by_every_path_that_reads_one() {
 }
 
 #[test]
+fn an_answer_about_many_bad_events_stays_in_proportion_and_tells_of_each() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    // Nine faults each: five fields are not there, four are not known.
+    let bad = r#"{"a":1,"b":1,"c":1,"d":1}"#;
+    let mixed = format!("[{INVOICE}{}]", format!(",{bad}").repeat(8_000));
+    let got = post(&mut client, "/invoices/posting", &[], &mixed);
+    assert_eq!((got.status, got.body["refused"].as_u64()), (207, Some(8_000)));
+    let items = got.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 8_001);
+    let listed = |item: &serde_json::Value| item["errors"].as_array().map_or(0, Vec::len);
+    for item in items.iter().skip(1) {
+        assert_eq!(
+            (item["status"].as_str(), item["error"]["code"].as_str()),
+            (Some("refused"), Some("E0930"))
+        );
+        let more = item["errors_more"].as_u64().unwrap_or(0);
+        assert_eq!(listed(item).max(1) as u64 + more, 9, "{item}");
+    }
+    // A hundred are listed in all: those of eleven events, and the first of the next.
+    assert_eq!(items.iter().map(listed).sum::<usize>(), 100);
+    assert_eq!((listed(&items[11]), listed(&items[12]), listed(&items[13])), (9, 1, 0));
+    let length: usize = got.header("content-length").unwrap().parse().unwrap();
+    assert!(length < 6 * mixed.len(), "{length} of {}", mixed.len());
+    let got =
+        post(&mut client, "/invoices/posting", &[], &format!("[{bad}{}]", format!(",{bad}").repeat(19)));
+    assert_eq!((got.status, got.body["errors"].as_array().unwrap().len()), (422, 100), "{got:?}");
+    assert_eq!(got.body["errors_more"].as_u64(), Some(80));
+}
+
+#[test]
 fn a_refusal_says_what_would_be_taken_or_what_is_not_there() {
     let door = TestDoor::open(Settings::default());
     let mut client = door.connect();
