@@ -564,8 +564,8 @@ fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fa
         source: invoices::source_of(pass.key.actor.as_str()),
     };
     let event = form.event(trial.sample.get().as_bytes(), None).map_err(|fault| {
-        let fault = Fault { path: format!("/sample{}", fault.path), ..fault };
-        Fault { also: vec![fault], ..Fault::of(Kind::Sample) }
+        let of_sample = |fault: &Fault| Fault::of(fault.kind.clone()).at(&format!("/sample{}", fault.path));
+        Fault { also: fault.each().map(of_sample).collect(), ..Fault::of(Kind::Sample) }
     })?;
     let mut out = b"{\"event\":".to_vec();
     waag_cloudevents::write_event(&event, &mut out);

@@ -280,6 +280,15 @@ mod tests {
         let event = form(Some(mapping)).event(body.as_bytes(), None).unwrap();
         assert_eq!((event.id.as_ref(), event.subject.as_deref()), ("k1", Some("I-2")));
         assert_eq!(paths(&form(Some(mapping)), &body.replace("[5]", "[\"5\"]")), ["/Doc/Sum/0"]);
+        // A field that is not there is told where it was looked for, and as it is called there.
+        let lacking = r#"{"Doc":{"Sum":[]},"State":"ok","At":"2026-11-21T08:00:00Z"}"#;
+        assert_eq!(paths(&form(Some(mapping)), lacking), ["/Doc/No", "/Doc/Sum/0", "/a~1b"]);
+        let fault = form(Some(mapping)).event(lacking.as_bytes(), None).unwrap_err();
+        assert_eq!(fault.to_string(), "is not there, where `invoice_id` is taken from");
+        // One that the mapping has no place for is missing from the whole.
+        let without = mapping.replace(r#","currency":"/a~1b""#, "");
+        let fault = form(Some(&without)).event(body.as_bytes(), None).unwrap_err();
+        assert_eq!((fault.path.as_str(), fault.to_string().as_str()), ("", "has no `currency`"));
         for bad in ["{}", r#"{"fields":{"nothing":"/a"}}"#, r#"{"fields":{"amount":"a"}}"#, r#"{"x":1}"#] {
             assert_eq!(Mapping::read(bad.as_bytes()).unwrap_err().kind.code(), "E0933", "{bad}");
         }

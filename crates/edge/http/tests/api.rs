@@ -94,6 +94,10 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     let got = put(&mut client, &sample.replace('9', "\"9\""));
     assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0934")), "{got:?}");
     assert_eq!(got.body["errors"][1]["path"].as_str(), Some("/sample/sum/total"));
+    let got = put(&mut client, r#"{"sum":{},"at":"now","more":1}"#);
+    let told: Vec<&str> =
+        got.body["errors"].as_array().unwrap().iter().filter_map(|fault| fault["path"].as_str()).collect();
+    assert_eq!(told, ["", "/sample/no", "/sample/sum/total", "/sample/at"], "{got:?}");
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
     let body = format!(r#"{{"mapping":{mapping},"sample":{sample}}}"#);
     let got = client.call("POST", "/v1/mappings/posting/try", &headers, body.as_bytes());
@@ -105,6 +109,8 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     assert_eq!((got.status, got.body["status"].as_str()), (200, Some("recorded")), "{got:?}");
     let got = post(&mut client, "/invoices/posting", &[], &sample.replace('9', "true"));
     assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/sum/total"));
+    let got = post(&mut client, "/invoices/posting", &[], &sample.replace("\"no\"", "\"other\""));
+    assert_eq!((got.status, got.body["errors"][0]["path"].as_str()), (422, Some("/no")), "{got:?}");
     assert_eq!(client.call("DELETE", "/v1/mappings/posting", &headers, b"").status, 200);
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
 }
