@@ -75,7 +75,7 @@ pub(crate) struct Form {
     pub(crate) source: String,
 }
 
-/// Which invoices of a request got their `id` from its `Idempotency-Key`, in their order.
+/// Which invoices of a request got their `id` from its `Idempotency-Key` and no other key's, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdsMade(Arc<Mutex<Vec<bool>>>);
 
@@ -104,9 +104,18 @@ impl Invoices {
     fn event<'b>(&self, bytes: &'b [u8], index: Option<usize>) -> Result<Event<'b>, Fault> {
         let event = self.form.event(bytes, index);
         let made = self.form.id_made(index);
-        self.ids_made.next(event.as_ref().is_ok_and(|event| made.as_deref() == Some(event.id.as_ref())));
+        let is_made = event.as_ref().is_ok_and(|event| made.as_deref() == Some(event.id.as_ref()));
+        // What stands under such an id may as well be of a list under another key: this one need not be used before.
+        let is_ambiguous = index.is_none() && made.as_deref().is_some_and(is_like_of_list);
+        self.ids_made.next(is_made && !is_ambiguous);
         event
     }
+}
+
+/// Whether an id has the form of those that [`Form::id_made`] makes for a list: a key, a slash, a number.
+fn is_like_of_list(id: &str) -> bool {
+    let number = id.rsplit_once('/').map(|(_, number)| number);
+    number.is_some_and(|number| number.parse().is_ok_and(|index: usize| index.to_string() == number))
 }
 
 /// Whether a body is an array.
@@ -257,6 +266,15 @@ mod tests {
             r#""id":"k1/3","source":"/invoices/erp%201","type":"invoice.posting","subject":"I-1""#
         ));
         assert!(text.contains(r#""amount":12.50"#), "{text}");
+    }
+
+    #[test]
+    fn an_id_of_a_list_is_known_by_its_form() {
+        let of_list = form(None).id_made(Some(12)).unwrap();
+        assert!(is_like_of_list(&of_list) && is_like_of_list("a/b/0"));
+        for other in ["k1", "k1/", "k1/01", "k1/+1", "k1/-1", "k1/x", "7"] {
+            assert!(!is_like_of_list(other), "{other}");
+        }
     }
 
     #[test]

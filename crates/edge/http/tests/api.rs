@@ -74,9 +74,19 @@ fn a_format_without_ids_takes_them_from_the_idempotency_key() {
     let got =
         post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-4\"")], &format!("[{other}]"));
     assert_eq!((got.status, got.body["errors"][0]["code"].as_str()), (422, Some("E0943")), "{got:?}");
+    // The other way round, the key was never used before: what is taken is the id that is made from it.
+    let list = format!("[{other}]");
+    assert_eq!(
+        post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5\"")], &list).status,
+        200
+    );
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5/0\"")], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (409, Some("E0922")), "{got:?}");
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5/1\"")], &body);
+    assert_eq!((got.status, got.body["status"].as_str()), (200, Some("recorded")), "{got:?}");
     let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "k-1")], &body);
     assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0940")));
-    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(3));
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(5));
 }
 
 #[test]
