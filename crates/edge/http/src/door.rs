@@ -2,21 +2,20 @@
 //!
 //! Order of a request: route → key → rate → body → idempotency → events → intake → receipt. What is refused early costs
 //! little: no body is read for a key that is not valid or has no rate left.
-//! Not here: connections (`server`), the events in a body (`events`, `invoices`), the form of answers (`receipt`,
-//! `problem`).
+//! Not here: connections (`server`), reading a body (`body`), the events in it (`events`, `invoices`), the form of answers
+//! (`receipt`, `problem`).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_SECURITY_POLICY, CONTENT_TYPE,
-    HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 use tokio::sync::{Semaphore, oneshot};
@@ -115,7 +114,7 @@ pub type Schemas = HashMap<String, Validator>;
 
 /// What answers requests; shared by all connections.
 pub struct Door {
-    parts: DoorParts,
+    pub(crate) parts: DoorParts,
     schemas: RwLock<Arc<Schemas>>,
     answers: Answers,
     pub(crate) metrics: Metrics,
@@ -426,68 +425,6 @@ impl Door {
         out.push(b'}');
         Ok(Answer::json(StatusCode::OK, out))
     }
-
-    /// A whole body within its bounds; one that came in one piece is not copied.
-    async fn body(&self, headers: &HeaderMap, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
-        self.body_within(self.parts.limits.body_bytes_max, headers, body, learned).await
-    }
-
-    /// The same, of a path that takes less than others.
-    pub(crate) async fn body_within(
-        &self,
-        limit: usize,
-        headers: &HeaderMap,
-        body: Incoming,
-        learned: &mut Learned,
-    ) -> Result<Bytes, Fault> {
-        // Bytes that are read as something else than they are would be recorded so.
-        if !is_identity(headers) {
-            return Err(Fault::of(Kind::ContentEncoding));
-        }
-        let limit = limit.min(self.parts.limits.body_bytes_max);
-        if body.size_hint().lower() > limit as u64 {
-            return Err(Fault::of(Kind::BodyTooLarge(limit)));
-        }
-        let read = read_body(body, limit, &mut learned.bytes_in);
-        let within = Duration::from_millis(self.parts.limits.body_ms_max);
-        tokio::time::timeout(within, read).await.unwrap_or_else(|_| Err(Fault::of(Kind::BodyTime)))
-    }
-}
-
-/// Whether a body stands as it is: no content encoding but `identity` (RFC 9110 §8.4).
-fn is_identity(headers: &HeaderMap) -> bool {
-    let is_plain = |coding: &[u8]| {
-        let coding = coding.trim_ascii();
-        coding.is_empty() || coding.eq_ignore_ascii_case(b"identity")
-    };
-    let values = headers.get_all(CONTENT_ENCODING).iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).all(is_plain)
-}
-
-async fn read_body(mut body: Incoming, limit: usize, bytes_in: &mut u64) -> Result<Bytes, Fault> {
-    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| Fault::of(Kind::BodyBroken))?.into_data() else { continue };
-        *bytes_in += piece.len() as u64;
-        if first.is_empty() && whole.is_empty() {
-            first = piece;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.reserve(expected.min(limit).max(first.len() + piece.len()));
-            whole.extend_from_slice(&std::mem::take(&mut first));
-        }
-        if whole.len() + piece.len() > limit {
-            return Err(Fault::of(Kind::BodyTooLarge(limit)));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    if first.len() > limit {
-        return Err(Fault::of(Kind::BodyTooLarge(limit)));
-    }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 impl Figures for Door {

@@ -360,26 +360,14 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound(Absent::Path) => write!(f, "nothing is served under this path"),
-            Self::NotFound(Absent::Position) => write!(f, "the ledger has no such position"),
-            Self::NotFound(Absent::Mapping) => {
-                write!(f, "no mapping is set for this API key and stage")
-            }
-            Self::NotFound(Absent::Witness) => write!(f, "this node witnesses no other logs"),
+            Self::NotFound(absent) => absent.fmt(f),
             Self::MethodNotAllowed => write!(f, "this path does not know the method"),
             Self::NoKey => write!(f, "the request has no API key"),
             Self::BadKey => write!(f, "the API key is not valid"),
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
-            Self::MediaType(read) => {
-                write!(f, "the content type is none that this path reads: it reads {read}")
-            }
-            Self::ContentEncoding => {
-                write!(
-                    f,
-                    "the header `content-encoding` may be `identity` alone: bodies are read as they are"
-                )
-            }
+            Self::MediaType(read) => write!(f, "this path reads {read}, and no other content type"),
+            Self::ContentEncoding => write!(f, "the header `content-encoding` may be `identity` alone"),
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),
             Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),
@@ -434,6 +422,17 @@ impl fmt::Display for Kind {
             Self::Unpublished(code) => write!(f, "the log's publication has stopped ({code})"),
             Self::Router(_, _, words) => f.write_str(words),
         }
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "nothing is served under this path",
+            Self::Position => "the ledger has no such position",
+            Self::Mapping => "no mapping is set for this API key and stage",
+            Self::Witness => "this node witnesses no other logs",
+        })
     }
 }
 
