@@ -222,8 +222,31 @@ impl<'a> JsonReader<'a> {
             }
             next = self.next_name()?;
         }
-        let twice = |name: DuplicateName| fault(Reason::DuplicateName(quoted(&name.0)), from);
-        Object::from_members(members).map_err(twice)
+        Object::from_members(members).map_err(|DuplicateName(name)| self.twice(from, depth, &name))
+    }
+
+    /// The refusal of a name that comes twice in the object that begins at `from`, at its second value, as an attribute's
+    /// is; the object is read once more for that place, since good ones need none.
+    #[cold]
+    fn twice(&self, from: usize, depth: usize, name: &str) -> Fault {
+        let mut again = Self { text: self.text, at: from, values: 0 };
+        let at = again.second(depth, name).ok().flatten().unwrap_or(from);
+        Box::new(Refusal::new(Reason::DuplicateName(quoted(name)), at).below(name))
+    }
+
+    /// The place of the second value that `name` has in the object that begins here.
+    fn second(&mut self, depth: usize, name: &str) -> Result<Option<usize>, Fault> {
+        let mut is_known = false;
+        let mut next = self.first_name()?;
+        while let Some(met) = next {
+            let first = self.peek()?;
+            if met == name && std::mem::replace(&mut is_known, true) {
+                return Ok(Some(self.at));
+            }
+            self.value(first, depth)?;
+            next = self.next_name()?;
+        }
+        Ok(None)
     }
 
     fn array(&mut self, depth: usize) -> Result<Vec<Value<'a>>, Fault> {

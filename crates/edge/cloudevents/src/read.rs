@@ -267,7 +267,9 @@ fn finished(draft: Draft<'_>, end: usize) -> Result<Event<'_>, Fault> {
     let id = draft.id.text().ok_or_else(|| missing("id"))?;
     let source = draft.source.text().ok_or_else(|| missing("source"))?;
     let kind = draft.kind.text().ok_or_else(|| missing("type"))?;
-    let twice = |name: DuplicateName| fault(Reason::DuplicateName(quoted(&name.0)), end);
+    let twice = |DuplicateName(name): DuplicateName| {
+        Box::new(Refusal::new(Reason::DuplicateName(quoted(&name)), end).below(&name))
+    };
     let mut attributes = Object::from_members(draft.further).map_err(twice)?;
     if attributes.members().iter().any(|(_, value)| matches!(value, Value::Null)) {
         let set = attributes.members().iter().filter(|(_, value)| !matches!(value, Value::Null)).cloned();

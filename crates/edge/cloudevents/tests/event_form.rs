@@ -156,7 +156,9 @@ fn no_attribute_comes_twice_not_even_as_null() {
                 second.to_owned()
             };
             let input = format!("{{{core},\"{name}\":{first},\"{name}\":{second}}}");
-            assert_eq!(refused(&input).reason, Reason::DuplicateName(name.to_owned()), "{input}");
+            let refusal = refused(&input);
+            assert_eq!(refusal.reason, Reason::DuplicateName(name.to_owned()), "{input}");
+            assert_eq!(refusal.path, format!("/{name}"), "{input}");
         }
     }
     assert_eq!(refused(&with(r#""\u0069d":"2""#)).reason, Reason::DuplicateName("id".to_owned()));

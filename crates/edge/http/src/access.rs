@@ -192,7 +192,8 @@ impl<'d> Watched<'d> {
     /// It is answered; how long it took.
     pub(crate) fn answered(&mut self, answer: &Answer) -> Duration {
         let took = self.clock.monotonic().saturating_sub(self.start);
-        let bytes_out = answer.body.len() as u64;
+        // The body of an answer to HEAD is not sent.
+        let bytes_out = if self.method == "HEAD" { 0 } else { answer.body.len() as u64 };
         self.tell(took, answer.status.as_u16(), answer.code, (bytes_out, answer.counts));
         took
     }
@@ -246,11 +247,11 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Kept(Mutex<Vec<u16>>);
+    struct Kept(Mutex<Vec<(u16, u64)>>);
 
     impl AccessSink for Kept {
         fn over(&self, access: &Access<'_>) {
-            self.0.lock().unwrap().push(access.status);
+            self.0.lock().unwrap().push((access.status, access.bytes_out));
         }
     }
 
@@ -259,12 +260,13 @@ mod tests {
         let kept = Arc::new(Kept::default());
         let sinks: [Arc<dyn AccessSink>; 1] = [kept.clone()];
         let clock = SystemClock::new();
-        let watched = || Watched::new(&sinks, &clock, (&Method::GET, None), None, None);
-        let mut answered = watched();
-        answered.answered(&Answer::json(StatusCode::OK, Vec::new()));
-        drop(answered);
-        drop(watched());
-        assert_eq!(*kept.0.lock().unwrap(), [200, CLIENT_GONE_STATUS]);
+        let watched = |method| Watched::new(&sinks, &clock, (&method, None), None, None);
+        for method in [Method::GET, Method::HEAD] {
+            watched(method).answered(&Answer::json(StatusCode::OK, vec![b'0'; 7]));
+        }
+        drop(watched(Method::GET));
+        // An answer to HEAD has a length, but no body that is sent.
+        assert_eq!(*kept.0.lock().unwrap(), [(200, 7), (200, 0), (CLIENT_GONE_STATUS, 0)]);
     }
 
     #[test]

@@ -410,9 +410,10 @@ impl Door {
         let media = request.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
         let essence = media.unwrap_or_default().split(';').next().unwrap_or_default().trim_ascii();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::of(Kind::MediaType));
+            return Err(Fault::of(Kind::MediaType("`application/json`")));
         }
-        self.body_within(asked::BODY_BYTES_MAX, request.into_body(), learned).await
+        let (head, body) = request.into_parts();
+        self.body_within(asked::BODY_BYTES_MAX, &head.headers, body, learned).await
     }
 }
 

@@ -2,18 +2,17 @@
 //!
 //! Order of a request: route → key → rate → body → idempotency → events → intake → receipt. What is refused early costs
 //! little: no body is read for a key that is not valid or has no rate left.
-//! Not here: connections (`server`), the events in a body (`events`, `invoices`), the form of answers (`receipt`,
-//! `problem`).
+//! Not here: connections (`server`), reading a body (`body`), the events in it (`events`, `invoices`), the form of answers
+//! (`receipt`, `problem`).
 
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::{Body, Incoming};
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::header::{
     ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
@@ -29,7 +28,7 @@ use waag_stdx::figures::{Family, Figures};
 use crate::access::{AccessSink, Learned, Span, Watched};
 use crate::deliveries::Turns;
 use crate::events;
-use crate::fault::{Fault, Kind};
+use crate::fault::{Absent, Fault, Kind};
 use crate::idempotency::{self, Answers};
 use crate::intake::{Job, Source, Take};
 use crate::invoices::{self, Form, IdsMade, Invoices};
@@ -115,7 +114,7 @@ pub type Schemas = HashMap<String, Validator>;
 
 /// What answers requests; shared by all connections.
 pub struct Door {
-    parts: DoorParts,
+    pub(crate) parts: DoorParts,
     schemas: RwLock<Arc<Schemas>>,
     answers: Answers,
     pub(crate) metrics: Metrics,
@@ -173,7 +172,7 @@ impl Door {
     /// Answers one request.
     pub(crate) async fn answer(
         &self,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         client: Option<SocketAddr>,
     ) -> Response<Full<Bytes>> {
         let route = Route::find(request.uri().path());
@@ -183,6 +182,10 @@ impl Door {
         let mut watched = Watched::new(sinks, clock, (request.method(), route), client, span);
         // A broken `tracestate` does not end the trace, and means nothing without one (Trace Context §3.3).
         let state = trace.and_then(|_| trace::state(request.headers()));
+        // HEAD is GET without the body (RFC 9110 §9.3.2), which the connection leaves out; `Content-Length` stays.
+        if request.method() == Method::HEAD && route.is_some_and(|route| route.knows(&Method::HEAD)) {
+            *request.method_mut() = Method::GET;
+        }
         let answered = self.route(route, request, &mut watched.learned).await;
         let answer = answered.unwrap_or_else(|fault| problem::answer(&fault));
         let took = watched.answered(&answer);
@@ -196,7 +199,7 @@ impl Door {
         request: Request<Incoming>,
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
-        let route = route.ok_or_else(|| Fault::of(Kind::NotFound))?;
+        let route = route.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Path)))?;
         if !route.knows(request.method()) {
             return Err(Fault::of(Kind::MethodNotAllowed));
         }
@@ -207,7 +210,8 @@ impl Door {
             Route::Mapping(stage) => self.mapping(stage, request, learned).await,
             Route::MappingTrial(stage) => {
                 let pass = self.pass(request.headers(), Role::Producer, Does::Read, learned)?;
-                let body = self.body(request.into_body(), learned).await?;
+                let (head, body) = request.into_parts();
+                let body = self.body(&head.headers, body, learned).await?;
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
             Route::Delivery(delivery) => self.deliveries(delivery, request, learned).await,
@@ -263,7 +267,7 @@ impl Door {
         let pass = self.pass(request.headers(), Role::Producer, Does::Record, learned)?;
         let (head, body) = request.into_parts();
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body, learned).await?;
+        let body = self.body(&head.headers, body, learned).await?;
         let repeated =
             idempotency_key.map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body)));
         let (source, shape) = events::source(&head.headers, body)?;
@@ -282,10 +286,10 @@ impl Door {
         let media = head.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
         let essence = media.split(';').next().unwrap_or_default().trim_ascii();
         if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::of(Kind::MediaType));
+            return Err(Fault::of(Kind::MediaType("`application/json`")));
         }
         let idempotency_key = idempotency::key_of(&head.headers)?;
-        let body = self.body(body, learned).await?;
+        let body = self.body(&head.headers, body, learned).await?;
         let form = Form {
             stage,
             mapping: self.parts.mappings.find(&pass.key.id, stage),
@@ -312,7 +316,7 @@ impl Door {
         let Some((key, fingerprint)) = repeated else {
             return self.record(pass, source, shape, None).await;
         };
-        let name = format!("{}/{}/{key}", pass.key.tenant, pass.key.actor);
+        let name = idempotency::scope(&pass.key.tenant, &pass.key.actor, &key);
         if let Some(answer) = self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
             return Ok(answer);
         }
@@ -380,12 +384,13 @@ impl Door {
         let pass = self.pass(request.headers(), Role::Producer, does, learned)?;
         if request.method() == Method::GET {
             let known = self.parts.mappings.find(&pass.key.id, stage);
-            let known = known.ok_or_else(|| Fault::of(Kind::NotFound))?;
+            let known = known.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Mapping)))?;
             return Ok(Answer::json(StatusCode::OK, serde_json::to_vec(&*known).unwrap_or_default()));
         }
         let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);
         if request.method() == Method::PUT {
-            let body = self.body(request.into_body(), learned).await?;
+            let (head, body) = request.into_parts();
+            let body = self.body(&head.headers, body, learned).await?;
             let (answer, mapping) = trial(&pass, stage, &body)?;
             saved = (answer, Some(mapping));
         }
@@ -420,53 +425,6 @@ impl Door {
         out.push(b'}');
         Ok(Answer::json(StatusCode::OK, out))
     }
-
-    /// A whole body within its bounds; one that came in one piece is not copied.
-    async fn body(&self, body: Incoming, learned: &mut Learned) -> Result<Bytes, Fault> {
-        self.body_within(self.parts.limits.body_bytes_max, body, learned).await
-    }
-
-    /// The same, of a path that takes less than others.
-    pub(crate) async fn body_within(
-        &self,
-        limit: usize,
-        body: Incoming,
-        learned: &mut Learned,
-    ) -> Result<Bytes, Fault> {
-        let limit = limit.min(self.parts.limits.body_bytes_max);
-        if body.size_hint().lower() > limit as u64 {
-            return Err(Fault::of(Kind::BodyTooLarge(limit)));
-        }
-        let read = read_body(body, limit, &mut learned.bytes_in);
-        let within = Duration::from_millis(self.parts.limits.body_ms_max);
-        tokio::time::timeout(within, read).await.unwrap_or_else(|_| Err(Fault::of(Kind::BodyTime)))
-    }
-}
-
-async fn read_body(mut body: Incoming, limit: usize, bytes_in: &mut u64) -> Result<Bytes, Fault> {
-    let expected = usize::try_from(body.size_hint().exact().unwrap_or(0)).unwrap_or(0);
-    let mut first = Bytes::new();
-    let mut whole = BytesMut::new();
-    while let Some(frame) = body.frame().await {
-        let Ok(piece) = frame.map_err(|_| Fault::of(Kind::BodyBroken))?.into_data() else { continue };
-        *bytes_in += piece.len() as u64;
-        if first.is_empty() && whole.is_empty() {
-            first = piece;
-            continue;
-        }
-        if whole.is_empty() {
-            whole.reserve(expected.min(limit).max(first.len() + piece.len()));
-            whole.extend_from_slice(&std::mem::take(&mut first));
-        }
-        if whole.len() + piece.len() > limit {
-            return Err(Fault::of(Kind::BodyTooLarge(limit)));
-        }
-        whole.extend_from_slice(&piece);
-    }
-    if first.len() > limit {
-        return Err(Fault::of(Kind::BodyTooLarge(limit)));
-    }
-    Ok(if whole.is_empty() { first } else { whole.freeze() })
 }
 
 impl Figures for Door {
@@ -543,8 +501,8 @@ fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fa
         source: invoices::source_of(pass.key.actor.as_str()),
     };
     let event = form.event(trial.sample.get().as_bytes(), None).map_err(|fault| {
-        let fault = Fault { path: format!("/sample{}", fault.path), ..fault };
-        Fault { also: vec![fault], ..Fault::of(Kind::Sample) }
+        let of_sample = |fault: &Fault| Fault::of(fault.kind.clone()).at(&format!("/sample{}", fault.path));
+        Fault { also: fault.each().map(of_sample).collect(), ..Fault::of(Kind::Sample) }
     })?;
     let mut out = b"{\"event\":".to_vec();
     waag_cloudevents::write_event(&event, &mut out);

@@ -20,12 +20,23 @@ use crate::receipt::Shape;
 
 /// A guess of an event's bytes, for how many there are in a body.
 const EVENT_BYTES_GUESS: usize = 512;
-const ATTRIBUTE_PREFIX: &str = "ce-";
+/// The content types that are read, as a refusal lists them.
+const MEDIA_READ: &str = "`application/cloudevents+json`, `application/cloudevents-batch+json`, `application/jsonl`, or the data's own where `ce-` headers have the event's attributes";
+/// What the headers of attributes begin with (HTTP binding §3.1.3).
+pub(crate) const ATTRIBUTE_PREFIX: &str = "ce-";
+
+/// Headers that would be members of the JSON event, but stand for no attribute in binary mode, and where what they would
+/// say is (HTTP binding §3.1.1 and §3.1.2).
+const NO_ATTRIBUTES: [(&str, &str); 3] = [
+    ("ce-data", "the data is the body"),
+    ("ce-data_base64", "the data is the body"),
+    ("ce-datacontenttype", "the data's type is the header `content-type`"),
+];
 
 /// The events of a body, by the mode that the headers name.
 ///
 /// # Errors
-/// [`Kind::MediaType`], [`Kind::Header`]; the event's own, in binary mode.
+/// [`Kind::MediaType`], [`Kind::Header`], [`Kind::NoAttribute`]; the event's own, in binary mode.
 pub(crate) fn source(headers: &HeaderMap, body: Bytes) -> Result<(Box<dyn Source>, Shape), Fault> {
     let media = match headers.get(CONTENT_TYPE) {
         None => "",
@@ -43,11 +54,11 @@ pub(crate) fn source(headers: &HeaderMap, body: Bytes) -> Result<(Box<dyn Source
         && essence.get(..23).is_some_and(|start| start.eq_ignore_ascii_case("application/cloudevents"))
     {
         // Another event format of CloudEvents: Avro, Protobuf.
-        return Err(Fault::of(Kind::MediaType));
+        return Err(Fault::of(Kind::MediaType(MEDIA_READ)));
     } else if headers.keys().any(|name| name.as_str().starts_with(ATTRIBUTE_PREFIX)) {
         (Box::new(One(binary(headers, media, &body)?.into())), Shape::One)
     } else {
-        return Err(Fault::of(Kind::MediaType));
+        return Err(Fault::of(Kind::MediaType(MEDIA_READ)));
     })
 }
 
@@ -126,6 +137,11 @@ impl Source for Lines {
 fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
     let mut out = Vec::with_capacity(body.len() + 512);
     out.push(b'{');
+    for (header, what) in NO_ATTRIBUTES {
+        if headers.contains_key(header) {
+            return Err(Fault::of(Kind::NoAttribute(header, what)));
+        }
+    }
     for (name, value) in headers {
         let Some(name) = name.as_str().strip_prefix(ATTRIBUTE_PREFIX) else { continue };
         json::text(&mut out, name);
@@ -243,6 +259,20 @@ mod tests {
         let mut pairs = CORE.to_vec();
         pairs.push(("content-type", "application/json"));
         assert_eq!(read(&pairs, br#"{},"subject":"other""#), Err("E0103"));
+    }
+
+    #[test]
+    fn the_data_and_its_type_are_no_headers() {
+        for (name, value) in
+            [("ce-data", "hi"), ("ce-data_base64", "aGk="), ("ce-datacontenttype", "application/json")]
+        {
+            for media in [None, Some(("content-type", "text/plain"))] {
+                let pairs: Vec<_> = CORE.into_iter().chain(media).chain([(name, value)]).collect();
+                let fault = source(&headers(&pairs), Bytes::new()).map(|_| ()).unwrap_err();
+                assert_eq!((fault.kind.code(), fault.kind.status().as_u16()), ("E0909", 400), "{name}");
+                assert!(fault.to_string().contains(&format!("`{name}`")), "{fault}");
+            }
+        }
     }
 
     #[test]

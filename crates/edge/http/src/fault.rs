@@ -23,8 +23,8 @@ pub struct Fault {
 /// The kinds of fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing is served under this path.
-    NotFound,
+    /// Nothing is served under this path, and what is not there.
+    NotFound(Absent),
     /// The path does not know this method.
     MethodNotAllowed,
     /// The request has no API key.
@@ -35,14 +35,18 @@ pub enum Kind {
     Forbidden,
     /// The body has more bytes than the limit given here.
     BodyTooLarge(usize),
-    /// The content type is none that this path reads.
-    MediaType,
+    /// The content type is none that this path reads; those that it reads.
+    MediaType(&'static str),
+    /// The body has a content encoding; every path reads bodies as they are.
+    ContentEncoding,
     /// The body did not come within its time.
     BodyTime,
     /// The body broke off or its framing is wrong.
     BodyBroken,
     /// A header has a form that it may not have.
     Header(&'static str),
+    /// A header of binary mode that names no attribute, and where what it would say is.
+    NoAttribute(&'static str, &'static str),
     /// More events than a request may have.
     TooManyEvents(usize),
     /// The request's events do not fit into one batch.
@@ -91,6 +95,8 @@ pub enum Kind {
     Sample,
     /// The header `Idempotency-Key` is no quoted string.
     IdempotencyForm,
+    /// The `Idempotency-Key` is empty, or has more bytes than the limit given here.
+    IdempotencyLength(usize),
     /// The format has no id of its own, and the request no `Idempotency-Key`.
     IdempotencyMissing,
     /// A request with the same `Idempotency-Key` is under way.
@@ -123,6 +129,19 @@ pub enum Kind {
     Router(Outcome, &'static str, String),
 }
 
+/// What is not there under a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// The path is none that is served.
+    Path,
+    /// The ledger is not that long.
+    Position,
+    /// The key has no mapping for the stage.
+    Mapping,
+    /// The node witnesses no other logs.
+    Witness,
+}
+
 /// What the router's refusal is to the one who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -147,6 +166,11 @@ impl Fault {
     #[must_use]
     pub fn at(self, path: &str) -> Self {
         Self { path: path.to_owned(), ..self }
+    }
+
+    /// The fault itself and what else is wrong with the same event.
+    pub(crate) fn each(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(&self.also)
     }
 
     /// Several faults of one event as one; none where there is none.
@@ -175,16 +199,16 @@ impl Kind {
     #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
-            Self::NotFound => "E0900",
+            Self::NotFound(_) => "E0900",
             Self::MethodNotAllowed => "E0901",
             Self::NoKey => "E0902",
             Self::BadKey => "E0903",
             Self::Forbidden => "E0904",
             Self::BodyTooLarge(_) => "E0905",
-            Self::MediaType => "E0906",
+            Self::MediaType(_) | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
             Self::BodyBroken => "E0908",
-            Self::Header(_) => "E0909",
+            Self::Header(_) | Self::NoAttribute(..) => "E0909",
             Self::TooManyEvents(_) => "E0910",
             Self::BatchFull => "E0911",
             Self::NoEvent => "E0912",
@@ -204,7 +228,7 @@ impl Kind {
             Self::NotAnInvoice => "E0932",
             Self::Mapping(_) => "E0933",
             Self::Sample => "E0934",
-            Self::IdempotencyForm => "E0940",
+            Self::IdempotencyForm | Self::IdempotencyLength(_) => "E0940",
             Self::IdempotencyMissing => "E0941",
             Self::IdempotencyUnderWay => "E0942",
             Self::IdempotencyReused => "E0943",
@@ -228,21 +252,25 @@ impl Kind {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
+            Self::NotFound(_) | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => {
+                StatusCode::NOT_FOUND
+            }
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(_) | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
+            | Self::NoAttribute(..)
             | Self::Query(_)
             | Self::NoEvent
             | Self::Event(..)
             | Self::NotAnInvoice
             | Self::IdempotencyForm
+            | Self::IdempotencyLength(_)
             | Self::IdempotencyMissing => StatusCode::BAD_REQUEST,
             Self::OwnType
             | Self::OtherTenant
@@ -286,16 +314,18 @@ impl Kind {
             | Self::Router(Outcome::Failed, ..) => Some(10),
             Self::KeyRate(seconds) | Self::NodeRate(seconds) | Self::Quota(seconds) => Some(*seconds),
             Self::IdempotencyUnderWay => Some(1),
-            Self::NotFound
+            Self::NotFound(_)
             | Self::MethodNotAllowed
             | Self::NoKey
             | Self::BadKey
             | Self::Forbidden
             | Self::BodyTooLarge(_)
-            | Self::MediaType
+            | Self::MediaType(_)
+            | Self::ContentEncoding
             | Self::BodyTime
             | Self::BodyBroken
             | Self::Header(_)
+            | Self::NoAttribute(..)
             | Self::TooManyEvents(_)
             | Self::BatchFull
             | Self::NoEvent
@@ -311,6 +341,7 @@ impl Kind {
             | Self::Mapping(_)
             | Self::Sample
             | Self::IdempotencyForm
+            | Self::IdempotencyLength(_)
             | Self::IdempotencyMissing
             | Self::IdempotencyReused
             | Self::PlainListener
@@ -329,16 +360,18 @@ impl Kind {
 impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotFound => write!(f, "nothing is served under this path"),
+            Self::NotFound(absent) => absent.fmt(f),
             Self::MethodNotAllowed => write!(f, "this path does not know the method"),
             Self::NoKey => write!(f, "the request has no API key"),
             Self::BadKey => write!(f, "the API key is not valid"),
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
-            Self::MediaType => write!(f, "the content type is none that this path reads"),
+            Self::MediaType(read) => write!(f, "this path reads {read}, and no other content type"),
+            Self::ContentEncoding => write!(f, "the header `content-encoding` may be `identity` alone"),
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),
             Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),
+            Self::NoAttribute(which, what) => write!(f, "the header `{which}` is no attribute: {what}"),
             Self::TooManyEvents(limit) => write!(f, "the request has more than {limit} events"),
             Self::BatchFull => write!(f, "the request's events do not fit into one batch"),
             Self::NoEvent => write!(f, "the request has no event"),
@@ -368,6 +401,9 @@ impl fmt::Display for Kind {
             Self::Mapping(why) => write!(f, "the mapping cannot be used: {why}"),
             Self::Sample => write!(f, "the mapping does not make its sample valid, and was not saved"),
             Self::IdempotencyForm => write!(f, "the header `Idempotency-Key` is no quoted string"),
+            Self::IdempotencyLength(limit) => {
+                write!(f, "the `Idempotency-Key` has 1 to {limit} bytes between its quotes")
+            }
             Self::IdempotencyMissing => {
                 write!(f, "the invoice has no `id`, and the request no `Idempotency-Key`")
             }
@@ -386,6 +422,17 @@ impl fmt::Display for Kind {
             Self::Unpublished(code) => write!(f, "the log's publication has stopped ({code})"),
             Self::Router(_, _, words) => f.write_str(words),
         }
+    }
+}
+
+impl fmt::Display for Absent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Path => "nothing is served under this path",
+            Self::Position => "the ledger has no such position",
+            Self::Mapping => "no mapping is set for this API key and stage",
+            Self::Witness => "this node witnesses no other logs",
+        })
     }
 }
 

@@ -9,8 +9,10 @@ use std::sync::{Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use hyper::HeaderMap;
+use waag_model::ids::{Actor, TenantName};
 use waag_model::time::UtcNanos;
 
+use crate::events::ATTRIBUTE_PREFIX;
 use crate::fault::{Fault, Kind};
 use crate::problem::Answer;
 
@@ -26,7 +28,7 @@ const KEY_BYTES_MAX: usize = 200;
 /// The key of a request: a structured field's String (RFC 8941 §3.3.3).
 ///
 /// # Errors
-/// [`Kind::IdempotencyForm`].
+/// [`Kind::IdempotencyForm`], [`Kind::IdempotencyLength`].
 pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let mut values = headers.get_all("idempotency-key").iter();
     let Some(value) = values.next() else { return Ok(None) };
@@ -45,23 +47,41 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
             other => key.push(other),
         }
     }
-    if key.is_empty() || key.len() > KEY_BYTES_MAX || text.len() < 2 {
-        return Err(bad());
+    if key.is_empty() || key.len() > KEY_BYTES_MAX {
+        return Err(Fault::of(Kind::IdempotencyLength(KEY_BYTES_MAX)));
     }
     Ok(Some(key))
 }
 
 /// What a request is, so that another under the same key is recognised.
+///
+/// Headers that are a part of it count: in binary mode an event's id, type and source are there and not in the body.
 pub(crate) fn fingerprint(path: &str, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
+    let counts = |name: &str| {
+        matches!(name, "content-type" | "content-encoding") || name.starts_with(ATTRIBUTE_PREFIX)
+    };
+    let told = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    let mut told: Vec<(&str, &[u8])> = told.filter(|(name, _)| counts(name)).collect();
+    // The order of headers of different names means nothing (RFC 9110 §5.3); that of the same name is kept.
+    told.sort_by_key(|(name, _)| *name);
     let mut context = Context::new(&SHA256);
     let mut field = |bytes: &[u8]| {
         context.update(&(bytes.len() as u64).to_be_bytes());
         context.update(bytes);
     };
     field(path.as_bytes());
-    field(headers.get("content-type").map(|value| value.as_bytes()).unwrap_or_default());
     field(body);
+    for (name, value) in told {
+        field(name.as_bytes());
+        field(value);
+    }
     context.finish().as_ref().try_into().unwrap_or_default()
+}
+
+/// Under which name an answer is remembered: no other tenant, actor or key has the same, whatever characters they are of.
+pub(crate) fn scope(tenant: &TenantName, actor: &Actor, key: &str) -> String {
+    let actor = actor.as_str();
+    format!("{tenant}/{}/{actor}/{key}", actor.len())
 }
 
 struct Entry {
@@ -83,7 +103,7 @@ struct Inner {
 }
 
 impl Answers {
-    /// Begins a request, or gives the answer of the one before; the name is the tenant's and the key's.
+    /// Begins a request, or gives the answer of the one before; the name is that of its [`scope`].
     ///
     /// # Errors
     /// [`Kind::IdempotencyUnderWay`], [`Kind::IdempotencyReused`].
@@ -158,10 +178,49 @@ mod tests {
     fn a_key_is_a_quoted_string() {
         assert_eq!(key_of(&HeaderMap::new()).unwrap(), None);
         assert_eq!(key(r#""a\"b\\""#).unwrap().unwrap(), r#"a"b\"#);
-        for bad in ["abc", "\"", "\"\"", "\"a", r#""a"b""#, r#""a\x""#, &format!("\"{}\"", "x".repeat(201))] {
+        for bad in ["abc", "", "\"", "\"a", r#""a"b""#, r#""a\x""#] {
             assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyForm, "{bad}");
         }
+        for bad in ["\"\"", &format!("\"{}\"", "x".repeat(201))] {
+            assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyLength(200), "{bad}");
+        }
         assert!(key(&format!("\"{}\"", "x".repeat(200))).is_ok());
+    }
+
+    #[test]
+    fn no_two_holders_and_keys_share_a_name() {
+        let tenant = TenantName::new("bank").unwrap();
+        let name = |actor: &str, key: &str| scope(&tenant, &Actor::new(actor).unwrap(), key);
+        assert_ne!(name("a/b", "k"), name("a", "b/k"));
+        assert_ne!(name("a/1/b", "k"), name("a", "1/b/k"));
+        assert_ne!(name("1/a", "k"), name("1", "a/k"));
+        assert_eq!(name("a/b", "k"), name("a/b", "k"));
+    }
+
+    #[test]
+    fn every_header_that_is_a_part_of_a_request_counts_in_whatever_order() {
+        let print = |pairs: &[(&str, &str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.append(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
+            }
+            fingerprint("/v1/events", &headers, b"{}")
+        };
+        let first = [("content-type", "application/json"), ("ce-id", "1"), ("ce-type", "t")];
+        let turned =
+            [("ce-type", "t"), ("user-agent", "x"), ("ce-id", "1"), ("content-type", "application/json")];
+        assert_eq!(print(&first), print(&turned));
+        for other in [
+            [("content-type", "application/json"), ("ce-id", "2"), ("ce-type", "t")],
+            [("content-type", "text/plain"), ("ce-id", "1"), ("ce-type", "t")],
+            [("content-type", "application/json"), ("ce-id", "1"), ("ce-type", "u")],
+            [("content-type", "application/json"), ("ce-id", "1t"), ("ce-type", "")],
+            [("content-type", "application/json"), ("ce-id", "1"), ("ce-subject", "t")],
+            [("content-encoding", "application/json"), ("ce-id", "1"), ("ce-type", "t")],
+        ] {
+            assert_ne!(print(&first), print(&other), "{other:?}");
+        }
+        assert_ne!(print(&first), print(&first[..2]));
     }
 
     #[test]

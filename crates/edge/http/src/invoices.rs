@@ -75,7 +75,7 @@ pub(crate) struct Form {
     pub(crate) source: String,
 }
 
-/// Which invoices of a request got their `id` from its `Idempotency-Key`, in their order.
+/// Which invoices of a request got their `id` from its `Idempotency-Key` and no other key's, in their order.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct IdsMade(Arc<Mutex<Vec<bool>>>);
 
@@ -104,9 +104,18 @@ impl Invoices {
     fn event<'b>(&self, bytes: &'b [u8], index: Option<usize>) -> Result<Event<'b>, Fault> {
         let event = self.form.event(bytes, index);
         let made = self.form.id_made(index);
-        self.ids_made.next(event.as_ref().is_ok_and(|event| made.as_deref() == Some(event.id.as_ref())));
+        let is_made = event.as_ref().is_ok_and(|event| made.as_deref() == Some(event.id.as_ref()));
+        // What stands under such an id may as well be of a list under another key: this one need not be used before.
+        let is_ambiguous = index.is_none() && made.as_deref().is_some_and(is_like_of_list);
+        self.ids_made.next(is_made && !is_ambiguous);
         event
     }
+}
+
+/// Whether an id has the form of those that [`Form::id_made`] makes for a list: a key, a slash, a number.
+fn is_like_of_list(id: &str) -> bool {
+    let number = id.rsplit_once('/').map(|(_, number)| number);
+    number.is_some_and(|number| number.parse().is_ok_and(|index: usize| index.to_string() == number))
 }
 
 /// Whether a body is an array.
@@ -260,6 +269,15 @@ mod tests {
     }
 
     #[test]
+    fn an_id_of_a_list_is_known_by_its_form() {
+        let of_list = form(None).id_made(Some(12)).unwrap();
+        assert!(is_like_of_list(&of_list) && is_like_of_list("a/b/0"));
+        for other in ["k1", "k1/", "k1/01", "k1/+1", "k1/-1", "k1/x", "7"] {
+            assert!(!is_like_of_list(other), "{other}");
+        }
+    }
+
+    #[test]
     fn every_fault_has_its_path() {
         let bad = r#"{"invoice_id":"","amount":"1","currency":"eur","time":"yesterday","due_date":"2026-02-30","x":1}"#;
         let want = ["", "/invoice_id", "/amount", "/currency", "/x", "/time", "/due_date"];
@@ -280,6 +298,15 @@ mod tests {
         let event = form(Some(mapping)).event(body.as_bytes(), None).unwrap();
         assert_eq!((event.id.as_ref(), event.subject.as_deref()), ("k1", Some("I-2")));
         assert_eq!(paths(&form(Some(mapping)), &body.replace("[5]", "[\"5\"]")), ["/Doc/Sum/0"]);
+        // A field that is not there is told where it was looked for, and as it is called there.
+        let lacking = r#"{"Doc":{"Sum":[]},"State":"ok","At":"2026-11-21T08:00:00Z"}"#;
+        assert_eq!(paths(&form(Some(mapping)), lacking), ["/Doc/No", "/Doc/Sum/0", "/a~1b"]);
+        let fault = form(Some(mapping)).event(lacking.as_bytes(), None).unwrap_err();
+        assert_eq!(fault.to_string(), "is not there, where `invoice_id` is taken from");
+        // One that the mapping has no place for is missing from the whole.
+        let without = mapping.replace(r#","currency":"/a~1b""#, "");
+        let fault = form(Some(&without)).event(body.as_bytes(), None).unwrap_err();
+        assert_eq!((fault.path.as_str(), fault.to_string().as_str()), ("", "has no `currency`"));
         for bad in ["{}", r#"{"fields":{"nothing":"/a"}}"#, r#"{"fields":{"amount":"a"}}"#, r#"{"x":1}"#] {
             assert_eq!(Mapping::read(bad.as_bytes()).unwrap_err().kind.code(), "E0933", "{bad}");
         }

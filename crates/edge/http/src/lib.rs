@@ -12,6 +12,7 @@
 //! - `HTTP-4`: no key, and no value of a request, appears in an answer, a log line or a metric.
 
 pub mod access;
+mod body;
 pub mod deliveries;
 pub mod door;
 mod events;

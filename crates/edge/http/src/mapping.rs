@@ -16,6 +16,7 @@ use crate::fault::{Fault, Kind};
 use crate::invoices::FIELDS;
 use crate::keys::KeyError;
 use crate::ports::{Desk, Shelf};
+use crate::validate::lacks;
 
 /// Longest pointer and constant, in characters.
 pub(crate) const TEXT_CHARS_MAX: usize = 1_024;
@@ -79,9 +80,13 @@ impl Mapping {
         Object::from_members(members).map_or(Value::Null, Value::Object)
     }
 
-    /// The client's own path of a fault in the standard form.
+    /// The client's own path of a fault in the standard form; of a field that is not there, where it was looked for.
     #[must_use]
     pub fn path_of(&self, fault: Fault) -> Fault {
+        if let Some((field, pointer)) = self.missing(&fault) {
+            let words = format!("is not there, where `{field}` is taken from");
+            return Fault::of(Kind::Schema(words)).at(pointer);
+        }
         let field = fault.path.strip_prefix('/').and_then(|path| path.split('/').next());
         match field.and_then(|field| Some((field, self.fields.get(field)?))) {
             Some((field, pointer)) => {
@@ -91,6 +96,15 @@ impl Mapping {
             }
             None => fault,
         }
+    }
+
+    /// The field that a fault says is missing, and its place; none where the mapping has no place for it either.
+    fn missing(&self, fault: &Fault) -> Option<(&str, &str)> {
+        let Kind::Schema(words) = &fault.kind else { return None };
+        let mut fields = self.fields.iter().filter(|_| fault.path.is_empty());
+        fields
+            .find(|(field, _)| *words == lacks(field))
+            .map(|(field, pointer)| (field.as_str(), pointer.as_str()))
     }
 }
 

@@ -91,7 +91,10 @@ fn recording(more: &[(&str, Value)]) -> Value {
         ("207", answered(some, JSON, "Receipts")),
         ("409", problem(conflict)),
         ("413", problem("The body or the number of events is above its limit.")),
-        ("415", problem("The content type is none that this path reads.")),
+        (
+            "415",
+            problem("The content type is none that this path reads, or the body has a content encoding."),
+        ),
         ("422", problem("No event of the request could be recorded.")),
     ];
     all.extend_from_slice(more);
@@ -210,7 +213,9 @@ fn mapping_body() -> Value {
 fn mapping_answers() -> Value {
     let tried = answered("The event that the sample becomes.", JSON, "Tried");
     let bad = problem("The mapping cannot be used, or its sample is not valid under it; nothing was saved.");
-    answers(tried, &[no_stage(), ("413", problem("The body is above its limit.")), ("422", bad)])
+    let encoded = problem("The body has a content encoding.");
+    let large = problem("The body is above its limit.");
+    answers(tried, &[no_stage(), ("413", large), ("415", encoded), ("422", bad)])
 }
 
 fn mapping_operations() -> Value {

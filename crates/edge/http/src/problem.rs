@@ -2,15 +2,17 @@
 //!
 //! Not here: the codes and their words (`fault`).
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use hyper::StatusCode;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
 use crate::fault::{Fault, Kind, Outcome};
 use crate::json;
 
-/// Most faults that one problem document lists; the rest is counted.
-const ERRORS_MAX: usize = 100;
+/// Most faults that one answer lists, beside the first of each event that has an outcome of its own; the rest is counted.
+pub(crate) const ERRORS_MAX: usize = 100;
 
 /// An answer on its way to the connection.
 #[derive(Clone, Debug)]
@@ -65,17 +67,7 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(b"{\"type\":\"urn:waag:error:");
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"title\":");
-    // RFC 9457 §3.1.3: the title does not change from occurrence to occurrence.
-    let title = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
-        "the event was refused".to_owned()
-    } else if matches!(kind, Kind::Asked(_)) {
-        "the body cannot be understood".to_owned()
-    } else if let Kind::Router(outcome, ..) = kind {
-        if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }.to_owned()
-    } else {
-        kind.to_string()
-    };
-    json::text(&mut out, &title);
+    json::text(&mut out, &title(kind));
     out.extend_from_slice(b",\"status\":");
     json::number(&mut out, u64::from(status.as_u16()));
     out.extend_from_slice(b",\"detail\":");
@@ -83,28 +75,28 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
     out.extend_from_slice(b",\"code\":\"");
     out.extend_from_slice(code.as_bytes());
     out.extend_from_slice(b"\",\"errors\":[");
-    let mut more = 0_u64;
-    for (number, (index, fault)) in faults.enumerate() {
-        if number >= ERRORS_MAX {
-            more += 1;
-            continue;
-        }
-        if number > 0 {
-            out.push(b',');
-        }
+    let mut count = 0;
+    for (index, fault) in faults {
         let above = index.map(|index| format!("/{index}")).unwrap_or_default();
-        entry(&mut out, &above, &fault);
-        for more in &fault.also {
-            out.push(b',');
-            entry(&mut out, &above, more);
+        for fault in fault.each() {
+            count += 1;
+            if count > ERRORS_MAX {
+                continue;
+            }
+            if count > 1 {
+                out.push(b',');
+            }
+            entry(&mut out, &above, fault);
         }
     }
     out.push(b']');
-    if more > 0 {
-        out.extend_from_slice(b",\"errors_more\":");
-        json::number(&mut out, more);
-    }
+    errors_more(&mut out, count.saturating_sub(ERRORS_MAX));
     out.push(b'}');
+    let mut headers = Vec::new();
+    if matches!(kind, Kind::ContentEncoding) {
+        // What would have been read (RFC 9110 §15.5.16).
+        headers.push((ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
     Answer {
         status,
         media: "application/problem+json",
@@ -112,8 +104,38 @@ fn document(kind: &Kind, status: StatusCode, faults: impl Iterator<Item = (Optio
         code: Some(code),
         retry_after_s: kind.retry_after_s(),
         counts: [0; 3],
-        headers: Vec::new(),
+        headers,
     }
+}
+
+/// How many faults are told nowhere, where there are any.
+pub(crate) fn errors_more(out: &mut Vec<u8>, more: usize) {
+    if more > 0 {
+        out.extend_from_slice(b",\"errors_more\":");
+        json::number(out, more as u64);
+    }
+}
+
+/// What stays the same from occurrence to occurrence (RFC 9457 §3.1.3).
+fn title(kind: &Kind) -> Cow<'static, str> {
+    let fixed = if matches!(kind, Kind::Event(..) | Kind::Schema(_) | Kind::Time(_)) {
+        "the event was refused"
+    } else if matches!(kind, Kind::NotFound(_)) {
+        "nothing is served under this path"
+    } else if matches!(kind, Kind::MediaType(_) | Kind::ContentEncoding) {
+        "the content type is none that this path reads"
+    } else if matches!(kind, Kind::Header(_) | Kind::NoAttribute(..)) {
+        "a header has a form that it may not have"
+    } else if matches!(kind, Kind::IdempotencyForm | Kind::IdempotencyLength(_)) {
+        "the header `Idempotency-Key` is no quoted string"
+    } else if matches!(kind, Kind::Asked(_)) {
+        "the body cannot be understood"
+    } else if let Kind::Router(outcome, ..) = kind {
+        if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }
+    } else {
+        return kind.to_string().into();
+    };
+    fixed.into()
 }
 
 /// One fault as an object: `path` below `above`, `reason`, `code`.

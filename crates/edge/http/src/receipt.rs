@@ -102,7 +102,7 @@ fn one(
     }
     let mut out = Vec::with_capacity(2_048);
     out.push(b'{');
-    outcome(&mut out, item);
+    outcome(&mut out, item, &mut 0);
     if let Some(checkpoint) = checkpoint {
         tree(&mut out, checkpoint);
         proof(&mut out, checkpoint, inclusion);
@@ -146,9 +146,11 @@ fn many(
         range_proof(&mut out, range);
     }
     out.extend_from_slice(b",\"items\":[");
+    // Of many bad events no more is told than fits to what was sent.
+    let mut errors_left = problem::ERRORS_MAX;
     for (index, item) in items.iter().enumerate() {
         out.extend_from_slice(if index == 0 { b"{" } else { b",{" });
-        outcome(&mut out, item);
+        outcome(&mut out, item, &mut errors_left);
         out.push(b'}');
     }
     out.extend_from_slice(b"]}");
@@ -162,8 +164,8 @@ fn fault_of_is(item: &ItemOutcome) -> bool {
     }
 }
 
-/// The members of one outcome, without its braces.
-fn outcome(out: &mut Vec<u8>, item: &ItemOutcome) {
+/// The members of one outcome, without its braces; as many faults are listed as are left to the answer.
+fn outcome(out: &mut Vec<u8>, item: &ItemOutcome, errors_left: &mut usize) {
     let mut place = |status: &[u8], Recorded { position, leaf }: &Recorded| {
         out.extend_from_slice(status);
         json::number(out, position.0);
@@ -183,13 +185,7 @@ fn outcome(out: &mut Vec<u8>, item: &ItemOutcome) {
             out.extend_from_slice(b"\"status\":\"refused\"");
             error(out, fault);
             if !fault.also.is_empty() {
-                out.extend_from_slice(b",\"errors\":[");
-                problem::entry(out, "", fault);
-                for more in &fault.also {
-                    out.push(b',');
-                    problem::entry(out, "", more);
-                }
-                out.push(b']');
+                errors(out, fault, errors_left);
             }
         }
     }
@@ -198,6 +194,24 @@ fn outcome(out: &mut Vec<u8>, item: &ItemOutcome) {
 fn error(out: &mut Vec<u8>, fault: &Fault) {
     out.extend_from_slice(b",\"error\":");
     problem::entry(out, "", fault);
+}
+
+/// All faults of one event, or the first of them and how many more there are.
+fn errors(out: &mut Vec<u8>, fault: &Fault, left: &mut usize) {
+    let told = (*left).min(1 + fault.also.len());
+    *left -= told;
+    if told > 0 {
+        out.extend_from_slice(b",\"errors\":[");
+        for (number, fault) in fault.each().take(told).enumerate() {
+            if number > 0 {
+                out.push(b',');
+            }
+            problem::entry(out, "", fault);
+        }
+        out.push(b']');
+    }
+    // The first stands in `error` in any case.
+    problem::errors_more(out, 1 + fault.also.len() - told.max(1));
 }
 
 fn tree(out: &mut Vec<u8>, checkpoint: &SignedCheckpoint) {

@@ -114,9 +114,9 @@ impl Delivery {
 
     fn allow(self) -> &'static str {
         match self {
-            Self::Subscriptions => "GET, POST",
-            Self::Subscription => "GET, PUT, DELETE",
-            Self::Letters | Self::LettersCount | Self::Jobs | Self::Job(_) => "GET",
+            Self::Subscriptions => "GET, HEAD, POST",
+            Self::Subscription => "GET, HEAD, PUT, DELETE",
+            Self::Letters | Self::LettersCount | Self::Jobs | Self::Job(_) => "GET, HEAD",
             Self::Pause
             | Self::Resume
             | Self::RotateSecret
@@ -222,7 +222,7 @@ impl Route {
     pub(crate) fn allow(self) -> &'static str {
         match self {
             Self::Events | Self::Invoices(_) | Self::MappingTrial(_) => "POST",
-            Self::Mapping(_) => "GET, PUT, DELETE",
+            Self::Mapping(_) => "GET, HEAD, PUT, DELETE",
             Self::Delivery(delivery) => delivery.allow(),
             Self::Log(log) => log.allow(),
             Self::Event(_)
@@ -231,7 +231,7 @@ impl Route {
             | Self::Ready
             | Self::Metrics
             | Self::OpenApi
-            | Self::Docs => "GET",
+            | Self::Docs => "GET, HEAD",
         }
     }
 
@@ -261,6 +261,18 @@ mod tests {
             assert_eq!(found, label, "{path}");
         }
         assert_eq!(name_of("/v1/subscriptions/a-1/dead-letters/count"), "a-1");
+    }
+
+    #[test]
+    fn what_is_read_by_get_is_asked_for_by_head() {
+        for path in Route::LABELS.iter().take(Route::LABELS.len() - 1) {
+            let path = path.replace("{stage}", "posting").replace("{position}", "7");
+            let path = path.replace("{name}", "a-1").replace("{number}", "7");
+            let path =
+                path.replace("{level}", "0").replace("{index}", "000").replace("{log}", &"0f".repeat(32));
+            let route = Route::find(&path).unwrap();
+            assert_eq!(route.knows(&Method::GET), route.knows(&Method::HEAD), "{path}");
+        }
     }
 
     #[test]

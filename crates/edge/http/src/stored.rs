@@ -16,7 +16,7 @@ use waag_model::value::Value;
 use crate::access::Learned;
 use crate::door::{Does, Door};
 use crate::events::{decoded, is_json};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Absent, Fault, Kind};
 use crate::json;
 use crate::keys::Role;
 use crate::ports::{Reveal, Stored};
@@ -64,7 +64,7 @@ impl Door {
             ledger.event(position, reveal.as_ref())
         });
         let stored = read.await.map_err(|_| Fault::of(Kind::Stopped))??;
-        let stored = stored.ok_or_else(|| Fault::of(Kind::NotFound))?;
+        let stored = stored.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Position)))?;
         let is_own = stored.actor.as_deref() == Some(pass.key.actor.as_str());
         if pass.key.role == Role::Producer && !is_own {
             return Err(Fault::of(Kind::Forbidden));

@@ -25,7 +25,7 @@ use waag_ledger::witness::{ADD_CHECKPOINT_BYTES_MAX, WitnessReply};
 
 use crate::access::Learned;
 use crate::door::{Does, Door};
-use crate::fault::{Fault, Kind};
+use crate::fault::{Absent, Fault, Kind};
 use crate::json;
 use crate::keys::Role;
 use crate::problem::Answer;
@@ -112,7 +112,7 @@ impl Log {
 
     pub(crate) fn allow(self) -> &'static str {
         match self {
-            Self::Checkpoint | Self::Tile(_) | Self::Cosigned => "GET",
+            Self::Checkpoint | Self::Tile(_) | Self::Cosigned => "GET, HEAD",
             Self::AddCheckpoint => "POST",
         }
     }
@@ -186,14 +186,15 @@ impl Door {
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
         let witness = self.witness()?;
-        let body = self.body_within(ADD_CHECKPOINT_BYTES_MAX, request.into_body(), learned).await?;
+        let (head, body) = request.into_parts();
+        let body = self.body_within(ADD_CHECKPOINT_BYTES_MAX, &head.headers, body, learned).await?;
         let judged = self.aside(&self.log_turns.judgements, move || witness.add_checkpoint(&body)).await?;
         let status = StatusCode::from_u16(judged.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         Ok(Answer::of(judged.content_type, status, judged.body.into_bytes()))
     }
 
     fn witness(&self) -> Result<Arc<dyn Witnessing>, Fault> {
-        self.node().witness().ok_or_else(|| Fault::of(Kind::NotFound))
+        self.node().witness().ok_or_else(|| Fault::of(Kind::NotFound(Absent::Witness)))
     }
 
     /// The log that is asked for, and whether it is everybody's.

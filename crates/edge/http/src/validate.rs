@@ -145,6 +145,11 @@ impl Validator {
     }
 }
 
+/// The words for a member that is not there; the path is that of what lacks it.
+pub(crate) fn lacks(name: &str) -> String {
+    format!("has no `{name}`")
+}
+
 /// A schema of which every keyword is known here, as checks.
 fn node(schema: &serde_json::Value, depth: usize) -> Option<Node> {
     let mut node = Node::default();
@@ -271,7 +276,7 @@ impl Check {
     fn object(&mut self, node: &Node, object: &waag_model::value::Object<'_>) {
         for name in &node.required {
             if object.get(name).is_none() {
-                self.fault(format!("has no `{name}`"));
+                self.fault(lacks(name));
             }
         }
         for Property { name, step, node } in &node.properties {

@@ -4,8 +4,9 @@ mod support;
 
 use std::io::Write as _;
 
-use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event};
+use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event, new_key};
 use waag_http::intake::IntakeLimits;
+use waag_http::keys::Role;
 use waag_http::limit::{Plan, Rate};
 use waag_http::openapi;
 
@@ -73,9 +74,19 @@ fn a_format_without_ids_takes_them_from_the_idempotency_key() {
     let got =
         post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-4\"")], &format!("[{other}]"));
     assert_eq!((got.status, got.body["errors"][0]["code"].as_str()), (422, Some("E0943")), "{got:?}");
+    // The other way round, the key was never used before: what is taken is the id that is made from it.
+    let list = format!("[{other}]");
+    assert_eq!(
+        post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5\"")], &list).status,
+        200
+    );
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5/0\"")], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (409, Some("E0922")), "{got:?}");
+    let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "\"k-5/1\"")], &body);
+    assert_eq!((got.status, got.body["status"].as_str()), (200, Some("recorded")), "{got:?}");
     let got = post(&mut client, "/invoices/ingestion", &[("idempotency-key", "k-1")], &body);
     assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0940")));
-    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(3));
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(5));
 }
 
 #[test]
@@ -93,6 +104,10 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     let got = put(&mut client, &sample.replace('9', "\"9\""));
     assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0934")), "{got:?}");
     assert_eq!(got.body["errors"][1]["path"].as_str(), Some("/sample/sum/total"));
+    let got = put(&mut client, r#"{"sum":{},"at":"now","more":1}"#);
+    let told: Vec<&str> =
+        got.body["errors"].as_array().unwrap().iter().filter_map(|fault| fault["path"].as_str()).collect();
+    assert_eq!(told, ["", "/sample/no", "/sample/sum/total", "/sample/at"], "{got:?}");
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
     let body = format!(r#"{{"mapping":{mapping},"sample":{sample}}}"#);
     let got = client.call("POST", "/v1/mappings/posting/try", &headers, body.as_bytes());
@@ -104,8 +119,120 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     assert_eq!((got.status, got.body["status"].as_str()), (200, Some("recorded")), "{got:?}");
     let got = post(&mut client, "/invoices/posting", &[], &sample.replace('9', "true"));
     assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/sum/total"));
+    let got = post(&mut client, "/invoices/posting", &[], &sample.replace("\"no\"", "\"other\""));
+    assert_eq!((got.status, got.body["errors"][0]["path"].as_str()), (422, Some("/no")), "{got:?}");
     assert_eq!(client.call("DELETE", "/v1/mappings/posting", &headers, b"").status, 200);
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
+}
+
+#[test]
+fn a_body_with_a_content_encoding_is_refused_by_every_path_that_reads_one() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let (key, admin) = (door.key.clone(), new_key(&door.keys, "default", Role::Admin));
+    let call = |client: &mut Client, (method, path): (&str, &str), media: &str, coding: &str| {
+        let key = if path.starts_with("/v1/subscriptions") { &admin } else { &key };
+        let headers = [
+            ("x-api-key", key.as_str()),
+            ("content-type", media),
+            ("content-encoding", coding),
+            ("ce-specversion", "1.0"),
+            ("ce-id", "1"),
+            ("ce-source", "/erp"),
+            ("ce-type", "t"),
+        ];
+        client.call(method, path, &headers, b"\x1f\x8b\x08\0")
+    };
+    for (method, path, media) in [
+        ("POST", "/v1/events", "text/plain"),
+        ("POST", "/v1/events", ONE),
+        ("POST", "/v1/events", BATCH),
+        ("POST", "/v1/events", "application/jsonl"),
+        ("POST", "/invoices/posting", JSON),
+        ("POST", "/v1/mappings/posting/try", JSON),
+        ("PUT", "/v1/mappings/posting", JSON),
+        ("POST", "/v1/patterns/test", JSON),
+        ("POST", "/v1/subscriptions", JSON),
+    ] {
+        for coding in ["gzip", "identity, gzip", "x-unknown"] {
+            let got = call(&mut client, (method, path), media, coding);
+            assert_eq!(
+                (got.status, got.body["code"].as_str()),
+                (415, Some("E0906")),
+                "{path} {media}: {got:?}"
+            );
+            assert!(got.body["detail"].as_str().unwrap().contains("content-encoding"), "{got:?}");
+            assert_eq!(got.header("accept-encoding"), Some("identity"));
+        }
+    }
+    let got = call(&mut client, ("POST", "/v1/events"), "text/plain", "Identity");
+    assert_eq!(got.status, 200, "{got:?}");
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
+}
+
+#[test]
+fn an_answer_about_many_bad_events_stays_in_proportion_and_tells_of_each() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    // Nine faults each: five fields are not there, four are not known.
+    let bad = r#"{"a":1,"b":1,"c":1,"d":1}"#;
+    let mixed = format!("[{INVOICE}{}]", format!(",{bad}").repeat(8_000));
+    let got = post(&mut client, "/invoices/posting", &[], &mixed);
+    assert_eq!((got.status, got.body["refused"].as_u64()), (207, Some(8_000)));
+    let items = got.body["items"].as_array().unwrap();
+    assert_eq!(items.len(), 8_001);
+    let listed = |item: &serde_json::Value| item["errors"].as_array().map_or(0, Vec::len);
+    for item in items.iter().skip(1) {
+        assert_eq!(
+            (item["status"].as_str(), item["error"]["code"].as_str()),
+            (Some("refused"), Some("E0930"))
+        );
+        let more = item["errors_more"].as_u64().unwrap_or(0);
+        assert_eq!(listed(item).max(1) as u64 + more, 9, "{item}");
+    }
+    // A hundred are listed in all: those of eleven events, and the first of the next.
+    assert_eq!(items.iter().map(listed).sum::<usize>(), 100);
+    assert_eq!((listed(&items[11]), listed(&items[12]), listed(&items[13])), (9, 1, 0));
+    let length: usize = got.header("content-length").unwrap().parse().unwrap();
+    assert!(length < 6 * mixed.len(), "{length} of {}", mixed.len());
+    let got =
+        post(&mut client, "/invoices/posting", &[], &format!("[{bad}{}]", format!(",{bad}").repeat(19)));
+    assert_eq!((got.status, got.body["errors"].as_array().unwrap().len()), (422, 100), "{got:?}");
+    assert_eq!(got.body["errors_more"].as_u64(), Some(80));
+}
+
+#[test]
+fn a_refusal_says_what_would_be_taken_or_what_is_not_there() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let told = |got: &Response, status: u16, code: &str, words: &str| {
+        assert_eq!((got.status, got.body["code"].as_str()), (status, Some(code)), "{got:?}");
+        assert!(got.body["detail"].as_str().unwrap().contains(words), "{words}: {got:?}");
+        got.body["title"].as_str().unwrap().to_owned()
+    };
+    let got = client.post("/v1/events", "text/plain", "x");
+    let title = told(&got, 415, "E0906", "`application/cloudevents-batch+json`, `application/jsonl`");
+    for path in ["/invoices/posting", "/v1/patterns/test"] {
+        let got = client.post(path, "text/plain", "x");
+        assert_eq!(told(&got, 415, "E0906", "`application/json`"), title, "{path}");
+    }
+    for (path, words) in [
+        ("/nowhere", "nothing is served under this path"),
+        ("/v1/events/5000", "the ledger has no such position"),
+        ("/v1/mappings/posting", "no mapping is set for this API key and stage"),
+        (&format!("/witness/{}/checkpoint", "0f".repeat(32)), "this node witnesses no other logs"),
+    ] {
+        assert_eq!(told(&client.get(path), 404, "E0900", words), "nothing is served under this path");
+    }
+    for bad in ["\"\"".to_owned(), format!("\"{}\"", "x".repeat(201))] {
+        let got = post(&mut client, "/invoices/posting", &[("idempotency-key", &bad)], INVOICE);
+        told(&got, 400, "E0940", "1 to 200 bytes");
+    }
+    let twice = INVOICE.replace(r#""status""#, r#""amount":1,"status""#);
+    let got = post(&mut client, "/invoices/posting", &[], &twice);
+    let at = twice.rfind("\"amount\":").unwrap() + 9;
+    told(&got, 400, "E0106", &format!("the name `amount` comes twice at byte {at}"));
+    assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/amount"));
 }
 
 #[test]
@@ -209,9 +336,42 @@ fn the_document_names_exactly_what_is_served() {
             let got = client.call(method, &path, &[], b"");
             let is_told = item.get(method.to_lowercase()).is_some();
             assert_eq!(got.status != 405, is_told, "{method} {path}: {}", got.status);
+            if let Some(allowed) = got.header("allow") {
+                let (reads, head) = (allowed.split(", ").any(|one| one == "GET"), allowed.contains("HEAD"));
+                assert_eq!(reads, head, "{path}: {allowed}");
+            }
             assert!(got.status < 500, "{method} {path}: {}", got.status);
         }
     }
+}
+
+#[test]
+fn head_is_answered_as_get_without_the_body() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let key = door.key.clone();
+    let headers = [("x-api-key", key.as_str())];
+    let paths = ["/healthz", "/readyz", "/v1/ledger", "/docs", "/openapi.json", "/v1/events/0", "/nowhere"];
+    for path in paths {
+        // One connection: a body behind the head would be taken for the next answer.
+        let told = client.call("HEAD", path, &headers, b"");
+        let got = client.get(path);
+        assert_eq!(told.status, got.status, "{path}");
+        for name in ["content-length", "content-type", "cache-control"] {
+            assert!(got.header(name).is_some(), "{path} {name}");
+            assert_eq!(told.header(name), got.header(name), "{path} {name}");
+        }
+    }
+    // Its length is another each time.
+    let told = client.call("HEAD", "/metrics", &[], b"");
+    assert!(
+        told.status == 200 && told.header("content-length").is_some_and(|length| length != "0"),
+        "{told:?}"
+    );
+    assert_eq!(client.call("HEAD", "/v1/ledger", &[], b"").status, 401);
+    assert_eq!(client.call("HEAD", "/v1/events", &headers, b"").status, 405);
+    let wrong = client.call("POST", "/healthz", &[], b"");
+    assert_eq!((wrong.status, wrong.header("allow")), (405, Some("GET, HEAD")));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::io::Write as _;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use support::{BATCH, ONE, Settings, TestDoor, event, new_key};
+use support::{BATCH, ONE, Settings, TestDoor, event, key_of, new_key};
 use waag_http::keys::Role;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::Hash;
@@ -95,6 +95,52 @@ fn binary_mode_and_json_lines_record_the_same_events() {
     let headers = headers.map(|(name, value)| (name, if value == "a" { "c" } else { value }));
     let got = client.call("POST", "/v1/events", &headers, br#"{"amount":1}"#);
     assert_eq!((got.status, got.body["position"].as_u64()), (200, Some(2)), "{got:?}");
+}
+
+#[test]
+fn another_event_in_headers_under_the_same_idempotency_key_is_not_taken_for_the_first() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let key = door.key.clone();
+    let headers = [
+        ("x-api-key", key.as_str()),
+        ("idempotency-key", "\"k-1\""),
+        ("content-type", "application/json"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "1"),
+        ("ce-source", "/erp"),
+        ("ce-type", "invoice.ingestion"),
+        ("ce-subject", "INV-1"),
+    ];
+    let body = br#"{"amount":1}"#;
+    let first = client.call("POST", "/v1/events", &headers, body);
+    assert_eq!((first.status, first.body["status"].as_str()), (200, Some("recorded")), "{first:?}");
+    let again = client.call("POST", "/v1/events", &headers, body);
+    assert_eq!((again.status, &again.body), (200, &first.body));
+    for (name, value) in [
+        ("ce-id", "2"),
+        ("ce-source", "/other"),
+        ("ce-type", "invoice.posting"),
+        ("ce-subject", "INV-2"),
+        ("content-type", "text/json"),
+    ] {
+        let other = headers.map(|(known, old)| (known, if known == name { value } else { old }));
+        let got = client.call("POST", "/v1/events", &other, body);
+        assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0943")), "{name}: {got:?}");
+    }
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
+}
+
+#[test]
+fn holders_whose_names_have_slashes_share_no_idempotency_key() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    for (n, (holder, key)) in [("a/b", "\"k\""), ("a", "\"b/k\"")].into_iter().enumerate() {
+        let held = key_of(&door.keys, holder, "default", Role::Producer);
+        let headers = [("x-api-key", held.as_str()), ("content-type", ONE), ("idempotency-key", key)];
+        let got = client.call("POST", "/v1/events", &headers, event(&n.to_string(), 1).as_bytes());
+        assert_eq!((got.status, got.body["position"].as_u64()), (200, Some(n as u64)), "{got:?}");
+    }
 }
 
 #[test]

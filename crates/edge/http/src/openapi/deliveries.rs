@@ -13,7 +13,8 @@ use crate::deliveries::asked::{PAGE_MAX, PULL_DEFAULT};
 const NO_SUBSCRIPTION: (&str, &str) = ("404", "There is no such subscription.");
 const NO_JOB: (&str, &str) = ("404", "There is no such job.");
 const TOO_LARGE: (&str, &str) = ("413", "The body is above its limit.");
-const MEDIA: (&str, &str) = ("415", "The content type is not application/json.");
+const MEDIA: (&str, &str) =
+    ("415", "The content type is not application/json, or the body has a content encoding.");
 const BODY: (&str, &str) = ("422", "The body is not what can be taken; `errors` says where.");
 
 fn refusals(of: &[(&'static str, &str)]) -> Vec<(&'static str, Value)> {

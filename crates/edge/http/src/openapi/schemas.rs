@@ -166,7 +166,7 @@ pub(super) fn schemas() -> Value {
             "type": "object", "required": ["status"],
             "properties": {
                 "status": {"enum": ["recorded", "before", "refused"]}, "position": position, "leaf_hash": hash,
-                "error": {"$ref": "#/components/schemas/Fault"}, "errors": faults
+                "error": {"$ref": "#/components/schemas/Fault"}, "errors": faults, "errors_more": position
             }
         },
         "RangeProof": {

@@ -80,6 +80,7 @@ fn add_checkpoint() -> Value {
             "408": problem("The body did not come within its time."),
             "409": text("Another size was cosigned last: this one.", "text/x.tlog.size"),
             "413": problem("The body is above its limit."),
+            "415": problem("The body has a content encoding."),
             "422": refused("The checkpoint is not proven to follow the one cosigned last."),
             "503": super::problem_with("The witness cannot keep what it cosigns.", "Retry-After")
         }
