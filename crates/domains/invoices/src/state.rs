@@ -202,8 +202,10 @@ impl Invoice {
         self.merge(event, disordered);
         if let Some(stage) = event.said.stage {
             self.note(event, &mut outcome);
+            let was_closed = self.condition.is_closed();
             self.step(stage, event, disordered, &mut outcome);
-            if !disordered {
+            // Closing and opening again move an invoice whenever they are told.
+            if !disordered || was_closed || self.condition.is_closed() {
                 self.deadline = rules.deadline(self, names);
             }
         }

@@ -90,6 +90,11 @@ fn assert_counted(rows: &MemoryRows) {
     let counted: i64 = rows.all(&OPEN).map(|row| row[1].integer().unwrap()).sum();
     assert_eq!(counted, i64::try_from(open).unwrap());
     let queries = Queries::new(rows);
+    let end = UtcNanos(i64::MAX);
+    let states = rows.all(&INVOICE).map(|row| queries.invoice(row[0].text().unwrap(), end).unwrap().unwrap());
+    let late = states.filter(|life| life.state.stuck).count();
+    let stuck = queries.overview(&queries.standing(end).unwrap()).unwrap().stuck;
+    assert_eq!(stuck, i64::try_from(late).unwrap(), "an invoice's page says stuck where the counts do");
     for hours in [0, 24, 25, 90, 200, 2_000] {
         let now = UtcNanos(START + hours * HOUR);
         let standing = queries.standing(now).unwrap();

@@ -193,5 +193,5 @@ fn another_service_level_is_another_version_of_the_view() {
         hours: 1,
     });
     assert_ne!(plain.version(), Invoices::new(config).version());
-    assert_eq!(plain.version() >> 24, 3);
+    assert_eq!(plain.version() >> 24, 4);
 }

@@ -109,6 +109,28 @@ fn given_events_after_the_close_then_it_stays_closed_until_it_is_reopened() {
 }
 
 #[test]
+fn given_a_close_whose_time_is_before_the_latest_then_nothing_is_due_and_it_is_not_stuck() {
+    for word in ["paid", "rejected"] {
+        let mut events = vec![
+            told("A", "posting", 24).with("status", "posted"),
+            told("A", "posting", 0).with("status", word).accepted(START + 25 * HOUR),
+        ];
+        let rows = project(&events);
+        let queries = Queries::new(&rows);
+        let state = queries.invoice("A", at(9_999)).unwrap().unwrap().state;
+        assert_eq!((state.deadline, state.stuck), (None, false), "{word}");
+        assert_eq!(queries.report(at(9_999)).unwrap().stuck, 0);
+        // Opened again out of order, it has a deadline and can be stuck, and is counted so.
+        events.push(told("A", "posting", 1).with("status", "reopened").accepted(START + 26 * HOUR));
+        let rows = project(&events);
+        let queries = Queries::new(&rows);
+        let state = queries.invoice("A", at(9_999)).unwrap().unwrap().state;
+        assert_eq!((state.deadline, state.stuck), (Some(START + 721 * HOUR), true), "{word}");
+        assert_eq!(queries.report(at(9_999)).unwrap().stuck, 1);
+    }
+}
+
+#[test]
 fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
     let mut nowhere = told("", "ingestion", 0);
     nowhere.subject = None;
