@@ -4,14 +4,14 @@
 //! the definition says otherwise; values are by currency, since no rates of exchange are known here.
 //! Source of the names and definitions: the figures that accounts-payable benchmarks use (days payable outstanding,
 //! touchless rate, on-time payment rate, exception rate, duplicate rate), restated over events.
-//! Not here: what is counted for them (`batch`).
+//! Not here: what is counted for them (`key_share`).
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use waag_domain::project::{Cell, RowsError, Scan};
 
-use crate::batch::kpi;
+use crate::key_share::kpi;
 use crate::project::range;
 use crate::queries::{Queries, Sum, big, number, text};
 use crate::standing::Standing;

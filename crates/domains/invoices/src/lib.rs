@@ -23,6 +23,7 @@ pub mod config;
 pub mod event;
 pub mod figures;
 mod gather;
+mod key_share;
 mod learn;
 pub mod life;
 pub mod lists;

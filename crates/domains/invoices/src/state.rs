@@ -65,8 +65,8 @@ pub(crate) mod flag {
     pub(crate) const MANUAL: u16 = 8;
     /// Some event said whether a person acted.
     pub(crate) const TOUCH_KNOWN: u16 = 16;
-    /// It was paid once and counted.
-    pub(crate) const PAID_COUNTED: u16 = 32;
+    /// An event told of the approval; without it, an approval is implied by the posting.
+    pub(crate) const APPROVAL_TOLD: u16 = 32;
     /// Its data were compared with other invoices by reference.
     pub(crate) const PRINTED_REFERENCE: u16 = 64;
     /// Its data were compared with other invoices by date.
@@ -157,9 +157,6 @@ pub(crate) struct Outcome {
     pub(crate) marks: u8,
     pub(crate) entered: bool,
     pub(crate) failed: bool,
-    pub(crate) received: bool,
-    pub(crate) approved: bool,
-    pub(crate) paid: bool,
     /// A stage that was left, and nanoseconds in it.
     pub(crate) sample: Option<(Stage, i64)>,
     /// Into a stage, and out of the last one.
@@ -265,18 +262,11 @@ impl Invoice {
         if event.said.action == Action::Receive && !self.has(flag::RECEIVED) {
             self.flags |= flag::RECEIVED;
             self.received = Some(event.said.at);
-            outcome.received = true;
         }
-        if event.said.action == Action::Approve {
-            self.approve(event.said.at, outcome);
-        }
-    }
-
-    fn approve(&mut self, at: i64, outcome: &mut Outcome) {
-        if !self.has(flag::APPROVED) {
-            self.flags |= flag::APPROVED;
-            self.approved = Some(at);
-            outcome.approved = true;
+        // The first approval that is told counts, and more than one that was only implied before it.
+        if event.said.action == Action::Approve && !self.has(flag::APPROVAL_TOLD) {
+            self.flags |= flag::APPROVED | flag::APPROVAL_TOLD;
+            self.approved = Some(event.said.at);
         }
     }
 
@@ -315,10 +305,6 @@ impl Invoice {
                 let paid = event.said.action == Action::Pay;
                 self.condition = if paid { Condition::Paid } else { Condition::Rejected };
                 outcome.moves[1] = Some(Move { from: Place::In(stage), to: self.place() });
-                outcome.paid = paid && !self.has(flag::PAID_COUNTED);
-                if outcome.paid {
-                    self.flags |= flag::PAID_COUNTED;
-                }
             }
         }
     }
@@ -370,8 +356,10 @@ impl Invoice {
         self.stage = stage;
         outcome.entered = true;
         // Whoever posts an invoice takes it for approved.
-        if stage == Stage::Posting && event.said.action != Action::Reject {
-            self.approve(event.said.at, outcome);
+        let implied = stage == Stage::Posting && event.said.action != Action::Reject;
+        if implied && !self.has(flag::APPROVED) {
+            self.flags |= flag::APPROVED;
+            self.approved = Some(event.said.at);
         }
     }
 

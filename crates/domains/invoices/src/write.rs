@@ -9,10 +9,11 @@ use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
-use crate::batch::{Batch, Figures, Moves, Share, code, kpi};
+use crate::batch::{Batch, Figures, Moves, Share, code};
 use crate::cash::due_buckets;
 use crate::codec::{self, Pack};
 use crate::event::{ODDITIES, Oddity, Stage};
+use crate::key_share::{KeyShare, kpi};
 use crate::mix::Mix;
 use crate::names::{Name, Names};
 use crate::sketch::Sketch;
@@ -128,6 +129,7 @@ impl Batch<'_> {
         let mut sums = Shares::default();
         let (mut gone, mut listed) = (Vec::new(), Vec::new());
         for slot in &self.slots {
+            KeyShare::count(&slot.key_before, &KeyShare::of(&slot.invoice), &mut self.key_figures);
             let after = Share::of(&slot.invoice, slot.class());
             if slot.before == Some(after) {
                 continue;

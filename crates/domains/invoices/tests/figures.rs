@@ -59,6 +59,65 @@ fn the_ten_key_figures_are_what_their_definitions_say() {
     assert_eq!(figure(&rows, "overdue payables").by_currency[0].value, 20_000);
 }
 
+/// Paid after 2 days, taken back, and paid after 28, which is too late.
+fn paid_again() -> Vec<Told> {
+    vec![
+        told("A", "ingestion", 0).priced(10_000).with("touch", "auto"),
+        told("A", "authorization", 24).with("status", "approved"),
+        told("A", "posting", 48).with("status", "paid"),
+        told("A", "posting", 72).with("status", "reopened"),
+        told("A", "posting", 28 * 24).with("status", "paid"),
+    ]
+}
+
+#[test]
+fn a_reopened_invoice_leaves_the_figures_of_paid_ones_until_it_is_paid_again() {
+    let events = paid_again();
+    let after = |count: usize, name: &str| {
+        let whole = project(&events[..count]);
+        let found = figure(&whole, name);
+        let each = project_cut(&Config::default(), &events[..count], &vec![1; count]);
+        assert_eq!(figure(&each, name), found, "{name} after {count} events, one in each batch");
+        (found.value, found.of)
+    };
+    assert_eq!(after(3, "days to pay"), (Some(200), 1));
+    assert_eq!(after(3, "on-time payment rate"), (Some(10_000), 1));
+    assert_eq!(after(3, "rework rate"), (Some(0), 1));
+    assert_eq!(after(3, "touchless rate"), (Some(10_000), 1));
+    for name in ["days to pay", "on-time payment rate", "rework rate", "exception rate", "touchless rate"] {
+        assert_eq!(after(4, name), (None, 0), "{name}");
+    }
+    assert_eq!(after(5, "days to pay"), (Some(2_800), 1));
+    assert_eq!(after(5, "on-time payment rate"), (Some(0), 1));
+    assert_eq!(after(5, "rework rate"), (Some(10_000), 1));
+    assert_eq!(after(5, "touchless rate"), (Some(0), 1));
+    assert_eq!(after(5, "exception rate"), (Some(0), 1));
+    assert_eq!(after(5, "invoice processing time"), (Some(100), 1));
+}
+
+#[test]
+fn an_approval_that_is_told_replaces_one_that_a_posting_implied() {
+    let late = START + 50 * HOUR;
+    let events = [
+        told("A", "posting", 48),
+        told("A", "ingestion", 0).accepted(late),
+        told("A", "authorization", 24).with("status", "approved").accepted(late + HOUR),
+        // A second word of it changes nothing.
+        told("A", "authorization", 36).with("status", "approved").accepted(late + 2 * HOUR),
+    ];
+    let time = |count: usize| {
+        let rows = project(&events[..count]);
+        let each = project_cut(&Config::default(), &events[..count], &vec![1; count]);
+        let found = figure(&rows, "invoice processing time");
+        assert_eq!(figure(&each, "invoice processing time"), found);
+        (support::life(&rows, "A").state.approved.unwrap() - START, found.value, found.of)
+    };
+    assert_eq!(time(1), (48 * HOUR, None, 0));
+    assert_eq!(time(2), (48 * HOUR, Some(200), 1));
+    assert_eq!(time(3), (24 * HOUR, Some(100), 1));
+    assert_eq!(time(4), (24 * HOUR, Some(100), 1));
+}
+
 #[test]
 fn a_figure_that_cannot_be_computed_says_why() {
     let rows = project(&[told("A", "ingestion", 0)]);
