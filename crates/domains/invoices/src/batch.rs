@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use waag_domain::project::{Cell, Row, Rows, RowsError};
 use waag_model::money::Currency;
 
+use crate::classes::Classes;
 use crate::codec;
 use crate::config::{Config, fnv};
 use crate::event::Stage;
@@ -106,6 +107,8 @@ pub(crate) struct Batch<'f> {
     pub(crate) day: i64,
     pub(crate) names: Names,
     pub(crate) segments: Segments,
+    cohorts: Cohorts,
+    pub(crate) classes: Classes,
     pub(crate) slots: Vec<Slot<'f>>,
     pub(crate) figures: Figures<(i64, Name, i64)>,
     pub(crate) moves: Moves,
@@ -130,12 +133,15 @@ impl<'f> Batch<'f> {
         let mut names = chunk.names.clone();
         let cohorts = Cohorts::load(rows, config, &mut names)?;
         let segments = Segments::load(rows, config, &mut names)?;
+        let classes = Classes::load(rows, config, &mut names)?;
         let slots = slots(&chunk.invoices, rows, &mut names)?;
         let mut batch = Batch {
             config,
             day,
             names,
             segments,
+            cohorts,
+            classes,
             slots,
             figures: Tally::new(),
             moves: Tally::new(),
@@ -145,9 +151,8 @@ impl<'f> Batch<'f> {
             odd: Vec::new(),
             prints: Vec::new(),
         };
-        let rules = Rules { config, cohorts: &cohorts };
         for event in &chunk.events {
-            batch.take(event, chunk.reference(event), rules);
+            batch.take(event, chunk.reference(event));
         }
         batch.finish(rows)
     }
@@ -184,7 +189,7 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
 
 impl<'f> Batch<'f> {
     /// One fact.
-    fn take(&mut self, event: &'f Told, reference: &str, rules: Rules<'_>) {
+    fn take(&mut self, event: &'f Told, reference: &str) {
         self.count("events", true);
         if event.said.odd != 0 {
             self.odd.push(event);
@@ -197,6 +202,7 @@ impl<'f> Batch<'f> {
             let change = Change { counts: [1, 0, i64::from(event.said.exception)], sums: [0] };
             return self.figures.add((minute, event.vendor, segment), change);
         };
+        let rules = Rules { config: self.config, cohorts: &self.cohorts, classes: &self.classes };
         let outcome = slot.invoice.evolve(event, &self.names, rules);
         if slot.invoice.history.len() >= HISTORY_ITEMS_MAX {
             slot.full.push((slot.invoice.chunks, std::mem::take(&mut slot.invoice.history)));
@@ -221,7 +227,9 @@ impl<'f> Batch<'f> {
             self.moves.add(((hour, currency), step.code()), Change { counts: [1], sums: [amount] });
         }
         if let Some((stage, nanos)) = outcome.sample {
-            let sketch = self.latency.entry((stage, region, invoice.vendor_class)).or_default();
+            let region = self.segments.region(stage, region, currency, &mut self.names);
+            let class = self.classes.learning(invoice.vendor_class, &self.names);
+            let sketch = self.latency.entry((stage, region, class)).or_default();
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
         }
         self.mark(outcome);

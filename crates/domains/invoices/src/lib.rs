@@ -18,6 +18,7 @@
 
 mod batch;
 pub mod cash;
+mod classes;
 mod codec;
 pub mod config;
 pub mod event;

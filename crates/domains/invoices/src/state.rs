@@ -8,6 +8,7 @@
 use serde::Serialize;
 use waag_model::money::Currency;
 
+use crate::classes::Classes;
 use crate::config::Config;
 use crate::event::{Action, STAGES, Stage};
 use crate::gather::Told;
@@ -149,6 +150,7 @@ pub(crate) struct Invoice {
 pub(crate) struct Rules<'a> {
     pub(crate) config: &'a Config,
     pub(crate) cohorts: &'a Cohorts,
+    pub(crate) classes: &'a Classes,
 }
 
 /// What an event did, for the figures.
@@ -399,7 +401,7 @@ impl Rules<'_> {
         let class = names.text(invoice.vendor_class);
         let level = self.config.hours(stage, class, currency, invoice.amount);
         let level = level.map(|hours| i64::from(hours).saturating_mul(HOUR_NS));
-        let allowed = match (level, self.cohorts.p95(stage, invoice.vendor_class)) {
+        let allowed = match (level, self.cohorts.p95(stage, self.classes.of(invoice.vendor_class))) {
             (Some(level), Some(learned)) => level.min(learned),
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => return None,

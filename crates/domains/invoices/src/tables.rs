@@ -86,6 +86,9 @@ pub static PULSE: Table = table("pulse", &[integer("level"), integer("bucket"), 
 pub static FLOW: Table =
     table("flow", &[integer("level"), integer("bucket"), text("currency"), bytes("moves")], 3);
 
+/// Vendor classes whose times are learned apart.
+pub static CLASS: Table = table("vendor_class", &[text("vendor_class")], 1);
+
 /// What was learned of a cohort at the last day boundary.
 pub static COHORT: Table = table(
     "cohort",
@@ -181,7 +184,7 @@ pub static MARKER: Table = table("marker", &[text("name"), integer("value")], 1)
 pub const DAY_NONE: i64 = 99_999_999;
 
 /// All tables.
-pub static TABLES: [Table; 22] = [
+pub static TABLES: [Table; 23] = [
     INVOICE,
     HISTORY,
     SEGMENT,
@@ -194,6 +197,7 @@ pub static TABLES: [Table; 22] = [
     LATENCY_REGION,
     PULSE,
     FLOW,
+    CLASS,
     COHORT,
     CASH,
     VENDOR,

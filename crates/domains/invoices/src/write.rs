@@ -44,6 +44,7 @@ impl Batch<'_> {
         self.key_figures
             .write(&KEY_FIGURES, rows, |(day, currency)| [day.into(), code(currency.as_ref())])?;
         self.counters.write(&COUNTER, rows, |name| [name.into()])?;
+        self.classes.write(rows)?;
         self.segments.write(rows)
     }
 

@@ -73,6 +73,7 @@ fn config() -> Config {
         minute_days: 2,
         hour_days: 4,
         segments_max: 5,
+        classes_max: 2,
         odd_rows_max: 3,
         ..Config::default()
     }

@@ -7,7 +7,7 @@ mod support;
 use support::{DAY, HOUR, START, Told, project, project_cut, told};
 use waag_domain::memory::MemoryRows;
 use waag_domain::project::Projection;
-use waag_invoices::config::{Config, ServiceLevel};
+use waag_invoices::config::{CLASS_OTHER, Config, ServiceLevel};
 use waag_invoices::event::Stage;
 use waag_invoices::figures::KeyFigure;
 use waag_invoices::project::Invoices;
@@ -210,6 +210,40 @@ fn a_cohort_learns_at_midnight_and_its_p95_shortens_later_deadlines() {
     assert_eq!((cohorts[0].stage, cohorts[0].samples), (Stage::Reconciliation, 60));
     let p95 = cohorts[0].p95_ms;
     assert!((p95 - 19 * 3_600_000).abs() * 100 <= 19 * 3_600_000, "{p95}");
+}
+
+#[test]
+fn vendor_classes_beyond_the_limit_share_a_cohort() {
+    let config = Config { learned_samples_min: 1, classes_max: 2, ..Config::default() };
+    // Of each class, an invoice that takes as many hours as the class's number, and a day later one more.
+    let learned = |classes: i64, new: &str| {
+        let event =
+            |id: String, class: &str, stage: &str, hours| told(&id, stage, hours).with("vendor_class", class);
+        let mut events = Vec::new();
+        for class in 1..=classes {
+            let name = format!("c{class}");
+            events.push(event(format!("{class}"), &name, "reconciliation", 0));
+            events.push(event(format!("{class}"), &name, "authorization", class));
+        }
+        events.sort_by_key(|event| event.accepted);
+        events.push(event("new".into(), new, "reconciliation", 24));
+        let rows = project_cut(&config, &events, &[]);
+        let each = project_cut(&config, &events, &vec![1; events.len()]);
+        let cohorts: Vec<_> = Queries::new(&rows).cohorts().unwrap();
+        assert_eq!(Queries::new(&each).cohorts().unwrap(), cohorts);
+        let deadline = |rows| support::life(rows, "new").state.deadline.unwrap();
+        assert_eq!(deadline(&each), deadline(&rows));
+        let cohorts: Vec<_> = cohorts.into_iter().map(|one| (one.vendor_class, one.samples)).collect();
+        (cohorts, (deadline(&rows) - START) / HOUR - 24)
+    };
+    let line = |class: &str, samples| (class.to_owned(), samples);
+    let two = vec![line("c1", 1), line("c2", 1)];
+    assert_eq!(learned(2, "c9"), (two.clone(), 72), "nothing is known of another class");
+    let (cohorts, hours) = learned(20, "c9");
+    assert_eq!(cohorts, [vec![line(CLASS_OTHER, 18)], two].concat());
+    // The classes from 3 to 20 take 20 hours at most, within 1 %, rounded up to the hour.
+    assert!((20..=21).contains(&hours), "{hours}");
+    assert!((2..=3).contains(&learned(20, "c2").1));
 }
 
 #[test]
