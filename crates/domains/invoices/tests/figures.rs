@@ -157,6 +157,25 @@ fn cash_is_what_is_open_by_due_date_and_currency() {
 }
 
 #[test]
+fn sums_beyond_64_bits_are_exact_wherever_they_are_told() {
+    let events: Vec<Told> = (0..3).map(|n| told(&format!("{n}"), "ingestion", 0).priced(i64::MAX)).collect();
+    let rows = project(&events);
+    let (queries, sum) = (Queries::new(&rows), 3 * i128::from(i64::MAX));
+    let standing = queries.standing(NOW).unwrap();
+    let tile = &standing.tiles()[0];
+    assert_eq!([tile.value[0].minor, tile.stuck_value[0].minor], [sum; 2]);
+    assert_eq!(queries.cash_totals(NOW.day()).unwrap()[0].overdue.minor, sum);
+    assert_eq!(queries.vendors(1).unwrap()[0].total.minor, sum);
+    let flows = queries.flows(Grain::Day, (UtcNanos(START), NOW)).unwrap();
+    assert_eq!(flows[0].value[0].minor, sum);
+    for name in ["value stuck", "overdue payables"] {
+        let figure = figure(&rows, name);
+        assert_eq!((figure.by_currency[0].value, figure.note), (sum, None), "{name}");
+    }
+    assert_eq!(figure(&rows, "days payable outstanding").by_currency[0].value, 9_000);
+}
+
+#[test]
 fn series_count_events_by_their_time_for_all_vendors_and_for_one() {
     let rows = project(&[
         told("A", "ingestion", 0).priced(100),

@@ -19,7 +19,7 @@ fn at(hours: i64) -> UtcNanos {
 }
 
 /// The steps of some hours: from, to, how often, value in the first currency.
-fn steps(rows: &MemoryRows, grain: Grain, hours: (i64, i64)) -> Vec<(Place, Place, i64, i64)> {
+fn steps(rows: &MemoryRows, grain: Grain, hours: (i64, i64)) -> Vec<(Place, Place, i64, i128)> {
     let flows = Queries::new(rows).flows(grain, (at(hours.0), at(hours.1))).unwrap();
     let line = |flow: &waag_invoices::speed::Flow| {
         (flow.step.from, flow.step.to, flow.invoices, flow.value[0].minor)
