@@ -89,6 +89,8 @@ pub struct Report {
     pub cases: i64,
     /// Paid ones.
     pub cleared: i64,
+    /// Rejected ones: with the paid ones and those of all stages they are all invoices.
+    pub rejected: i64,
     /// Received and still open.
     pub received_not_cleared: i64,
     /// Approved and still open.
@@ -361,6 +363,7 @@ impl<'a> Queries<'a> {
             events: overview.events,
             cases: overview.invoices,
             cleared: overview.cleared,
+            rejected: overview.rejected,
             received_not_cleared: total(&overview.received_not_cleared),
             approved_not_paid: total(&overview.approved_not_paid),
             stuck: overview.stuck,

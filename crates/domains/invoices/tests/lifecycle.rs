@@ -171,6 +171,21 @@ fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
 }
 
 #[test]
+fn given_a_report_then_every_invoice_is_cleared_rejected_or_in_a_stage() {
+    let rows = project(&[
+        told("A", "posting", 0).with("status", "paid"),
+        told("B", "ingestion", 0).with("status", "rejected"),
+        told("C", "ingestion", 0),
+        told("D", "authorization", 0).with("status", "approved"),
+        told("E", "posting", 0),
+    ]);
+    let report = Queries::new(&rows).report(at(1)).unwrap();
+    let in_stages = report.by_stage.values().sum::<i64>();
+    assert_eq!((report.cases, report.cleared, report.rejected, in_stages), (5, 1, 1, 3));
+    assert_eq!((report.approved_not_paid, report.duplicates), (2, 0));
+}
+
+#[test]
 fn given_returns_to_a_stage_then_the_invoice_is_a_loop() {
     let mut events = Vec::new();
     for round in 0..3 {
