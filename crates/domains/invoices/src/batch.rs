@@ -93,6 +93,9 @@ pub(crate) struct Print {
     pub(crate) currency: Currency,
 }
 
+/// Times in a stage by the day of event time on which they ended, stage, region and vendor class.
+pub(crate) type Latency = HashMap<(i64, Stage, Name, Name), Sketch, Mix>;
+
 /// Counters by name.
 pub(crate) type Counters = Tally<&'static str, 1, 0>;
 /// Events, entries and failures, and the value of entries.
@@ -113,7 +116,7 @@ pub(crate) struct Batch<'f> {
     pub(crate) figures: Figures<(i64, Name, i64)>,
     pub(crate) moves: Moves,
     pub(crate) key_figures: KeyFigures,
-    pub(crate) latency: HashMap<(Stage, Name, Name), Sketch, Mix>,
+    pub(crate) latency: Latency,
     pub(crate) counters: Counters,
     pub(crate) odd: Vec<&'f Told>,
     pub(crate) prints: Vec<Print>,
@@ -229,7 +232,8 @@ impl<'f> Batch<'f> {
         if let Some((stage, nanos)) = outcome.sample {
             let region = self.segments.region(stage, region, currency, &mut self.names);
             let class = self.classes.learning(invoice.vendor_class, &self.names);
-            let sketch = self.latency.entry((stage, region, class)).or_default();
+            let ended = event.said.at.div_euclid(24 * HOUR_NS);
+            let sketch = self.latency.entry((ended, stage, region, class)).or_default();
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
         }
         self.mark(outcome);

@@ -126,7 +126,7 @@ impl Queries<'_> {
         Ok(found.into_iter().filter_map(flow).collect())
     }
 
-    /// Times of visits that ended on the last `days` days of commit time up to `now`.
+    /// Times of visits that ended on the last `days` days of event time up to `now`.
     ///
     /// # Errors
     /// [`RowsError`].

@@ -75,7 +75,7 @@ pub static LATENCY: Table = table(
     4,
 );
 
-/// The same times of all vendor classes together.
+/// Times in a stage of all vendor classes together, by the day of event time on which they ended.
 pub static LATENCY_REGION: Table =
     table("latency_region", &[integer("day"), integer("stage"), text("region"), bytes("sketch")], 3);
 

@@ -134,6 +134,27 @@ fn times_are_those_of_all_vendor_classes_together() {
 }
 
 #[test]
+fn times_are_those_of_visits_that_ended_on_the_days_whenever_they_were_recorded() {
+    let recorded = START + 5 * DAY;
+    let mut events = Vec::new();
+    // Ten visits that ended on ten days, all recorded on the sixth day.
+    for day in -5..5 {
+        let event = |stage, hours| told(&format!("{day}"), stage, hours).accepted(recorded);
+        events.extend([event("ingestion", day * 24), event("reconciliation", day * 24 + 3)]);
+    }
+    let rows = project(&events);
+    let each = project_cut(&Config::default(), &events, &vec![1; events.len()]);
+    for (now, days, count) in
+        [(at(5 * 24), 1, 0), (at(4 * 24 + 23), 1, 1), (at(4 * 24), 7, 7), (at(0), 30, 6)]
+    {
+        for rows in [&rows, &each] {
+            let times = Queries::new(rows).stage_times(now, days).unwrap();
+            assert_eq!(times.stages.get(&Stage::Ingestion).map_or(0, |times| times.count), count);
+        }
+    }
+}
+
+#[test]
 fn regions_beyond_the_limit_share_one_in_stage_times_too() {
     let config = Config { segments_max: 4, ..Config::default() };
     let found = |regions: i64| -> Vec<(String, u64)> {
