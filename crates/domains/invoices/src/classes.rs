@@ -49,7 +49,8 @@ impl Classes {
         self.of(class)
     }
 
-    pub(crate) fn write(self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+    pub(crate) fn write(mut self, rows: &mut dyn Rows) -> Result<(), RowsError> {
+        self.fresh.sort_unstable();
         if self.fresh.is_empty() { Ok(()) } else { rows.put(&CLASS, self.fresh) }
     }
 }
