@@ -2,19 +2,20 @@
 //!
 //! Place in the way of an event: `project`. All touched invoices are read at once, in the order of their ids; then each
 //! fact moves its invoice and is counted. Everything that a chunk's end could change is told by [`Share`]: what an
-//! invoice adds to counters, before and after (`INVOICE-3`).
+//! invoice adds to counters, before and after (`INVOICE-3`); [`KeyShare`] tells it of the key figures.
 //! Not here: writing (`write`).
 
 use std::collections::HashMap;
 
 use waag_domain::project::{Cell, Row, Rows, RowsError};
 use waag_model::money::Currency;
-use waag_model::time::UtcNanos;
 
+use crate::classes::Classes;
 use crate::codec;
 use crate::config::{Config, fnv};
 use crate::event::Stage;
 use crate::gather::{Chunk, Told};
+use crate::key_share::{KeyFigures, KeyShare};
 use crate::learn::{Cohorts, hour_floor, minute_floor};
 use crate::mix::Mix;
 use crate::names::{Name, Names};
@@ -64,6 +65,8 @@ pub(crate) struct Slot<'f> {
     pub(crate) invoice: Invoice,
     /// None for one that was not there.
     pub(crate) before: Option<Share>,
+    /// What it added to the key figures before.
+    pub(crate) key_before: KeyShare,
     pub(crate) segment: i64,
     /// Chunks of its history that became full.
     pub(crate) full: Vec<(u32, Vec<Item>)>,
@@ -90,6 +93,9 @@ pub(crate) struct Print {
     pub(crate) currency: Currency,
 }
 
+/// Times in a stage by the day of event time on which they ended, stage, region and vendor class.
+pub(crate) type Latency = HashMap<(i64, Stage, Name, Name), Sketch, Mix>;
+
 /// Counters by name.
 pub(crate) type Counters = Tally<&'static str, 1, 0>;
 /// Events, entries and failures, and the value of entries.
@@ -98,53 +104,19 @@ pub(crate) type Figures<K> = Tally<K, 3, 1>;
 /// Steps from stage to stage and their value, by hour and currency.
 pub(crate) type Moves = Tally<((i64, Option<Currency>), i64), 1, 1>;
 
-/// Places of the counts in `KEY_FIGURES`.
-pub(crate) mod kpi {
-    /// Invoices received.
-    pub(crate) const RECEIVED: usize = 0;
-    /// Invoices paid.
-    pub(crate) const PAID: usize = 1;
-    /// Of those, with a due date.
-    pub(crate) const DUE_KNOWN: usize = 2;
-    /// Of those, paid by then.
-    pub(crate) const ON_TIME: usize = 3;
-    /// Paid, and events said whether a person acted.
-    pub(crate) const TOUCH_KNOWN: usize = 4;
-    /// Of those, without one, an exception or a return.
-    pub(crate) const TOUCHLESS: usize = 5;
-    /// Paid after an exception.
-    pub(crate) const EXCEPTED: usize = 6;
-    /// Paid after a return to a stage.
-    pub(crate) const REWORKED: usize = 7;
-    /// Possible duplicates found.
-    pub(crate) const DUPLICATES: usize = 8;
-    /// Approved, and received before.
-    pub(crate) const APPROVED_TIMED: usize = 9;
-    /// Paid, and received before.
-    pub(crate) const PAID_TIMED: usize = 10;
-    /// How many counts.
-    pub(crate) const COUNTS: usize = 11;
-    /// Sum of seconds from received to approved.
-    pub(crate) const APPROVAL_S: usize = 0;
-    /// Sum of seconds from received to paid.
-    pub(crate) const PAYMENT_S: usize = 1;
-    /// Value of the received.
-    pub(crate) const RECEIVED_VALUE: usize = 2;
-    /// How many sums.
-    pub(crate) const SUMS: usize = 3;
-}
-
 /// A chunk after its facts, before it is written.
 pub(crate) struct Batch<'f> {
     pub(crate) config: &'f Config,
     pub(crate) day: i64,
     pub(crate) names: Names,
     pub(crate) segments: Segments,
+    cohorts: Cohorts,
+    pub(crate) classes: Classes,
     pub(crate) slots: Vec<Slot<'f>>,
     pub(crate) figures: Figures<(i64, Name, i64)>,
     pub(crate) moves: Moves,
-    pub(crate) key_figures: Tally<(i64, Option<Currency>), { kpi::COUNTS }, { kpi::SUMS }>,
-    pub(crate) latency: HashMap<(Stage, Name, Name), Sketch, Mix>,
+    pub(crate) key_figures: KeyFigures,
+    pub(crate) latency: Latency,
     pub(crate) counters: Counters,
     pub(crate) odd: Vec<&'f Told>,
     pub(crate) prints: Vec<Print>,
@@ -164,12 +136,15 @@ impl<'f> Batch<'f> {
         let mut names = chunk.names.clone();
         let cohorts = Cohorts::load(rows, config, &mut names)?;
         let segments = Segments::load(rows, config, &mut names)?;
+        let classes = Classes::load(rows, config, &mut names)?;
         let slots = slots(&chunk.invoices, rows, &mut names)?;
         let mut batch = Batch {
             config,
             day,
             names,
             segments,
+            cohorts,
+            classes,
             slots,
             figures: Tally::new(),
             moves: Tally::new(),
@@ -179,9 +154,8 @@ impl<'f> Batch<'f> {
             odd: Vec::new(),
             prints: Vec::new(),
         };
-        let rules = Rules { config, cohorts: &cohorts };
         for event in &chunk.events {
-            batch.take(event, chunk.reference(event), rules);
+            batch.take(event, chunk.reference(event));
         }
         batch.finish(rows)
     }
@@ -192,12 +166,20 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
     let keys: Vec<Row> = ids.iter().map(|id| vec![(**id).into()]).collect();
     let found = if keys.is_empty() { Vec::new() } else { rows.get(&INVOICE, &keys)? };
     let stored = |id: &'f str, row: Option<Row>, names: &mut Names| -> Option<Slot<'f>> {
-        let mut slot = Slot { id, invoice: Invoice::default(), before: None, segment: 0, full: Vec::new() };
+        let mut slot = Slot {
+            id,
+            invoice: Invoice::default(),
+            before: None,
+            key_before: KeyShare::default(),
+            segment: 0,
+            full: Vec::new(),
+        };
         let Some(row) = row else { return Some(slot) };
         let [_, class, deadline, state] = row.as_slice() else { return None };
         slot.invoice = codec::unpack(state.bytes()?, names)?;
         slot.invoice.deadline = deadline.integer().filter(|hour| *hour != DAY_NONE);
         slot.before = Some(Share::of(&slot.invoice, class.integer()));
+        slot.key_before = KeyShare::of(&slot.invoice);
         Some(slot)
     };
     // Room for all of them at once: they are large, and a collection that may fail does not know how many are coming.
@@ -210,7 +192,7 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
 
 impl<'f> Batch<'f> {
     /// One fact.
-    fn take(&mut self, event: &'f Told, reference: &str, rules: Rules<'_>) {
+    fn take(&mut self, event: &'f Told, reference: &str) {
         self.count("events", true);
         if event.said.odd != 0 {
             self.odd.push(event);
@@ -223,6 +205,7 @@ impl<'f> Batch<'f> {
             let change = Change { counts: [1, 0, i64::from(event.said.exception)], sums: [0] };
             return self.figures.add((minute, event.vendor, segment), change);
         };
+        let rules = Rules { config: self.config, cohorts: &self.cohorts, classes: &self.classes };
         let outcome = slot.invoice.evolve(event, &self.names, rules);
         if slot.invoice.history.len() >= HISTORY_ITEMS_MAX {
             slot.full.push((slot.invoice.chunks, std::mem::take(&mut slot.invoice.history)));
@@ -247,12 +230,14 @@ impl<'f> Batch<'f> {
             self.moves.add(((hour, currency), step.code()), Change { counts: [1], sums: [amount] });
         }
         if let Some((stage, nanos)) = outcome.sample {
-            let sketch = self.latency.entry((stage, region, invoice.vendor_class)).or_default();
+            let region = self.segments.region(stage, region, currency, &mut self.names);
+            let class = self.classes.learning(invoice.vendor_class, &self.names);
+            let ended = event.said.at.div_euclid(24 * HOUR_NS);
+            let sketch = self.latency.entry((ended, stage, region, class)).or_default();
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
         }
         self.mark(outcome);
         self.print(at, event, reference);
-        self.key_figures(at, event, outcome);
     }
 
     pub(crate) fn count(&mut self, name: &'static str, is: bool) {
@@ -304,56 +289,6 @@ impl<'f> Batch<'f> {
         if let Some(day) = event.said.dated {
             print(flag::PRINTED_DATE, i64::from(day), "date", "");
         }
-    }
-
-    fn key_figures(&mut self, at: usize, event: &Told, outcome: Outcome) {
-        if !(outcome.received || outcome.approved || outcome.paid) {
-            return;
-        }
-        let Some(Slot { invoice, .. }) = self.slots.get(at) else { return };
-        let mut change = Change { counts: [0; kpi::COUNTS], sums: [0; kpi::SUMS] };
-        let [mut received, mut paid, mut due_known, mut on_time] = [0; 4];
-        let [mut touch_known, mut touchless, mut approved_timed, mut paid_timed] = [0; 4];
-        let (mut approval_s, mut payment_s, mut received_value) = (0, 0, 0);
-        let since =
-            invoice.received.and_then(|since| event.said.at.checked_sub(since)).filter(|took| *took >= 0);
-        let seconds = since.map(|nanos| i128::from(nanos / 1_000_000_000));
-        if outcome.received {
-            received = 1;
-            received_value = i128::from(invoice.amount.filter(|_| invoice.currency.is_some()).unwrap_or(0));
-        }
-        if let Some(seconds) = seconds.filter(|_| outcome.approved) {
-            (approved_timed, approval_s) = (1, seconds);
-        }
-        let was = |is: bool| i64::from(is && outcome.paid);
-        if outcome.paid {
-            paid = 1;
-            due_known = i64::from(invoice.due.is_some());
-            on_time = i64::from(invoice.due.is_some_and(|due| UtcNanos(event.said.at).day().0 <= due));
-            touch_known = i64::from(invoice.has(flag::TOUCH_KNOWN));
-            let touched = invoice.flags & (flag::MANUAL | flag::EXCEPTION) != 0 || invoice.loops > 0;
-            touchless = i64::from(touch_known == 1 && !touched);
-            if let Some(seconds) = seconds {
-                (paid_timed, payment_s) = (1, seconds);
-            }
-        }
-        let (excepted, reworked) = (was(invoice.has(flag::EXCEPTION)), was(invoice.loops > 0));
-        change.counts = [
-            received,
-            paid,
-            due_known,
-            on_time,
-            touch_known,
-            touchless,
-            excepted,
-            reworked,
-            0,
-            approved_timed,
-            paid_timed,
-        ];
-        change.sums = [approval_s, payment_s, received_value];
-        let day = i64::from(UtcNanos(event.said.at).day().0);
-        self.key_figures.add((day, invoice.currency), change);
     }
 
     /// The first minute and hour whose figures are kept.

@@ -53,10 +53,15 @@ pub struct Config {
     pub odd_rows_max: u64,
     /// Most segments (stage × region × currency) told apart; further regions are shown as [`REGION_OTHER`].
     pub segments_max: u32,
+    /// Most vendor classes whose times are learned apart; further ones share [`CLASS_OTHER`].
+    pub classes_max: u32,
 }
 
 /// The region that stands for all regions beyond [`Config::segments_max`].
 pub const REGION_OTHER: &str = "(other)";
+
+/// The vendor class that stands for all classes beyond [`Config::classes_max`], where times are learned.
+pub const CLASS_OTHER: &str = "(other)";
 
 impl Default for Config {
     /// A day to take an invoice in, three to match it, two to approve it, thirty to pay one without a due date.
@@ -90,6 +95,7 @@ impl Default for Config {
             hour_days: 400,
             odd_rows_max: 100_000,
             segments_max: 4_096,
+            classes_max: 1_024,
         }
     }
 }

@@ -4,14 +4,14 @@
 //! the definition says otherwise; values are by currency, since no rates of exchange are known here.
 //! Source of the names and definitions: the figures that accounts-payable benchmarks use (days payable outstanding,
 //! touchless rate, on-time payment rate, exception rate, duplicate rate), restated over events.
-//! Not here: what is counted for them (`batch`).
+//! Not here: what is counted for them (`key_share`).
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use waag_domain::project::{Cell, RowsError, Scan};
 
-use crate::batch::kpi;
+use crate::key_share::kpi;
 use crate::project::range;
 use crate::queries::{Queries, Sum, big, number, text};
 use crate::standing::Standing;
@@ -41,8 +41,8 @@ pub enum Unit {
 pub struct InCurrency {
     /// ISO 4217; empty where none was told.
     pub currency: String,
-    /// In the figure's unit.
-    pub value: i64,
+    /// In the figure's unit; exact where that is money.
+    pub value: i128,
 }
 
 /// A key figure.
@@ -122,11 +122,7 @@ fn money(name: &'static str, definition: &'static str, sums: &[Sum]) -> KeyFigur
     let unpriced = sums.iter().any(|sum| sum.currency.is_empty());
     let by_currency =
         leading(sums).map(|sum| InCurrency { currency: sum.currency.clone(), value: sum.minor }).collect();
-    let note = match (sums.iter().any(|sum| sum.cut), unpriced) {
-        (true, _) => Some("a sum is greater than 64 bits hold and was cut"),
-        (false, true) => Some("invoices without a currency have no value here; they are counted"),
-        (false, false) => None,
-    };
+    let note = unpriced.then_some("invoices without a currency have no value here; they are counted");
     KeyFigure { name, definition, value: None, unit: Unit::Money, by_currency, of, note }
 }
 
@@ -224,7 +220,8 @@ impl Queries<'_> {
         let payable = standing.received_not_cleared();
         let of_currency = |sum: &Sum| {
             let purchases = received.get(&sum.currency).copied().unwrap_or(0);
-            let value = quotient(i128::from(sum.minor) * i128::from(DPO_DAYS), purchases, 100)?;
+            let part = sum.minor.checked_mul(i128::from(DPO_DAYS))?;
+            let value = i128::from(quotient(part, purchases, 100)?);
             Some(InCurrency { currency: sum.currency.clone(), value })
         };
         let by_currency: Vec<InCurrency> = leading(&payable).filter_map(of_currency).collect();

@@ -1,6 +1,6 @@
 //! What is learned from many invoices, and what is forgotten: at midnight UTC of commit time, from whole days.
 //!
-//! A cohort is a stage and a vendor class. Its p95 is that of the stage times of the days before, and holds for the
+//! A cohort is a stage and a vendor class, of which there are few (`classes`). Its p95 is that of the stage times of the days before, and holds for the
 //! whole day, so that a rebuild gives the same deadlines (`INVOICE-4`, `PROJECT-2`).
 //! Not here: where deadlines are made of it (`state`).
 

@@ -18,11 +18,13 @@
 
 mod batch;
 pub mod cash;
+mod classes;
 mod codec;
 pub mod config;
 pub mod event;
 pub mod figures;
 mod gather;
+mod key_share;
 mod learn;
 pub mod life;
 pub mod lists;

@@ -57,7 +57,7 @@ pub struct InvoiceState {
     pub condition: Condition,
     /// The end of the hour after which it is stuck: nanoseconds since 1970.
     pub deadline: Option<i64>,
-    /// Whether that is past.
+    /// Whether it is open and that is past.
     pub stuck: bool,
     /// Its amount and currency.
     pub amount_minor: Option<i64>,
@@ -147,7 +147,7 @@ pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<(InvoiceState, Vec<It
         stage: invoice.stage,
         condition: invoice.condition,
         deadline: (hour != DAY_NONE).then(|| hour.saturating_mul(HOUR_NS)),
-        stuck: hour < first_hour_ahead(now),
+        stuck: !invoice.condition.is_closed() && hour < first_hour_ahead(now),
         amount_minor: invoice.amount,
         exponent: invoice.currency.map(Currency::exponent),
         currency: invoice.currency.map(|currency| currency.code().to_owned()),

@@ -4,7 +4,7 @@
 //! compared with the `now` that the caller passes, so a page needs no projection to be up to date with the clock.
 //! Not here: how invoices stand (`standing`), throughput and steps (`speed`), cash (`cash`), one invoice (`life`), lists
 //! (`lists`), the key figures (`figures`), masking and authorisation (the edge).
-//! Amounts are whole numbers of minor units; a sum that 64 bits do not hold is cut and marked.
+//! Amounts are whole numbers of minor units, and their sums are exact whatever is added.
 
 use std::collections::BTreeMap;
 
@@ -47,10 +47,8 @@ pub struct Sum {
     pub exponent: u8,
     /// Invoices.
     pub invoices: i64,
-    /// Minor units.
-    pub minor: i64,
-    /// Whether `minor` was cut to what 64 bits hold.
-    pub cut: bool,
+    /// Minor units, exact: amounts have 64 bits, their sum may need more.
+    pub minor: i128,
 }
 
 /// The first page.
@@ -91,6 +89,8 @@ pub struct Report {
     pub cases: i64,
     /// Paid ones.
     pub cleared: i64,
+    /// Rejected ones: with the paid ones and those of all stages they are all invoices.
+    pub rejected: i64,
     /// Received and still open.
     pub received_not_cleared: i64,
     /// Approved and still open.
@@ -265,9 +265,8 @@ impl Sums {
 }
 
 pub(crate) fn sum(currency: String, invoices: i64, value: i128) -> Sum {
-    let minor = i64::try_from(value).unwrap_or(if value < 0 { i64::MIN } else { i64::MAX });
     let exponent = Currency::of(&currency).map_or(0, Currency::exponent);
-    Sum { currency, exponent, invoices, minor, cut: i128::from(minor) != value }
+    Sum { currency, exponent, invoices, minor: value }
 }
 
 /// The whole number in a row's column.
@@ -364,6 +363,7 @@ impl<'a> Queries<'a> {
             events: overview.events,
             cases: overview.invoices,
             cleared: overview.cleared,
+            rejected: overview.rejected,
             received_not_cleared: total(&overview.received_not_cleared),
             approved_not_paid: total(&overview.approved_not_paid),
             stuck: overview.stuck,

@@ -47,20 +47,41 @@ impl Segments {
         currency: Option<Currency>,
         names: &mut Names,
     ) -> i64 {
+        self.known(stage, region, currency, names).0
+    }
+
+    /// The region that a segment counts under: its own, or that of all regions beyond the limit.
+    pub(crate) fn region(
+        &mut self,
+        stage: Stage,
+        region: Name,
+        currency: Option<Currency>,
+        names: &mut Names,
+    ) -> Name {
+        self.known(stage, region, currency, names).1
+    }
+
+    fn known(
+        &mut self,
+        stage: Stage,
+        region: Name,
+        currency: Option<Currency>,
+        names: &mut Names,
+    ) -> (i64, Name) {
         if let Some(number) = self.numbers.get(&(stage, region, currency)) {
-            return *number;
+            return (*number, region);
         }
         let full = self.numbers.len() >= self.limit;
         let region = if full { names.of(REGION_OTHER) } else { region };
         if let Some(number) = self.numbers.get(&(stage, region, currency)) {
-            return *number;
+            return (*number, region);
         }
         let number = i64::try_from(self.numbers.len()).unwrap_or(i64::MAX);
         self.numbers.insert((stage, region, currency), number);
         let code = currency.as_ref().map_or("", Currency::code);
         let stage = Cell::Integer(i64::from(stage.number()));
         self.fresh.push(vec![number.into(), stage, names.text(region).into(), code.into()]);
-        number
+        (number, region)
     }
 
     /// The first segment of the same stage and region as each, which stands for the two.

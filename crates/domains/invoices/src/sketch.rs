@@ -130,39 +130,73 @@ fn each_bin(bytes: &[u8], mut take: impl FnMut(u16, u64) -> Option<()>) -> Optio
     Some(())
 }
 
-/// The sum of many sketches: a place for every bin there is, so that adding one is a walk over its bytes.
+/// Bins of a sum that are kept as a list: a page sums thousands of regions, most of which have few times.
+const FEW_BINS_MAX: usize = 256;
+
+/// The sum of many sketches: few bins as a list, more with a place for every bin there is, so that adding a sketch is a
+/// walk over its bytes.
 #[derive(Clone, Debug)]
-pub(crate) struct SketchSum {
-    counts: Vec<u64>,
+pub(crate) enum SketchSum {
+    Few(Sketch),
+    Every(Vec<u64>),
 }
 
 impl Default for SketchSum {
     fn default() -> Self {
-        Self { counts: vec![0; BINS_MAX] }
+        Self::Few(Sketch::default())
     }
 }
 
 impl SketchSum {
     /// Adds a stored form; none where it is no such form.
     pub(crate) fn add(&mut self, bytes: &[u8]) -> Option<()> {
-        each_bin(bytes, |bin, count| {
-            let counted = self.counts.get_mut(usize::from(bin))?;
-            *counted = counted.saturating_add(count);
-            Some(())
-        })
+        each_bin(bytes, |bin, count| self.add_bin(bin, count))
+    }
+
+    fn add_bin(&mut self, bin: u16, count: u64) -> Option<()> {
+        match self {
+            Self::Few(few) => {
+                few.add_bin(bin, count);
+                if few.bins.len() > FEW_BINS_MAX {
+                    let mut every = vec![0; BINS_MAX];
+                    for (bin, count) in &few.bins {
+                        *every.get_mut(usize::from(*bin))? = *count;
+                    }
+                    *self = Self::Every(every);
+                }
+            }
+            Self::Every(counts) => {
+                let counted = counts.get_mut(usize::from(bin))?;
+                *counted = counted.saturating_add(count);
+            }
+        }
+        Some(())
     }
 
     /// Adds another sum.
     pub(crate) fn merge(&mut self, other: &Self) {
-        for (count, more) in self.counts.iter_mut().zip(&other.counts) {
-            *count = count.saturating_add(*more);
+        let mut add = |bin: u16, count: u64| {
+            // A sum has only bins that there are.
+            let _ = self.add_bin(bin, count);
+        };
+        match other {
+            Self::Few(few) => few.bins.iter().for_each(|(bin, count)| add(*bin, *count)),
+            Self::Every(counts) => {
+                let counted = (0..).zip(counts).filter(|(_, count)| **count > 0);
+                counted.for_each(|(bin, count)| add(bin, *count));
+            }
         }
     }
 
     /// The sum as a sketch.
     pub(crate) fn sketch(&self) -> Sketch {
-        let bins = (0..).zip(self.counts.iter().copied());
-        Sketch { bins: bins.filter(|(_, count)| *count > 0).collect() }
+        match self {
+            Self::Few(few) => few.clone(),
+            Self::Every(counts) => {
+                let bins = (0..).zip(counts.iter().copied());
+                Sketch { bins: bins.filter(|(_, count)| *count > 0).collect() }
+            }
+        }
     }
 }
 
@@ -188,6 +222,22 @@ mod tests {
         let mut beyond = Pack::default();
         [2_368, 1].into_iter().for_each(|number| beyond.unsigned(number));
         assert!(sum.add(&beyond.finish()).is_none(), "a bin that no value falls into");
+    }
+
+    #[test]
+    fn a_sum_has_a_place_for_every_bin_only_where_it_has_many() {
+        for bins in [FEW_BINS_MAX, FEW_BINS_MAX + 1] {
+            let values: Vec<u64> = (0..u16::try_from(bins).unwrap()).map(middle).collect();
+            let (mut sum, mut turned) = (SketchSum::default(), SketchSum::default());
+            values.chunks(7).for_each(|values| sum.add(&sketch(values).to_bytes()).unwrap());
+            turned.merge(&sum);
+            for sum in [&sum, &turned] {
+                assert_eq!(matches!(sum, SketchSum::Few(_)), bins == FEW_BINS_MAX, "{bins}");
+                assert_eq!(sum.sketch(), sketch(&values));
+            }
+            turned.merge(&sum);
+            assert_eq!(turned.sketch(), sketch(&[values.clone(), values].concat()));
+        }
     }
 
     #[test]

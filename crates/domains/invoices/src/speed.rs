@@ -1,7 +1,8 @@
 //! How fast invoices go: throughput by stage and region, steps from stage to stage, and times in a stage.
 //!
 //! Place in the way of an event: `show`. Each read is one row a bucket of time, or one a day, stage and region; nothing
-//! here grows with the number of invoices, currencies, vendors or vendor classes.
+//! here grows with the number of invoices, currencies, vendors or vendor classes, and regions are at most as many as
+//! segments may be.
 //! Not here: open invoices (`standing`), figures by currency and vendor (`queries`), what is counted (`batch`).
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use waag_model::time::UtcNanos;
 use crate::event::Stage;
 use crate::moves::Move;
 use crate::packed::{Entries, entries_of};
-use crate::project::{damaged, range};
+use crate::project::{damaged, each, range};
 use crate::queries::{DAYS_MAX, Grain, Point, Queries, Sum, Sums, between, number, text};
 use crate::sketch::{Sketch, SketchSum};
 use crate::standing::Standing;
@@ -125,7 +126,7 @@ impl Queries<'_> {
         Ok(found.into_iter().filter_map(flow).collect())
     }
 
-    /// Times of visits that ended on the last `days` days of commit time up to `now`.
+    /// Times of visits that ended on the last `days` days of event time up to `now`.
     ///
     /// # Errors
     /// [`RowsError`].
@@ -133,12 +134,12 @@ impl Queries<'_> {
         let last = i64::from(now.day().0).saturating_add(1);
         let first = last.saturating_sub(days.clamp(1, DAYS_MAX));
         let mut regions: BTreeMap<(String, Stage), SketchSum> = BTreeMap::new();
-        for row in range(self.rows, &LATENCY_REGION, &between(&[], Some(first), Some(last)))? {
+        each(self.rows, &LATENCY_REGION, &between(&[], Some(first), Some(last)), |row| {
             let key = (text(&row, 2).to_owned(), Stage::of_number(number(&row, 1)).unwrap_or_default());
             let sum = regions.entry(key).or_default();
             let bytes = row.get(LATENCY_REGION.key).and_then(Cell::bytes);
-            bytes.and_then(|bytes| sum.add(bytes)).ok_or_else(|| damaged(&LATENCY_REGION, text(&row, 2)))?;
-        }
+            bytes.and_then(|bytes| sum.add(bytes)).ok_or_else(|| damaged(&LATENCY_REGION, text(&row, 2)))
+        })?;
         let mut stages: BTreeMap<Stage, SketchSum> = BTreeMap::new();
         for ((_, stage), sum) in &regions {
             stages.entry(*stage).or_default().merge(sum);

@@ -8,6 +8,7 @@
 use serde::Serialize;
 use waag_model::money::Currency;
 
+use crate::classes::Classes;
 use crate::config::Config;
 use crate::event::{Action, STAGES, Stage};
 use crate::gather::Told;
@@ -65,8 +66,8 @@ pub(crate) mod flag {
     pub(crate) const MANUAL: u16 = 8;
     /// Some event said whether a person acted.
     pub(crate) const TOUCH_KNOWN: u16 = 16;
-    /// It was paid once and counted.
-    pub(crate) const PAID_COUNTED: u16 = 32;
+    /// An event told of the approval; without it, an approval is implied by the posting.
+    pub(crate) const APPROVAL_TOLD: u16 = 32;
     /// Its data were compared with other invoices by reference.
     pub(crate) const PRINTED_REFERENCE: u16 = 64;
     /// Its data were compared with other invoices by date.
@@ -149,6 +150,7 @@ pub(crate) struct Invoice {
 pub(crate) struct Rules<'a> {
     pub(crate) config: &'a Config,
     pub(crate) cohorts: &'a Cohorts,
+    pub(crate) classes: &'a Classes,
 }
 
 /// What an event did, for the figures.
@@ -157,9 +159,6 @@ pub(crate) struct Outcome {
     pub(crate) marks: u8,
     pub(crate) entered: bool,
     pub(crate) failed: bool,
-    pub(crate) received: bool,
-    pub(crate) approved: bool,
-    pub(crate) paid: bool,
     /// A stage that was left, and nanoseconds in it.
     pub(crate) sample: Option<(Stage, i64)>,
     /// Into a stage, and out of the last one.
@@ -202,8 +201,10 @@ impl Invoice {
         self.merge(event, disordered);
         if let Some(stage) = event.said.stage {
             self.note(event, &mut outcome);
+            let was_closed = self.condition.is_closed();
             self.step(stage, event, disordered, &mut outcome);
-            if !disordered {
+            // Closing and opening again move an invoice whenever they are told.
+            if !disordered || was_closed || self.condition.is_closed() {
                 self.deadline = rules.deadline(self, names);
             }
         }
@@ -263,18 +264,11 @@ impl Invoice {
         if event.said.action == Action::Receive && !self.has(flag::RECEIVED) {
             self.flags |= flag::RECEIVED;
             self.received = Some(event.said.at);
-            outcome.received = true;
         }
-        if event.said.action == Action::Approve {
-            self.approve(event.said.at, outcome);
-        }
-    }
-
-    fn approve(&mut self, at: i64, outcome: &mut Outcome) {
-        if !self.has(flag::APPROVED) {
-            self.flags |= flag::APPROVED;
-            self.approved = Some(at);
-            outcome.approved = true;
+        // The first approval that is told counts, and more than one that was only implied before it.
+        if event.said.action == Action::Approve && !self.has(flag::APPROVAL_TOLD) {
+            self.flags |= flag::APPROVED | flag::APPROVAL_TOLD;
+            self.approved = Some(event.said.at);
         }
     }
 
@@ -313,10 +307,6 @@ impl Invoice {
                 let paid = event.said.action == Action::Pay;
                 self.condition = if paid { Condition::Paid } else { Condition::Rejected };
                 outcome.moves[1] = Some(Move { from: Place::In(stage), to: self.place() });
-                outcome.paid = paid && !self.has(flag::PAID_COUNTED);
-                if outcome.paid {
-                    self.flags |= flag::PAID_COUNTED;
-                }
             }
         }
     }
@@ -368,8 +358,10 @@ impl Invoice {
         self.stage = stage;
         outcome.entered = true;
         // Whoever posts an invoice takes it for approved.
-        if stage == Stage::Posting && event.said.action != Action::Reject {
-            self.approve(event.said.at, outcome);
+        let implied = stage == Stage::Posting && event.said.action != Action::Reject;
+        if implied && !self.has(flag::APPROVED) {
+            self.flags |= flag::APPROVED;
+            self.approved = Some(event.said.at);
         }
     }
 
@@ -409,7 +401,7 @@ impl Rules<'_> {
         let class = names.text(invoice.vendor_class);
         let level = self.config.hours(stage, class, currency, invoice.amount);
         let level = level.map(|hours| i64::from(hours).saturating_mul(HOUR_NS));
-        let allowed = match (level, self.cohorts.p95(stage, invoice.vendor_class)) {
+        let allowed = match (level, self.cohorts.p95(stage, self.classes.of(invoice.vendor_class))) {
             (Some(level), Some(learned)) => level.min(learned),
             (Some(only), None) | (None, Some(only)) => only,
             (None, None) => return None,

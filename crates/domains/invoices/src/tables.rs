@@ -75,7 +75,7 @@ pub static LATENCY: Table = table(
     4,
 );
 
-/// The same times of all vendor classes together.
+/// Times in a stage of all vendor classes together, by the day of event time on which they ended.
 pub static LATENCY_REGION: Table =
     table("latency_region", &[integer("day"), integer("stage"), text("region"), bytes("sketch")], 3);
 
@@ -85,6 +85,9 @@ pub static PULSE: Table = table("pulse", &[integer("level"), integer("bucket"), 
 /// Invoices that went from one stage to another and their value, packed by the two: by hour and day.
 pub static FLOW: Table =
     table("flow", &[integer("level"), integer("bucket"), text("currency"), bytes("moves")], 3);
+
+/// Vendor classes whose times are learned apart.
+pub static CLASS: Table = table("vendor_class", &[text("vendor_class")], 1);
 
 /// What was learned of a cohort at the last day boundary.
 pub static COHORT: Table = table(
@@ -181,7 +184,7 @@ pub static MARKER: Table = table("marker", &[text("name"), integer("value")], 1)
 pub const DAY_NONE: i64 = 99_999_999;
 
 /// All tables.
-pub static TABLES: [Table; 22] = [
+pub static TABLES: [Table; 23] = [
     INVOICE,
     HISTORY,
     SEGMENT,
@@ -194,6 +197,7 @@ pub static TABLES: [Table; 22] = [
     LATENCY_REGION,
     PULSE,
     FLOW,
+    CLASS,
     COHORT,
     CASH,
     VENDOR,

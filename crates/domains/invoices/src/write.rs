@@ -9,11 +9,11 @@ use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
-use crate::batch::{Batch, Figures, Moves, Share, code, kpi};
+use crate::batch::{Batch, Figures, Latency, Moves, Share, code};
 use crate::cash::due_buckets;
 use crate::codec::{self, Pack};
 use crate::event::{ODDITIES, Oddity, Stage};
-use crate::mix::Mix;
+use crate::key_share::{KeyShare, kpi};
 use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
@@ -43,6 +43,7 @@ impl Batch<'_> {
         self.key_figures
             .write(&KEY_FIGURES, rows, |(day, currency)| [day.into(), code(currency.as_ref())])?;
         self.counters.write(&COUNTER, rows, |name| [name.into()])?;
+        self.classes.write(rows)?;
         self.segments.write(rows)
     }
 
@@ -128,6 +129,7 @@ impl Batch<'_> {
         let mut sums = Shares::default();
         let (mut gone, mut listed) = (Vec::new(), Vec::new());
         for slot in &self.slots {
+            KeyShare::count(&slot.key_before, &KeyShare::of(&slot.invoice), &mut self.key_figures);
             let after = Share::of(&slot.invoice, slot.class());
             if slot.before == Some(after) {
                 continue;
@@ -315,28 +317,27 @@ fn write_moves(moves: &Moves, hour_floor: i64, rows: &mut dyn Rows) -> Result<()
     })
 }
 
-/// Stage times, merged into those of the day: by vendor class, and of all of them.
-fn write_latency(
-    latency: HashMap<(Stage, Name, Name), Sketch, Mix>,
-    day: i64,
-    names: &Names,
-    rows: &mut dyn Rows,
-) -> Result<(), RowsError> {
-    let key = |stage: Stage, region: Name| -> Row {
+/// Stage times, merged into those stored: by vendor class for learning, which goes by commit time, and of all of them
+/// for pages, which tell when visits ended.
+fn write_latency(latency: Latency, day: i64, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
+    let mut regions: HashMap<(i64, Stage, Name), Sketch> = HashMap::new();
+    let mut classes: HashMap<(Stage, Name, Name), Sketch> = HashMap::new();
+    for ((ended, stage, region, class), sketch) in latency {
+        regions.entry((ended, stage, region)).or_default().merge(&sketch);
+        classes.entry((stage, region, class)).or_default().merge(&sketch);
+    }
+    let key = |day: i64, stage: Stage, region: Name| -> Row {
         let stage = Cell::Integer(i64::from(stage.number()));
         vec![day.into(), stage, names.text(region).into()]
     };
-    let mut regions: HashMap<(Stage, Name), Sketch> = HashMap::new();
-    for ((stage, region, _), sketch) in &latency {
-        regions.entry((*stage, *region)).or_default().merge(sketch);
-    }
     let of_class = |((stage, region, class), sketch): ((Stage, Name, Name), Sketch)| {
-        let mut key = key(stage, region);
+        let mut key = key(day, stage, region);
         key.push(names.text(class).into());
         (key, sketch)
     };
-    merge_sketches(&LATENCY, latency.into_iter().map(of_class).collect(), rows)?;
-    let of_all = |((stage, region), sketch): ((Stage, Name), Sketch)| (key(stage, region), sketch);
+    merge_sketches(&LATENCY, classes.into_iter().map(of_class).collect(), rows)?;
+    let of_all =
+        |((ended, stage, region), sketch): ((i64, Stage, Name), Sketch)| (key(ended, stage, region), sketch);
     merge_sketches(&LATENCY_REGION, regions.into_iter().map(of_all).collect(), rows)
 }
 

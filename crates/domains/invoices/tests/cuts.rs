@@ -12,6 +12,7 @@ use waag_invoices::cash::Step;
 use waag_invoices::config::Config;
 use waag_invoices::lists::{Filter, Narrow};
 use waag_invoices::queries::{Grain, Queries};
+use waag_invoices::state::Condition;
 use waag_invoices::tables::{DUE, INVOICE, KEY_FIGURES, OPEN, TABLES};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
@@ -72,6 +73,7 @@ fn config() -> Config {
         minute_days: 2,
         hour_days: 4,
         segments_max: 5,
+        classes_max: 2,
         odd_rows_max: 3,
         ..Config::default()
     }
@@ -90,6 +92,19 @@ fn assert_counted(rows: &MemoryRows) {
     let counted: i64 = rows.all(&OPEN).map(|row| row[1].integer().unwrap()).sum();
     assert_eq!(counted, i64::try_from(open).unwrap());
     let queries = Queries::new(rows);
+    let end = UtcNanos(i64::MAX);
+    let states = rows.all(&INVOICE).map(|row| queries.invoice(row[0].text().unwrap(), end).unwrap().unwrap());
+    let lives: Vec<_> = states.collect();
+    let late = lives.iter().filter(|life| life.state.stuck).count();
+    let paid = lives.iter().filter(|life| life.state.condition == Condition::Paid).count();
+    let received = lives.iter().filter(|life| life.state.received.is_some()).count();
+    for (name, count) in [("paid", paid), ("received", received)] {
+        let at = KEY_FIGURES.columns.iter().position(|column| column.name == name).unwrap();
+        let counted: i64 = rows.all(&KEY_FIGURES).map(|row| row[at].integer().unwrap()).sum();
+        assert_eq!(counted, i64::try_from(count).unwrap(), "the key figures count each {name} invoice once");
+    }
+    let stuck = queries.overview(&queries.standing(end).unwrap()).unwrap().stuck;
+    assert_eq!(stuck, i64::try_from(late).unwrap(), "an invoice's page says stuck where the counts do");
     for hours in [0, 24, 25, 90, 200, 2_000] {
         let now = UtcNanos(START + hours * HOUR);
         let standing = queries.standing(now).unwrap();

@@ -7,7 +7,7 @@ mod support;
 use support::{DAY, HOUR, START, Told, project, project_cut, told};
 use waag_domain::memory::MemoryRows;
 use waag_domain::project::Projection;
-use waag_invoices::config::{Config, ServiceLevel};
+use waag_invoices::config::{CLASS_OTHER, Config, ServiceLevel};
 use waag_invoices::event::Stage;
 use waag_invoices::figures::KeyFigure;
 use waag_invoices::project::Invoices;
@@ -59,6 +59,65 @@ fn the_ten_key_figures_are_what_their_definitions_say() {
     assert_eq!(figure(&rows, "overdue payables").by_currency[0].value, 20_000);
 }
 
+/// Paid after 2 days, taken back, and paid after 28, which is too late.
+fn paid_again() -> Vec<Told> {
+    vec![
+        told("A", "ingestion", 0).priced(10_000).with("touch", "auto"),
+        told("A", "authorization", 24).with("status", "approved"),
+        told("A", "posting", 48).with("status", "paid"),
+        told("A", "posting", 72).with("status", "reopened"),
+        told("A", "posting", 28 * 24).with("status", "paid"),
+    ]
+}
+
+#[test]
+fn a_reopened_invoice_leaves_the_figures_of_paid_ones_until_it_is_paid_again() {
+    let events = paid_again();
+    let after = |count: usize, name: &str| {
+        let whole = project(&events[..count]);
+        let found = figure(&whole, name);
+        let each = project_cut(&Config::default(), &events[..count], &vec![1; count]);
+        assert_eq!(figure(&each, name), found, "{name} after {count} events, one in each batch");
+        (found.value, found.of)
+    };
+    assert_eq!(after(3, "days to pay"), (Some(200), 1));
+    assert_eq!(after(3, "on-time payment rate"), (Some(10_000), 1));
+    assert_eq!(after(3, "rework rate"), (Some(0), 1));
+    assert_eq!(after(3, "touchless rate"), (Some(10_000), 1));
+    for name in ["days to pay", "on-time payment rate", "rework rate", "exception rate", "touchless rate"] {
+        assert_eq!(after(4, name), (None, 0), "{name}");
+    }
+    assert_eq!(after(5, "days to pay"), (Some(2_800), 1));
+    assert_eq!(after(5, "on-time payment rate"), (Some(0), 1));
+    assert_eq!(after(5, "rework rate"), (Some(10_000), 1));
+    assert_eq!(after(5, "touchless rate"), (Some(0), 1));
+    assert_eq!(after(5, "exception rate"), (Some(0), 1));
+    assert_eq!(after(5, "invoice processing time"), (Some(100), 1));
+}
+
+#[test]
+fn an_approval_that_is_told_replaces_one_that_a_posting_implied() {
+    let late = START + 50 * HOUR;
+    let events = [
+        told("A", "posting", 48),
+        told("A", "ingestion", 0).accepted(late),
+        told("A", "authorization", 24).with("status", "approved").accepted(late + HOUR),
+        // A second word of it changes nothing.
+        told("A", "authorization", 36).with("status", "approved").accepted(late + 2 * HOUR),
+    ];
+    let time = |count: usize| {
+        let rows = project(&events[..count]);
+        let each = project_cut(&Config::default(), &events[..count], &vec![1; count]);
+        let found = figure(&rows, "invoice processing time");
+        assert_eq!(figure(&each, "invoice processing time"), found);
+        (support::life(&rows, "A").state.approved.unwrap() - START, found.value, found.of)
+    };
+    assert_eq!(time(1), (48 * HOUR, None, 0));
+    assert_eq!(time(2), (48 * HOUR, Some(200), 1));
+    assert_eq!(time(3), (24 * HOUR, Some(100), 1));
+    assert_eq!(time(4), (24 * HOUR, Some(100), 1));
+}
+
 #[test]
 fn a_figure_that_cannot_be_computed_says_why() {
     let rows = project(&[told("A", "ingestion", 0)]);
@@ -95,6 +154,25 @@ fn cash_is_what_is_open_by_due_date_and_currency() {
     assert_eq!(lines, [("EUR", 140, 140, 0), ("JPY", 7, 0, 7)]);
     let vendors = Queries::new(&rows).vendors(5).unwrap();
     assert_eq!((vendors[0].total.invoices, vendors[0].open.invoices, vendors[0].open.minor), (2, 1, 140));
+}
+
+#[test]
+fn sums_beyond_64_bits_are_exact_wherever_they_are_told() {
+    let events: Vec<Told> = (0..3).map(|n| told(&format!("{n}"), "ingestion", 0).priced(i64::MAX)).collect();
+    let rows = project(&events);
+    let (queries, sum) = (Queries::new(&rows), 3 * i128::from(i64::MAX));
+    let standing = queries.standing(NOW).unwrap();
+    let tile = &standing.tiles()[0];
+    assert_eq!([tile.value[0].minor, tile.stuck_value[0].minor], [sum; 2]);
+    assert_eq!(queries.cash_totals(NOW.day()).unwrap()[0].overdue.minor, sum);
+    assert_eq!(queries.vendors(1).unwrap()[0].total.minor, sum);
+    let flows = queries.flows(Grain::Day, (UtcNanos(START), NOW)).unwrap();
+    assert_eq!(flows[0].value[0].minor, sum);
+    for name in ["value stuck", "overdue payables"] {
+        let figure = figure(&rows, name);
+        assert_eq!((figure.by_currency[0].value, figure.note), (sum, None), "{name}");
+    }
+    assert_eq!(figure(&rows, "days payable outstanding").by_currency[0].value, 9_000);
 }
 
 #[test]
@@ -154,6 +232,40 @@ fn a_cohort_learns_at_midnight_and_its_p95_shortens_later_deadlines() {
 }
 
 #[test]
+fn vendor_classes_beyond_the_limit_share_a_cohort() {
+    let config = Config { learned_samples_min: 1, classes_max: 2, ..Config::default() };
+    // Of each class, an invoice that takes as many hours as the class's number, and a day later one more.
+    let learned = |classes: i64, new: &str| {
+        let event =
+            |id: String, class: &str, stage: &str, hours| told(&id, stage, hours).with("vendor_class", class);
+        let mut events = Vec::new();
+        for class in 1..=classes {
+            let name = format!("c{class}");
+            events.push(event(format!("{class}"), &name, "reconciliation", 0));
+            events.push(event(format!("{class}"), &name, "authorization", class));
+        }
+        events.sort_by_key(|event| event.accepted);
+        events.push(event("new".into(), new, "reconciliation", 24));
+        let rows = project_cut(&config, &events, &[]);
+        let each = project_cut(&config, &events, &vec![1; events.len()]);
+        let cohorts: Vec<_> = Queries::new(&rows).cohorts().unwrap();
+        assert_eq!(Queries::new(&each).cohorts().unwrap(), cohorts);
+        let deadline = |rows| support::life(rows, "new").state.deadline.unwrap();
+        assert_eq!(deadline(&each), deadline(&rows));
+        let cohorts: Vec<_> = cohorts.into_iter().map(|one| (one.vendor_class, one.samples)).collect();
+        (cohorts, (deadline(&rows) - START) / HOUR - 24)
+    };
+    let line = |class: &str, samples| (class.to_owned(), samples);
+    let two = vec![line("c1", 1), line("c2", 1)];
+    assert_eq!(learned(2, "c9"), (two.clone(), 72), "nothing is known of another class");
+    let (cohorts, hours) = learned(20, "c9");
+    assert_eq!(cohorts, [vec![line(CLASS_OTHER, 18)], two].concat());
+    // The classes from 3 to 20 take 20 hours at most, within 1 %, rounded up to the hour.
+    assert!((20..=21).contains(&hours), "{hours}");
+    assert!((2..=3).contains(&learned(20, "c2").1));
+}
+
+#[test]
 fn latency_is_told_by_stage_and_minutes_are_forgotten() {
     let config = Config { minute_days: 1, hour_days: 2, ..Config::default() };
     let rows = project_cut(&config, &steady(5), &[]);
@@ -193,5 +305,5 @@ fn another_service_level_is_another_version_of_the_view() {
         hours: 1,
     });
     assert_ne!(plain.version(), Invoices::new(config).version());
-    assert_eq!(plain.version() >> 24, 3);
+    assert_eq!(plain.version() >> 24, 4);
 }

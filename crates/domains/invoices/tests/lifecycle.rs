@@ -109,6 +109,28 @@ fn given_events_after_the_close_then_it_stays_closed_until_it_is_reopened() {
 }
 
 #[test]
+fn given_a_close_whose_time_is_before_the_latest_then_nothing_is_due_and_it_is_not_stuck() {
+    for word in ["paid", "rejected"] {
+        let mut events = vec![
+            told("A", "posting", 24).with("status", "posted"),
+            told("A", "posting", 0).with("status", word).accepted(START + 25 * HOUR),
+        ];
+        let rows = project(&events);
+        let queries = Queries::new(&rows);
+        let state = queries.invoice("A", at(9_999)).unwrap().unwrap().state;
+        assert_eq!((state.deadline, state.stuck), (None, false), "{word}");
+        assert_eq!(queries.report(at(9_999)).unwrap().stuck, 0);
+        // Opened again out of order, it has a deadline and can be stuck, and is counted so.
+        events.push(told("A", "posting", 1).with("status", "reopened").accepted(START + 26 * HOUR));
+        let rows = project(&events);
+        let queries = Queries::new(&rows);
+        let state = queries.invoice("A", at(9_999)).unwrap().unwrap().state;
+        assert_eq!((state.deadline, state.stuck), (Some(START + 721 * HOUR), true), "{word}");
+        assert_eq!(queries.report(at(9_999)).unwrap().stuck, 1);
+    }
+}
+
+#[test]
 fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
     let mut nowhere = told("", "ingestion", 0);
     nowhere.subject = None;
@@ -146,6 +168,21 @@ fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
     assert_eq!(life(&rows, "A").steps.len(), 9);
     let first = queries.odd(None, 5).unwrap();
     assert_eq!(queries.odd(first.next.as_ref(), 5).unwrap().lines.len(), 4);
+}
+
+#[test]
+fn given_a_report_then_every_invoice_is_cleared_rejected_or_in_a_stage() {
+    let rows = project(&[
+        told("A", "posting", 0).with("status", "paid"),
+        told("B", "ingestion", 0).with("status", "rejected"),
+        told("C", "ingestion", 0),
+        told("D", "authorization", 0).with("status", "approved"),
+        told("E", "posting", 0),
+    ]);
+    let report = Queries::new(&rows).report(at(1)).unwrap();
+    let in_stages = report.by_stage.values().sum::<i64>();
+    assert_eq!((report.cases, report.cleared, report.rejected, in_stages), (5, 1, 1, 3));
+    assert_eq!((report.approved_not_paid, report.duplicates), (2, 0));
 }
 
 #[test]

@@ -7,11 +7,11 @@ mod support;
 use support::{DAY, HOUR, START, Told, project, project_cut, told};
 use waag_domain::memory::MemoryRows;
 use waag_invoices::cash::Step;
-use waag_invoices::config::Config;
+use waag_invoices::config::{Config, REGION_OTHER};
 use waag_invoices::event::Stage;
 use waag_invoices::moves::{Move, Place};
 use waag_invoices::queries::{Grain, Queries};
-use waag_invoices::tables::{FLOW, PULSE};
+use waag_invoices::tables::{FLOW, LATENCY, LATENCY_REGION, PULSE};
 use waag_model::time::{UtcDay, UtcNanos};
 
 fn at(hours: i64) -> UtcNanos {
@@ -19,7 +19,7 @@ fn at(hours: i64) -> UtcNanos {
 }
 
 /// The steps of some hours: from, to, how often, value in the first currency.
-fn steps(rows: &MemoryRows, grain: Grain, hours: (i64, i64)) -> Vec<(Place, Place, i64, i64)> {
+fn steps(rows: &MemoryRows, grain: Grain, hours: (i64, i64)) -> Vec<(Place, Place, i64, i128)> {
     let flows = Queries::new(rows).flows(grain, (at(hours.0), at(hours.1))).unwrap();
     let line = |flow: &waag_invoices::speed::Flow| {
         (flow.step.from, flow.step.to, flow.invoices, flow.value[0].minor)
@@ -131,6 +131,52 @@ fn times_are_those_of_all_vendor_classes_together() {
     }
     let uk = times.regions[&("uk-1".to_owned(), Stage::Ingestion)];
     assert!(uk.count == 50 && uk.p50_ms.abs_diff(49 * 3_600_000) * 100 <= 49 * 3_600_000, "{uk:?}");
+}
+
+#[test]
+fn times_are_those_of_visits_that_ended_on_the_days_whenever_they_were_recorded() {
+    let recorded = START + 5 * DAY;
+    let mut events = Vec::new();
+    // Ten visits that ended on ten days, all recorded on the sixth day.
+    for day in -5..5 {
+        let event = |stage, hours| told(&format!("{day}"), stage, hours).accepted(recorded);
+        events.extend([event("ingestion", day * 24), event("reconciliation", day * 24 + 3)]);
+    }
+    let rows = project(&events);
+    let each = project_cut(&Config::default(), &events, &vec![1; events.len()]);
+    for (now, days, count) in
+        [(at(5 * 24), 1, 0), (at(4 * 24 + 23), 1, 1), (at(4 * 24), 7, 7), (at(0), 30, 6)]
+    {
+        for rows in [&rows, &each] {
+            let times = Queries::new(rows).stage_times(now, days).unwrap();
+            assert_eq!(times.stages.get(&Stage::Ingestion).map_or(0, |times| times.count), count);
+        }
+    }
+}
+
+#[test]
+fn regions_beyond_the_limit_share_one_in_stage_times_too() {
+    let config = Config { segments_max: 4, ..Config::default() };
+    let found = |regions: i64| -> Vec<(String, u64)> {
+        let event = |n: i64, stage: &str, hours| {
+            told(&format!("{n}"), stage, hours).with("region", format!("r{n}").as_str())
+        };
+        let mut events: Vec<Told> = (0..regions).map(|n| event(n, "ingestion", 0)).collect();
+        events.extend((0..regions).map(|n| event(n, "reconciliation", 1)));
+        let times = |cuts: &[usize]| {
+            let rows = project_cut(&config, &events, cuts);
+            assert_eq!(rows.count(&LATENCY), rows.count(&LATENCY_REGION));
+            Queries::new(&rows).stage_times(at(24), 30).unwrap()
+        };
+        let whole = times(&[]);
+        assert_eq!(times(&vec![1; events.len()]), whole);
+        assert_eq!(whole.stages[&Stage::Ingestion].count, u64::try_from(regions).unwrap());
+        whole.regions.into_iter().map(|((region, _), times)| (region, times.count)).collect()
+    };
+    let line = |region: &str, count| (region.to_owned(), count);
+    let four = vec![line("r0", 1), line("r1", 1), line("r2", 1), line("r3", 1)];
+    assert_eq!(found(4), four);
+    assert_eq!(found(40), [vec![line(REGION_OTHER, 36)], four].concat());
 }
 
 #[test]

@@ -157,7 +157,7 @@ fn whole(number: i64) -> u64 {
 }
 
 fn amount(sum: &Sum) -> Amount {
-    Amount { minor: i128::from(sum.minor), currency: sum.currency.clone(), exponent: sum.exponent }
+    Amount { minor: sum.minor, currency: sum.currency.clone(), exponent: sum.exponent }
 }
 
 /// Amounts of those with a currency, that of the most invoices first.
@@ -227,16 +227,17 @@ fn region(theirs: &TheirRegion, pace: &Pace, times: &StageTimes) -> Region {
 
 fn figure(theirs: TheirFigure) -> KeyFigure {
     let in_currency = |one: &waag_invoices::figures::InCurrency| Amount {
-        minor: i128::from(one.value),
+        minor: one.value,
         currency: one.currency.clone(),
         exponent: Currency::of(&one.currency).map_or(0, Currency::exponent),
     };
     // Hundredths of a day are 864 seconds.
     let days = |hundredths: i64| hundredths.saturating_mul(864_000_000_000);
+    let days_in = |hundredths: i128| days(i64::try_from(hundredths).unwrap_or(i64::MAX));
     let value = match theirs.unit {
         Unit::Percent => theirs.value.map(|hundredths| FigureValue::Ratio(whole(hundredths) * 100)),
         Unit::Days if !theirs.by_currency.is_empty() => Some(FigureValue::DurationIn(
-            theirs.by_currency.iter().map(|one| (one.currency.clone(), days(one.value))).collect(),
+            theirs.by_currency.iter().map(|one| (one.currency.clone(), days_in(one.value))).collect(),
         )),
         Unit::Days => theirs.value.map(|hundredths| FigureValue::Duration(days(hundredths))),
         Unit::Money => Some(FigureValue::Money(theirs.by_currency.iter().map(in_currency).collect())),
