@@ -69,7 +69,7 @@ enum Command {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum RoleName {
-    /// May read how far the ledger is
+    /// May read how far the ledger is, and its events
     Reader,
     /// May record events
     Producer,
@@ -166,6 +166,19 @@ fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
     })
 }
 
+/// What a node refuses because of what was named has the code and the exit that it has without a node.
+fn refused(error: AskError) -> Failure {
+    /// A name that is none; no such key; no such plan; a plan that is in use.
+    const CALLERS: [&str; 4] = ["E0120", "E0853", "E0859", "E0860"];
+    if let AskError::Refused(why) = &error
+        && let Some((told, reason)) = why.split_once(": ")
+        && let Some(code) = CALLERS.into_iter().find(|code| *code == told)
+    {
+        return Failure { code, reason: reason.to_owned(), exit: Exit::Usage };
+    }
+    error.into()
+}
+
 /// Asks the process that has the doors open, or opens the store and does it here.
 pub(super) fn ask_or_do<T: DeserializeOwned>(
     setting: &Setting,
@@ -176,7 +189,7 @@ pub(super) fn ask_or_do<T: DeserializeOwned>(
     let question = serde_json::to_string(asked).map_err(|error| Failure::usage(error.to_string()))?;
     let mut tries = 0;
     loop {
-        if let Some(answer) = ask_doors(&place, &question)? {
+        if let Some(answer) = ask_doors(&place, &question).map_err(refused)? {
             return serde_json::from_str(&answer)
                 .map_err(|error| AskError::NoAnswer(std::io::Error::other(error)).into());
         }

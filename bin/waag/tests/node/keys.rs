@@ -50,7 +50,7 @@ fn a_key_made_before_the_node_and_keys_made_beside_it_open_the_door() {
     folder.run(&["key", "withdraw", id]).exits(0);
     assert_eq!(may(&node, reader, "d"), (401, 401), "at once");
     let again = folder.run(&["key", "withdraw", id]);
-    assert!(again.code != 0 && again.err.contains("E0853"), "{again:?}");
+    assert!(again.code == 2 && again.err.contains("E0853"), "{again:?}");
     // Everything else beside it.
     node.caught_up(&before, crate::support::PATIENCE);
     assert_eq!(report(&folder)["cases"], 1);
