@@ -86,7 +86,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         let imported = next?;
         feed.push(Given { event: imported.event, accepted: clock.now(), number: imported.record })?;
         bar.set_position(read.bytes());
-        let settled = feed.fed().settled;
+        let settled = feed.fed().recorded_to;
         if settled >= last_noted.saturating_add(NOTED_EVERY) {
             store.keyring.keep_door_record(name.as_bytes(), Some(settled.to_string().as_bytes()))?;
             last_noted = settled;
@@ -95,7 +95,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     }
     let fed = feed.finish()?;
     tell_refusals(&mut feed);
-    let settled = fed.settled.max(behind);
+    let settled = fed.recorded_to.max(behind);
     store.keyring.keep_door_record(name.as_bytes(), Some(settled.to_string().as_bytes()))?;
     bar.finish_and_clear();
     let all = Position(running.writer().checkpoint.checkpoint().size);
