@@ -6,16 +6,18 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 use waag_import::limits::MAPPING_BYTES_MAX;
-use waag_import::{FileHash, HashedFile, Import, Mapping, MappingError, Report};
+use waag_import::{FileHash, HashedFile, Import, Imported, Mapping, MappingError, Report};
 use waag_model::ids::Position;
 
+use super::deliveries::{clean, table};
 use super::failure::{CliError, EventRefusal, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
 use super::setting::{Setting, not_started};
-use crate::node::feed::{Feed, Given};
+use crate::node::feed::{Fed, Feed, Given};
 use crate::node::{NodeOptions, Running};
 use crate::store::init::init;
 use crate::store::own::OWN_SOURCE;
@@ -108,38 +110,12 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let store = running.store();
     let clock = &store.clock;
     let begun = clock.monotonic();
-    let record = Noted { store, name: format!("{RECORD_PREFIX}{hash}/{mapping_hash}") };
-    let behind = record.read()?;
-    let mut import = Import::open(&mapping, hash, log)?;
+    let mut noted = Noted::read(store, format!("{RECORD_PREFIX}{hash}/{mapping_hash}"))?;
+    let behind = noted.record;
+    let mut import = Import::open(&mapping, hash, log).map_err(of_the_log)?;
     import.resume_behind(behind);
     let bar = progress(Some(log_bytes), "bytes");
-    let read = import.progress();
-    let mut feed = Feed::new(store, actor);
-    let mut noted = behind;
-    let mut broken = None;
-    for next in &mut import {
-        let imported = match next {
-            Ok(imported) => imported,
-            // The events before it stand.
-            Err(error) => {
-                broken = Some(error.into());
-                break;
-            }
-        };
-        feed.push(Given { event: imported.event, accepted: clock.now(), number: imported.record })?;
-        bar.set_position(read.bytes());
-        let recorded_to = feed.fed().recorded_to;
-        if recorded_to >= noted.saturating_add(NOTED_EVERY) {
-            record.keep(recorded_to)?;
-            noted = recorded_to;
-        }
-        tell_refusals(&mut feed);
-    }
-    let fed = feed.finish()?;
-    tell_refusals(&mut feed);
-    if fed.recorded_to > noted {
-        record.keep(fed.recorded_to)?;
-    }
+    let (fed, broken) = record(&mut import, Feed::new(store, actor), &mut noted, &bar)?;
     bar.finish_and_clear();
     if let Some(broken) = broken {
         let (recorded, before, refused) = (fed.recorded, fed.before, fed.refused);
@@ -166,25 +142,61 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     Ok(if fed.refused == 0 && report.left_out == 0 { Exit::Done } else { Exit::Refused })
 }
 
-/// The record up to which a file was taken under a mapping.
+/// Records the events of a log. With what became of them comes why the log could not be read on, if so: the events before
+/// that place stand.
+fn record(
+    import: &mut Import<'_>,
+    mut feed: Feed<'_>,
+    noted: &mut Noted<'_>,
+    bar: &ProgressBar,
+) -> Result<(Fed, Option<Failure>), Failure> {
+    let (read, clock) = (import.progress(), &noted.store.clock);
+    let mut broken = None;
+    for next in import {
+        let Imported { event, record: number, .. } = match next {
+            Ok(imported) => imported,
+            Err(error) => {
+                broken = Some(of_the_log(error));
+                break;
+            }
+        };
+        feed.push(Given { event, accepted: clock.now(), number })?;
+        bar.set_position(read.bytes());
+        let recorded_to = feed.fed().recorded_to;
+        if recorded_to >= noted.record.saturating_add(NOTED_EVERY) {
+            noted.keep(recorded_to)?;
+        }
+        tell_refusals(&mut feed);
+    }
+    let fed = feed.finish()?;
+    tell_refusals(&mut feed);
+    if fed.recorded_to > noted.record {
+        noted.keep(fed.recorded_to)?;
+    }
+    Ok((fed, broken))
+}
+
+/// The place up to which a file was taken under a mapping, as it stands in the state.
 struct Noted<'s> {
     store: &'s OpenedStore,
     name: String,
+    /// The number of a record; 0 before the first.
+    record: u64,
 }
 
-impl Noted<'_> {
-    fn read(&self) -> Result<u64, Failure> {
-        let records = self.store.keyring.door_records(self.name.as_bytes())?;
-        let of_name = records.into_iter().find(|(found, _)| found == self.name.as_bytes());
-        Ok(of_name
-            .and_then(|(_, value)| String::from_utf8(value).ok())
-            .and_then(|number| number.parse().ok())
-            .unwrap_or(0))
+impl<'s> Noted<'s> {
+    fn read(store: &'s OpenedStore, name: String) -> Result<Self, Failure> {
+        let kept = store.keyring.door_records(name.as_bytes())?;
+        let of_name = kept.into_iter().find(|(found, _)| found == name.as_bytes());
+        let number = of_name.and_then(|(_, value)| String::from_utf8(value).ok());
+        let record = number.and_then(|number| number.parse().ok()).unwrap_or(0);
+        Ok(Self { store, name, record })
     }
 
-    fn keep(&self, recorded_to: u64) -> Result<(), Failure> {
-        let number = recorded_to.to_string();
-        Ok(self.store.keyring.keep_door_record(self.name.as_bytes(), Some(number.as_bytes()))?)
+    fn keep(&mut self, record: u64) -> Result<(), Failure> {
+        self.store.keyring.keep_door_record(self.name.as_bytes(), Some(record.to_string().as_bytes()))?;
+        self.record = record;
+        Ok(())
     }
 }
 
@@ -202,20 +214,32 @@ fn text(answer: &Answer, report: &Report) -> String {
     if let Some(cases) = report.cases {
         out.push_str(&format!("{} records of {cases} cases\n", report.records));
     }
-    for (odd, count) in &report.odd {
-        out.push_str(&format!("odd: {:<16} {:>8}", odd.name(), count.count));
-        if let Some(first) = count.first.first() {
-            out.push_str(&format!("   first in record {}: {}", first.record, first.what));
-        }
-        out.push('\n');
+    if !report.odd.is_empty() {
+        let rows: Vec<Vec<String>> = report
+            .odd
+            .iter()
+            .map(|(odd, count)| {
+                let first = count.first.first();
+                let record = first.map(|first| first.record.to_string()).unwrap_or_default();
+                let what = first.map(|first| clean(&first.what)).unwrap_or_default();
+                vec![odd.name().to_owned(), count.count.to_string(), record, what]
+            })
+            .collect();
+        out.push_str(&table(&["odd", " records", " first", "what stands there"], &rows));
     }
     out
 }
 
 fn tell_refusals(feed: &mut Feed<'_>) {
     for (record, code, reason) in feed.refusals() {
-        tell(&format!("record {record} refused: {code}: {reason}"));
+        tell(&format!("record {record} refused: {code}: {}", clean(&reason)));
     }
+}
+
+/// What is wrong with a log may quote it.
+fn of_the_log(error: waag_import::ImportError) -> Failure {
+    let failure = Failure::from(error);
+    Failure { reason: clean(&failure.reason), ..failure }
 }
 
 /// The log with its hash, and its length in bytes.

@@ -255,6 +255,27 @@ fn what_is_fed_never_takes_the_place_of_an_event_of_waags_own() {
 }
 
 #[test]
+fn a_logs_words_change_nothing_on_a_terminal() {
+    let step = r#""step":"\u001b[2J\u009b1mscan""#;
+    let log = JSONL_LOG.replacen(r#""step":"scan""#, step, 1).replacen(r#","at":1767225700123"#, "", 1);
+    let folder = with(JSONL, &log);
+    let text = folder.run(&["import", "--mapping", "mapping", "log"]).exits(0).out;
+    assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+    let lines: Vec<&str> = text.lines().skip(1).collect();
+    assert_eq!(
+        lines,
+        [
+            "odd                records  first  what stands there",
+            "unmapped_activity        1      1   [2J 1mscan",
+            "missing_time             1      2",
+        ]
+    );
+    let folder = with(BPIC, "<a\u{1b}[2J/>");
+    let told = folder.run(&["import", "--mapping", "mapping", "log"]).exits(3).err;
+    assert!(!told.contains('\u{1b}'), "{told:?}");
+}
+
+#[test]
 fn the_public_log_of_2019_has_its_known_figures() {
     let Some(data) = std::env::var_os("WAAG_TEST_DATA") else {
         println!("skipped: the log of BPI Challenge 2019, WAAG_TEST_DATA is not set");
