@@ -17,6 +17,7 @@ use waag_model::ids::Actor;
 use waag_model::time::UtcNanos;
 
 use crate::store::error::StoreError;
+use crate::store::own::{OWN_SOURCE, OWN_TYPES};
 use crate::store::writer::OpenedStore;
 
 /// Events of a batch.
@@ -48,8 +49,8 @@ pub struct Fed {
     pub before: u64,
     /// Refused.
     pub refused: u64,
-    /// The number of the newest event up to which every event has its answer.
-    pub settled: u64,
+    /// The number of the newest event up to which every event is recorded: it never passes one that was refused.
+    pub recorded_to: u64,
 }
 
 /// Records events in the order they are given.
@@ -60,6 +61,7 @@ pub struct Feed<'s> {
     under_way: VecDeque<(Pending, Vec<Given>)>,
     fed: Fed,
     refusals: Vec<(u64, &'static str, String)>,
+    first_refused: Option<u64>,
 }
 
 impl std::fmt::Debug for Feed<'_> {
@@ -73,7 +75,8 @@ impl<'s> Feed<'s> {
     #[must_use]
     pub fn new(store: &'s Arc<OpenedStore>, actor: Actor) -> Self {
         let (waiting, under_way) = (Vec::with_capacity(BATCH_EVENTS), VecDeque::new());
-        Self { store, actor, waiting, under_way, fed: Fed::default(), refusals: Vec::new() }
+        let (fed, refusals) = (Fed::default(), Vec::new());
+        Self { store, actor, waiting, under_way, fed, refusals, first_refused: None }
     }
 
     /// Takes an event; it is recorded when its batch is full, or at [`Feed::finish`].
@@ -130,6 +133,12 @@ impl<'s> Feed<'s> {
         let mut builder = self.store.sealer.begin();
         let (mut taken, mut seen) = (Vec::new(), 0);
         for given in rest.iter() {
+            // An id under Waag's own source would keep the event that is to have it out of the ledger.
+            if given.event.kind.starts_with(OWN_TYPES) || given.event.source == OWN_SOURCE {
+                self.refuse(given.number, Kind::OwnType.code(), Kind::OwnType.to_string());
+                seen += 1;
+                continue;
+            }
             let accepted =
                 Accepted { event: given.event.clone(), actor: self.actor.clone(), accepted: given.accepted };
             match builder.push(accepted, None) {
@@ -141,8 +150,7 @@ impl<'s> Feed<'s> {
                     break;
                 }
                 Err(error) if error.is_the_events_fault() => {
-                    self.fed.refused += 1;
-                    self.refusals.push((given.number, error.code(), error.to_string()));
+                    self.refuse(given.number, error.code(), error.to_string());
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -167,29 +175,131 @@ impl<'s> Feed<'s> {
     }
 
     fn settle(&mut self, pending: Pending, given: Vec<Given>) -> Result<(), StoreError> {
-        let mut answer = pending.wait();
-        for _ in 0..TRIES_MAX {
-            if !matches!(answer, Err(Rejection::Busy | Rejection::Reseal)) {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(TRY_DELAY_MS));
-            let mut again = given.clone();
-            let (pending, _) = self.submit(&mut again)?;
-            answer = pending.map_or_else(|| Err(Rejection::Busy), Pending::wait);
-        }
-        let receipt = answer?;
-        for (item, given) in receipt.items.iter().zip(&given) {
-            match item {
-                Outcome::Recorded(_) => self.fed.recorded += 1,
-                Outcome::Before(_) => self.fed.before += 1,
-                Outcome::Conflict(_) | Outcome::Erased(_) => {
-                    self.fed.refused += 1;
-                    let why = "another event was recorded under the same `source` and `id`".to_owned();
-                    self.refusals.push((given.number, Kind::Conflict.code(), why));
+        let last = given.last().map_or(0, |last| last.number);
+        let wait = |pending: Pending| pending.wait().map(|receipt| receipt.items);
+        for (outcome, given) in answers(pending, given, wait, |rest| self.submit(rest))? {
+            let refused = match outcome {
+                Outcome::Recorded(_) => {
+                    self.fed.recorded += 1;
+                    continue;
                 }
-            }
+                Outcome::Before(_) => {
+                    self.fed.before += 1;
+                    continue;
+                }
+                Outcome::Conflict(_) => Kind::Conflict,
+                Outcome::Erased(_) => Kind::Erased,
+            };
+            self.refuse(given.number, refused.code(), refused.to_string());
         }
-        self.fed.settled = given.last().map_or(self.fed.settled, |last| last.number.max(self.fed.settled));
+        let recorded_to = self.first_refused.map_or(last, |first| last.min(first.saturating_sub(1)));
+        self.fed.recorded_to = self.fed.recorded_to.max(recorded_to);
         Ok(())
+    }
+
+    fn refuse(&mut self, number: u64, code: &'static str, why: String) {
+        self.fed.refused += 1;
+        self.refusals.push((number, code, why));
+        self.first_refused = Some(self.first_refused.map_or(number, |first| first.min(number)));
+    }
+}
+
+/// Waits until everything in a batch has its answer, and gives each event with its own. What comes back is sealed anew, in as
+/// many batches as it then takes: `submit` takes from the beginning of what it is given, and leaves out what it refused.
+fn answers<P>(
+    mut pending: P,
+    mut given: Vec<Given>,
+    mut wait: impl FnMut(P) -> Result<Vec<Outcome>, Rejection>,
+    mut submit: impl FnMut(&mut Vec<Given>) -> Result<(Option<P>, Vec<Given>), StoreError>,
+) -> Result<Vec<(Outcome, Given)>, StoreError> {
+    let (mut answered, mut rest, mut tries) = (Vec::with_capacity(given.len()), Vec::new(), 0);
+    loop {
+        match wait(pending) {
+            Ok(outcomes) => answered.extend(outcomes.into_iter().zip(given)),
+            Err(Rejection::Busy | Rejection::Reseal) if tries < TRIES_MAX => {
+                tries += 1;
+                std::thread::sleep(Duration::from_millis(TRY_DELAY_MS));
+                // In front of what is left, so that the order stays.
+                given.append(&mut rest);
+                rest = given;
+            }
+            Err(rejection) => return Err(rejection.into()),
+        }
+        (pending, given) = loop {
+            if rest.is_empty() {
+                return Ok(answered);
+            }
+            if let (Some(pending), taken) = submit(&mut rest)? {
+                break (pending, taken);
+            }
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waag_engine::batch::Recorded;
+    use waag_ledger::hash::Hash;
+    use waag_model::event::Data;
+    use waag_model::ids::Position;
+    use waag_model::value::Object;
+
+    use super::*;
+
+    fn given(number: u64) -> Given {
+        let event = Event {
+            id: number.to_string().into(),
+            source: "/test".into(),
+            kind: "test".into(),
+            subject: None,
+            attributes: Object::default(),
+            data: Data::None,
+        };
+        Given { event, accepted: UtcNanos(0), number }
+    }
+
+    /// An outcome that says which event it belongs to.
+    fn of(given: &Given) -> Outcome {
+        Outcome::Recorded(Recorded { position: Position(given.number), leaf: Hash([0; 32]) })
+    }
+
+    #[test]
+    fn a_batch_that_comes_back_is_answered_to_its_last_event() {
+        // What is submitted takes three events at most, refuses number 4, and now and then makes room before it takes any.
+        let (mut submits, mut waits, mut refused) = (0, 0, Vec::new());
+        let submit = |rest: &mut Vec<Given>| {
+            submits += 1;
+            if submits % 3 == 0 {
+                return Ok((None, Vec::new()));
+            }
+            let taken: Vec<Given> = rest.drain(..rest.len().min(3)).collect();
+            let (bad, taken): (Vec<Given>, Vec<Given>) =
+                taken.into_iter().partition(|given| given.number == 4);
+            refused.extend(bad.iter().map(|given| given.number));
+            Ok(((!taken.is_empty()).then(|| taken.iter().map(of).collect()), taken))
+        };
+        let wait = |outcomes: Vec<Outcome>| {
+            waits += 1;
+            match waits {
+                1 | 3 => Err(Rejection::Reseal),
+                4 => Err(Rejection::Busy),
+                _ => Ok(outcomes),
+            }
+        };
+        let batch: Vec<Given> = (1..=10).map(given).collect();
+        let first = batch.iter().map(of).collect();
+        let answered = answers(first, batch, wait, submit).unwrap();
+        assert!(answered.iter().all(|(outcome, given)| *outcome == of(given)), "{answered:?}");
+        let numbers: Vec<u64> = answered.iter().map(|(_, given)| given.number).collect();
+        assert_eq!(numbers, [1, 2, 3, 5, 6, 7, 8, 9, 10]);
+        assert_eq!(refused, [4]);
+    }
+
+    #[test]
+    fn a_writer_that_has_stopped_ends_the_waiting() {
+        let submit = |rest: &mut Vec<Given>| Ok((Some(()), std::mem::take(rest)));
+        let halted = || Rejection::Halted(waag_engine::effect::Halt { code: "E0604", reason: String::new() });
+        let end = answers((), vec![given(1)], |()| Err(halted()), submit);
+        assert!(matches!(end, Err(StoreError::Rejected(Rejection::Halted(_)))));
     }
 }

@@ -27,14 +27,7 @@ pub(crate) fn minor_units(text: &str, currency: Currency, form: NumberForm) -> O
         None => (unsigned, 0),
     };
     let (whole, fraction) = mantissa.split_once(form.decimal).unwrap_or((mantissa, ""));
-    let mut digits = String::new();
-    for c in whole.chars() {
-        match c {
-            '0'..='9' => digits.push(c),
-            c if Some(c) == form.thousands && !digits.is_empty() => {}
-            _ => return None,
-        }
-    }
+    let mut digits = ungrouped(whole, form.thousands)?;
     if digits.is_empty() && fraction.is_empty() || !fraction.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
@@ -58,12 +51,36 @@ pub(crate) fn minor_units(text: &str, currency: Currency, form: NumberForm) -> O
     i64::try_from(if negative { -units } else { units }).ok()
 }
 
+/// The digits before the decimal sign, without what groups them.
+///
+/// Only whole groups of three count as groups: in `12.34` the dot is another system's decimal sign, and leaving it out would
+/// make a hundredfold of the amount. For the same reason nothing grouped begins with `0`.
+fn ungrouped(whole: &str, thousands: Option<char>) -> Option<String> {
+    let all_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let (first, rest) = match thousands.and_then(|sign| whole.split_once(sign).map(|parts| (sign, parts))) {
+        None => return all_digits(whole).then(|| whole.to_owned()),
+        Some((sign, (first, rest))) => (first, rest.split(sign)),
+    };
+    if !(1..=3).contains(&first.len()) || first.starts_with('0') || !all_digits(first) {
+        return None;
+    }
+    let mut digits = first.to_owned();
+    for group in rest {
+        if group.len() != 3 || !all_digits(group) {
+            return None;
+        }
+        digits.push_str(group);
+    }
+    Some(digits)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const DOT: NumberForm = NumberForm { decimal: '.', thousands: None };
     const COMMA: NumberForm = NumberForm { decimal: ',', thousands: Some('.') };
+    const SPACE: NumberForm = NumberForm { decimal: '.', thousands: Some('\u{202f}') };
 
     #[test]
     fn amounts_are_exact_minor_units() {
@@ -76,6 +93,12 @@ mod tests {
             ("12500e-3", "EUR", DOT, 1_250),
             ("1.234.567,89", "EUR", COMMA, 123_456_789),
             ("1.234,50-", "EUR", COMMA, -123_450),
+            ("1.234", "EUR", COMMA, 123_400),
+            ("12.345,6", "EUR", COMMA, 1_234_560),
+            ("+123.456", "EUR", COMMA, 12_345_600),
+            ("1234567,89", "EUR", COMMA, 123_456_789),
+            (",5", "EUR", COMMA, 50),
+            ("1\u{202f}234.5", "EUR", SPACE, 123_450),
             ("1500", "JPY", DOT, 1_500),
             ("1.500", "KWD", DOT, 1_500),
             ("1.00000", "EUR", DOT, 100),
@@ -106,6 +129,23 @@ mod tests {
             ("1e-2147483648", "EUR", DOT),
             (".", "EUR", DOT),
             ("92233720368547758.08", "EUR", DOT),
+            ("12.34", "EUR", COMMA),
+            ("1.5", "EUR", COMMA),
+            ("1.2.3.4,5", "EUR", COMMA),
+            ("99.", "EUR", COMMA),
+            (".500", "EUR", COMMA),
+            ("1..234", "EUR", COMMA),
+            ("1.234.", "EUR", COMMA),
+            ("1.2345", "EUR", COMMA),
+            ("1234.567", "EUR", COMMA),
+            ("12.34.567", "EUR", COMMA),
+            ("1.234.56", "EUR", COMMA),
+            ("0.500", "EUR", COMMA),
+            ("1,234.567", "EUR", COMMA),
+            ("1,000.000", "EUR", COMMA),
+            ("1.234.+56", "EUR", COMMA),
+            ("1.5e3", "EUR", COMMA),
+            ("1\u{202f}23", "EUR", SPACE),
         ] {
             assert_eq!(minor_units(text, Currency::of(currency).unwrap(), form), None, "{text} {currency}");
         }

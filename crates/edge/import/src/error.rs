@@ -113,6 +113,8 @@ pub enum ImportError {
         /// Whether it is there twice.
         twice: bool,
     },
+    /// The file has other bytes than when it was hashed.
+    Changed,
 }
 
 impl ImportError {
@@ -129,6 +131,7 @@ impl ImportError {
             Self::Encoding { .. } => "E1036",
             Self::NotXes { .. } => "E1037",
             Self::Column { .. } => "E1038",
+            Self::Changed => "E1039",
         }
     }
 
@@ -164,6 +167,7 @@ impl fmt::Display for ImportError {
             Self::NotXes { root } => write!(f, "the file begins with `{root}`, not with `log`"),
             Self::Column { name, twice: false } => write!(f, "the header has no column `{name}`"),
             Self::Column { name, twice: true } => write!(f, "the header has two columns `{name}`"),
+            Self::Changed => write!(f, "the file was changed while it was read"),
         }
     }
 }
@@ -178,7 +182,8 @@ impl std::error::Error for ImportError {
             | Self::TooLong { .. }
             | Self::Encoding { .. }
             | Self::NotXes { .. }
-            | Self::Column { .. } => None,
+            | Self::Column { .. }
+            | Self::Changed => None,
         }
     }
 }

@@ -32,6 +32,7 @@ pub struct Import<'a> {
     shaper: Shaper<'a>,
     record: Record,
     behind: u64,
+    withheld: u64,
     report: Report,
     read: Arc<AtomicU64>,
     ended: bool,
@@ -88,6 +89,7 @@ impl<'a> Import<'a> {
             shaper: Shaper::new(mapping, hash),
             record: Record::new(names.len()),
             behind: 0,
+            withheld: 0,
             report: Report::default(),
             read,
             ended: false,
@@ -97,6 +99,12 @@ impl<'a> Import<'a> {
     /// Withholds the events up to and including record number `record`.
     pub fn resume_behind(&mut self, record: u64) {
         self.behind = record;
+    }
+
+    /// How many events were withheld so far.
+    #[must_use]
+    pub fn withheld(&self) -> u64 {
+        self.withheld
     }
 
     /// What is known of the file as far as it was read.
@@ -137,6 +145,7 @@ impl<'a> Import<'a> {
             if number > self.behind {
                 return Ok(Some(Imported { record: number, line, event }));
             }
+            self.withheld += 1;
         }
         Ok(None)
     }

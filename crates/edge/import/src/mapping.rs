@@ -283,6 +283,12 @@ impl Mapping {
         self.format
     }
 
+    /// The `source` of its events.
+    #[must_use]
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
     pub(crate) fn encoding(&self) -> Option<&'static Encoding> {
         self.encoding
     }

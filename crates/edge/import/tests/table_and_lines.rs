@@ -3,10 +3,14 @@
 
 mod support;
 
+use std::io::{self, Cursor, Read, Seek, SeekFrom, Write as _};
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
 use proptest::prelude::*;
 use support::{example, import, member, text, time};
 use waag_import::limits::{MAPPING_BYTES_MAX, PIECE_BYTES_MAX};
-use waag_import::{Mapping, MappingError, Odd};
+use waag_import::{HashedFile, Import, Mapping, MappingError, Odd};
 use waag_model::value::Value;
 
 /// In Windows-1252, where 0xe9 is `é` and 0x80 is `€`.
@@ -165,6 +169,49 @@ fn a_mapping_is_refused_with_its_line() {
     let full = format!("{base}#{}", "x".repeat(MAPPING_BYTES_MAX - base.len() - 1));
     assert!(Mapping::parse(&full).is_ok());
     assert_eq!(Mapping::parse(&format!("{full}x")).unwrap_err().code(), "E1023");
+}
+
+/// A file whose last byte is another one when it is read again.
+struct Rewritten(Cursor<Vec<u8>>);
+
+impl Read for Rewritten {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl Seek for Rewritten {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        *self.0.get_mut().last_mut().unwrap() ^= 1;
+        self.0.seek(to)
+    }
+}
+
+#[test]
+fn a_file_that_changes_behind_its_hash_ends_with_that_fault_in_every_form() {
+    let many = |head: &str, line: &str| format!("{head}{}", line.repeat(3_000_000 / line.len())).into_bytes();
+    let lines = many("", "{\"uid\":\"a\",\"step\":\"scan\",\"invoice\":{\"number\":7}}\n");
+    let mut packed = GzEncoder::new(Vec::new(), Compression::none());
+    packed.write_all(&lines).unwrap();
+    let table = "version = 1\nformat = 'csv'\nsource = 's'\n[fields]\ninvoice_id = 'i'\nactivity = 'a'";
+    let event = "<event><string key='concept:name' value='Change Price'/></event>";
+    for (mapping, bytes) in [
+        (example("invoices-jsonl.toml"), lines),
+        (example("invoices-jsonl.toml"), packed.finish().unwrap()),
+        (Mapping::parse(table).unwrap(), many("i,a\n", "1,scan\n")),
+        (example("bpic2019.toml"), many("<log><trace>", event)),
+    ] {
+        let file = HashedFile::open(Rewritten(Cursor::new(bytes))).unwrap();
+        let (mut events, mut codes) = (0, Vec::new());
+        for next in Import::open(&mapping, file.hash(), file).unwrap() {
+            match next {
+                Ok(_) => events += 1,
+                Err(error) => codes.push(error.code()),
+            }
+        }
+        assert_eq!(codes, ["E1039"], "{:?}", mapping.format());
+        assert!(events > 1_000, "those before are as they were hashed: {events}");
+    }
 }
 
 proptest! {
