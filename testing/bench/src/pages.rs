@@ -67,6 +67,7 @@ impl House for BenchHouse {
             writer: Writer::Writing,
             disk_free_bytes: 0,
             store_bytes: 0,
+            shown_halted: None,
             uptime: Duration::from_secs(1),
             checkpoint: None,
             intake: "http://127.0.0.1:1".to_owned(),

@@ -20,7 +20,7 @@ use waag_model::value::{Object, Value};
 use waag_router::router::Router;
 use waag_router::source::{ChunkLimits, Source, SourceError};
 use waag_views::contract::Which;
-use waag_views::progress::Reached;
+use waag_views::progress::{Activity, Reached};
 use waag_web::ports::deliveries::Deliveries;
 use waag_web::ports::evidence::Evidence;
 use waag_web::ports::{
@@ -265,6 +265,10 @@ impl House for RunningHouse {
             entries: told.size,
             progress: progress_of(&reached),
             writer,
+            shown_halted: match reached.activity {
+                Activity::Halted { code, .. } => Some(code),
+                Activity::Following | Activity::Stopped => None,
+            },
             disk_free_bytes: free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
             store_bytes: self.stored_bytes(),
             uptime: store.clock.monotonic().saturating_sub(self.started),

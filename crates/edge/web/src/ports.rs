@@ -197,6 +197,8 @@ pub struct Health {
     pub progress: Progress,
     /// What the writer does.
     pub writer: Writer,
+    /// The code of what stopped the read model, where it has stopped: pages then show what was before.
+    pub shown_halted: Option<&'static str>,
     /// Free bytes where the log grows.
     pub disk_free_bytes: u64,
     /// Bytes of everything stored.

@@ -88,6 +88,7 @@ impl Shell {
 
     pub(crate) fn writer_grade(&self) -> crate::model::Grade {
         match self.health.writer {
+            Writer::Writing if self.health.shown_halted.is_some() => crate::model::Grade::Bad,
             Writer::Writing => crate::model::Grade::Good,
             Writer::ReadingOnly => crate::model::Grade::Note,
             Writer::Halted(..) => crate::model::Grade::Bad,
@@ -96,7 +97,10 @@ impl Shell {
 
     pub(crate) fn writer_word(&self) -> String {
         match &self.health.writer {
-            Writer::Writing => "Recording".to_owned(),
+            Writer::Writing => match self.health.shown_halted {
+                Some(code) => format!("Recording, not shown ({code})"),
+                None => "Recording".to_owned(),
+            },
             Writer::ReadingOnly => "Reading only".to_owned(),
             Writer::Halted(code, _) => format!("Halted ({code})"),
         }

@@ -314,3 +314,17 @@ async fn a_proof_file_holds_under_the_ledgers_key() {
     assert_eq!(proof.verify(&entry, &[key]).unwrap().index(), 3);
     assert_eq!(json["proof"].as_str().unwrap(), file);
 }
+
+#[tokio::test]
+async fn a_page_says_where_the_read_model_has_stopped() {
+    let house = Sample::new(false);
+    let pages = || {
+        let house = Arc::clone(&house);
+        Pages::with_figures(house, Arc::new(Still), |_| Box::new(SampleFigures { empty: false }))
+    };
+    let page = text(ask(pages(), get("/")).await).await;
+    assert!(page.contains("Recording") && !page.contains("not shown"));
+    house.halted.store(true, std::sync::atomic::Ordering::Relaxed);
+    let page = text(ask(pages(), get("/")).await).await;
+    assert!(page.contains("Recording, not shown (E0690)"), "{page}");
+}

@@ -49,6 +49,8 @@ pub(crate) struct Sample {
     pub(crate) tampered: AtomicBool,
     /// Whether nothing can be read at the moment.
     pub(crate) failing: AtomicBool,
+    /// Whether the read model has stopped.
+    pub(crate) halted: AtomicBool,
     /// Whether nothing was recorded so far.
     pub(crate) empty: bool,
 }
@@ -61,8 +63,8 @@ impl Sample {
         let progress = watch::Sender::new(Progress { projected, newest });
         let deliveries = Arc::new(SampleDeliveries::new(empty));
         let evidence = Arc::new(SampleEvidence::new(empty));
-        let (tampered, failing) = (AtomicBool::new(false), AtomicBool::new(false));
-        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, empty })
+        let [tampered, failing, halted] = [(); 3].map(|()| AtomicBool::new(false));
+        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, halted, empty })
     }
 }
 
@@ -94,6 +96,7 @@ impl House for Sample {
             entries: self.progress.borrow().projected,
             progress: *self.progress.borrow(),
             writer: Writer::Writing,
+            shown_halted: self.halted.load(Ordering::Relaxed).then_some("E0690"),
             disk_free_bytes: 412_000_000_000,
             store_bytes: 1_734_000_000,
             uptime: Duration::from_secs(11 * 86_400 + 3 * 3_600),
