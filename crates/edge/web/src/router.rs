@@ -1,6 +1,6 @@
-//! Addresses and their pages, and the listener that serves them (`WEB-1`, `WEB-2`, `WEB-6`).
+//! Addresses and their pages, and where they are served (`WEB-1`, `WEB-2`, `WEB-6`).
 //!
-//! Not here: the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
+//! Not here: connections (`server`), the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +28,7 @@ use crate::forms::Forms;
 use crate::live::{self, LIVE_CONNECTIONS_MAX};
 use crate::ports::{House, Proof};
 use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
+use crate::server::{self, Bounds};
 use crate::shell::{Shell, Theme};
 use crate::{assets, deliveries, door, evidence};
 
@@ -175,13 +176,13 @@ async fn run(listener: TcpListener, pages: Pages, stop: Stop) -> Result<(), WebE
     if !address.ip().is_loopback() {
         return Err(WebError::NotLoopback(address.to_string()));
     }
-    let closing = pages.closing.clone();
+    let (closing, ending) = (pages.closing.clone(), pages.closing.subscribe());
     let stopped = async move {
         stop.await;
         closing.send_replace(true);
     };
-    let served = axum::serve(listener, router(pages)).with_graceful_shutdown(stopped);
-    served.await.map_err(|error| WebError::Listener(error.to_string()))
+    tokio::join!(stopped, server::run(listener, router(pages), ending, Bounds::default()));
+    Ok(())
 }
 
 pub(crate) type Pairs = Query<Vec<(String, String)>>;
