@@ -73,6 +73,45 @@ pub(crate) fn escaped(text: &str) -> String {
     safe
 }
 
+/// Whether a character is not seen where it stands, and may change how others are read.
+///
+/// Joiners (U+200C, U+200D) are the affair of letters and stay, as do tabs and ends of lines.
+fn is_unseen(c: char) -> bool {
+    match c {
+        '\t' | '\n' | '\r' => false,
+        '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
+        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        other => other.is_control(),
+    }
+}
+
+/// The text with a sign for each character that nobody would see; every page goes through here when it is whole.
+///
+/// Templates have no such character of their own: it is a producer's or a reader's, whatever way it came.
+pub(crate) fn visible(text: String) -> String {
+    if !text.contains(is_unseen) {
+        return text;
+    }
+    let mut shown = String::with_capacity(text.len().saturating_add(64));
+    for c in text.chars() {
+        match u32::from(c) {
+            _ if !is_unseen(c) => shown.push(c),
+            // Unicode has pictures of the first control characters.
+            code @ 0..0x20 => shown.push(char::from_u32(0x2400 | code).unwrap_or('\u{fffd}')),
+            0x7f => shown.push('\u{2421}'),
+            code => shown.push_str(&format!("\\u{{{code:x}}}")),
+        }
+    }
+    shown
+}
+
+/// What a form sends back must be what it was given, to the last character: unseen ones are told by their number.
+pub(crate) fn sent(text: &str) -> Html {
+    let safe = escaped(text);
+    let told = |c: char| if is_unseen(c) { format!("&#{};", u32::from(c)) } else { c.to_string() };
+    Html(if safe.contains(is_unseen) { safe.chars().map(told).collect() } else { safe })
+}
+
 /// Digits in groups of three, by a comma.
 fn grouped(digits: &str) -> String {
     let lead = digits.len() % 3;
@@ -502,5 +541,23 @@ mod tests {
             "<span class=\"money\">1 <span class=\"iso\">&lt;i&gt;&quot;&#39;&amp;</span></span>"
         );
         assert_eq!(query_value("a b/é&"), "a%20b%2F%C3%A9%26");
+    }
+
+    #[test]
+    fn no_character_hides_or_reorders_what_is_read() {
+        for (text, shown) in [
+            ("INV\0-1", "INV\u{2400}-1"),
+            ("a\u{202e}b\u{2066}c\u{200f}", "a\\u{202e}b\\u{2066}c\\u{200f}"),
+            ("\u{7f}\u{85}\u{feff}\u{200b}", "\u{2421}\\u{85}\\u{feff}\\u{200b}"),
+            ("two\n\tlines\r\n", "two\n\tlines\r\n"),
+            (
+                "é שלום 5.1\u{202f}% \u{1f469}\u{200d}\u{1f527}",
+                "é שלום 5.1\u{202f}% \u{1f469}\u{200d}\u{1f527}",
+            ),
+            ("", ""),
+        ] {
+            assert_eq!(visible(text.to_owned()), shown);
+        }
+        assert_eq!(sent("<\u{202e}>\n").0, "&lt;&#8238;&gt;\n");
     }
 }

@@ -24,6 +24,7 @@ use waag_stdx::entropy::{Entropy, NoEntropy};
 use crate::address::{self, Asked};
 use crate::error::WebError;
 use crate::figures::Figures;
+use crate::format;
 use crate::forms::Forms;
 use crate::live::{self, LIVE_CONNECTIONS_MAX};
 use crate::ports::{House, Proof};
@@ -278,7 +279,7 @@ where
 
 pub(crate) fn page(status: StatusCode, html: String) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
-    (status, kind, html).into_response()
+    (status, kind, format::visible(html)).into_response()
 }
 
 /// An error's own page; in plain text where even that cannot be drawn.

@@ -125,6 +125,19 @@ async fn what_a_reader_types_is_escaped() {
         text(ask(sample(false), get("/invoice?id=%3Cscript%3Ealert(1)%3C%2Fscript%3E%22")).await).await;
     assert!(!html.contains("<script>alert"), "the id came through unescaped");
     assert!(html.contains("alert(1)"));
+    // An id as a producer may tell it: with a NUL, and with what turns the order of writing round.
+    let html = text(ask(sample(false), get("/invoice?id=INV%00-%E2%80%AE7")).await).await;
+    assert!(html.contains("<h1 class=\"id\">INV\u{2400}-\\u{202e}7</h1>"), "{html}");
+    assert!(!html.contains('\0') && !html.contains('\u{202e}'), "what nobody sees went into the page");
+}
+
+#[tokio::test]
+async fn what_a_form_sends_back_is_what_it_was_given() {
+    let pattern = "%7B%22subject%22%3A%5B%22%E2%80%AEx%22%5D%7D";
+    let html = text(ask(sample(false), get(&format!("/patterns?pattern={pattern}"))).await).await;
+    let (_, rest) = html.split_once("name=\"pattern\"").unwrap();
+    let (typed, _) = rest.split_once("</textarea>").unwrap();
+    assert!(typed.contains("&#8238;x"), "{typed}");
 }
 
 #[tokio::test]
