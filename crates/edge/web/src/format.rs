@@ -187,6 +187,28 @@ pub(crate) fn short_number(number: i128) -> String {
     format!("{sign}{}", grouped(&size.to_string()))
 }
 
+/// Most digits that a number with a power of ten is written out in.
+const DECIMAL_DIGITS_MAX: usize = 40;
+
+/// The digits of a number told as `125e-1`: `12.5`, with as many behind the point as were told; none for other text.
+///
+/// Only a negative power is written out, and only as this house writes one: `12e3` may well be a part's number.
+pub(crate) fn decimal(text: &str) -> Option<String> {
+    let (significand, power) = text.split_once("e-")?;
+    let (sign, digits) = significand.strip_prefix('-').map_or(("", significand), |digits| ("-", digits));
+    let is_number = |text: &str| {
+        let starts = text.bytes().next().is_some_and(|first| first != b'0' || text.len() == 1);
+        starts && text.len() <= DECIMAL_DIGITS_MAX && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let behind = power.parse::<usize>().ok().filter(|behind| (1..DECIMAL_DIGITS_MAX).contains(behind))?;
+    if !is_number(digits) || !is_number(power) {
+        return None;
+    }
+    let padded = format!("{digits:0>width$}", width = behind.saturating_add(1));
+    let (whole, part) = padded.split_at_checked(padded.len().checked_sub(behind)?)?;
+    Some(format!("{sign}{whole}.{part}"))
+}
+
 /// A duration in its two largest units: `3 d 4 h`, `5 m 12 s`, `830 ms`.
 pub(crate) fn duration(nanos: impl Given<i64>) -> String {
     let nanos = nanos.given();
@@ -522,6 +544,25 @@ mod tests {
         let long = json_in_lines(&format!("[{}1]", "1,".repeat(40)));
         assert_eq!(long.lines().count(), 43, "a long list has a line for each");
         assert_eq!(json_in_lines("]]}"), "\n]\n]\n}", "what is no JSON does no harm");
+    }
+
+    #[test]
+    fn a_number_with_a_power_of_ten_reads_in_digits_and_other_text_as_it_is() {
+        for (text, digits) in [
+            ("125e-1", "12.5"),
+            ("1234e-3", "1.234"),
+            ("1250e-2", "12.50"),
+            ("5e-3", "0.005"),
+            ("-5e-1", "-0.5"),
+            ("0e-2", "0.00"),
+        ] {
+            assert_eq!(decimal(text).as_deref(), Some(digits));
+        }
+        let other =
+            ["12.5", "12e3", "e-1", "-e-1", "012e-1", "1e-", "1e-01", "1e-0", "1e-40", "12e-1x", "ae-1", ""];
+        for text in other.into_iter().chain([format!("1{}e-2", "0".repeat(40)).as_str()]) {
+            assert_eq!(decimal(text), None, "{text}");
+        }
     }
 
     #[test]

@@ -9,12 +9,18 @@ use crate::address::{self, Asked, Range, Step};
 use crate::error::WebError;
 use crate::format::{self, Html};
 use crate::model::{Cash, Grade, Invoice, Latency, Operations, Overview, Passage};
-use crate::ports::{Recorded, Shown, Writer};
+use crate::ports::{Field, Recorded, Shown, Writer};
 use crate::shell::{Shell, Theme};
 use crate::{chart, flow_chart, screens};
 
 /// Steps of the flow that a narrow screen lists; all of them stand in the table.
 const FLOW_LINES_MAX: usize = 8;
+/// Values drawn of one event on a page of many; the event's own page has all of them.
+const FIELDS_OF_EVENT_MAX: usize = 64;
+/// Values drawn on a page of many events: those of the newest.
+const FIELDS_OF_PAGE_MAX: usize = 4_096;
+/// Longest value drawn there, in bytes.
+const VALUE_BYTES_MAX: usize = 1_024;
 /// A wide bar's length, in parts of a hundred.
 const BAR_FULL: i128 = 100;
 
@@ -115,9 +121,60 @@ pub(crate) struct InvoiceScreen {
 }
 
 impl InvoiceScreen {
+    /// The events with what is drawn of their values, newest last (`WEB-6`).
+    pub(crate) fn events(&self) -> Vec<Told<'_>> {
+        let mut room = FIELDS_OF_PAGE_MAX;
+        let newest_first = self.history.iter().rev().map(|event| {
+            let count = event.fields.len().min(FIELDS_OF_EVENT_MAX).min(room);
+            room = room.saturating_sub(count);
+            let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
+            let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            Told { event, fields, more, bytes_max: VALUE_BYTES_MAX }
+        });
+        let mut events: Vec<Told<'_>> = newest_first.collect();
+        events.reverse();
+        events
+    }
+
     /// Events that are not listed, where the list has a limit.
     pub(crate) fn hidden(&self) -> u64 {
         self.invoice.events.saturating_sub(self.history.len() as u64)
+    }
+}
+
+/// An event with what is drawn of it.
+pub(crate) struct Told<'a> {
+    pub(crate) event: &'a Recorded,
+    pub(crate) fields: &'a [Field],
+    /// Values that are not drawn.
+    pub(crate) more: u64,
+    /// Longest value drawn, in bytes.
+    bytes_max: usize,
+}
+
+impl<'a> Told<'a> {
+    /// All of an event.
+    pub(crate) fn whole(event: &'a Recorded) -> Self {
+        Self { event, fields: &event.fields, more: 0, bytes_max: usize::MAX }
+    }
+
+    /// A name or a value, or its beginning and how much follows.
+    pub(crate) fn head(&self, text: &str) -> Html {
+        let cut = text.floor_char_boundary(self.bytes_max);
+        let (head, rest) = text.split_at_checked(cut).unwrap_or((text, ""));
+        if rest.is_empty() {
+            return Html(format::escaped(head));
+        }
+        let more = format::count(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        Html(format!("{}… <span class=\"more\">and {more} more bytes</span>", format::escaped(head)))
+    }
+
+    /// A value; a number with a power of ten reads in digits, and as it was told in the title.
+    pub(crate) fn value(&self, text: &str) -> Html {
+        match format::decimal(text) {
+            Some(digits) => Html(format!("<span title=\"{text}\">{digits}</span>")),
+            None => self.head(text),
+        }
     }
 }
 
@@ -258,12 +315,35 @@ pub(crate) fn kind_word(kind: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use waag_model::time::UtcNanos;
+
     use super::*;
 
     #[test]
     fn a_day_is_short_in_charts() {
         assert_eq!(short_day(&UtcDay(0)), "1 Jan");
         assert_eq!(short_day(&UtcDay(20_778)), "21 Nov");
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters_and_says_how_much_follows() {
+        let event = Recorded {
+            position: waag_model::ids::Position(1),
+            leaf: waag_ledger::hash::leaf_hash(b""),
+            kind: String::new(),
+            id: None,
+            source: None,
+            happened: None,
+            accepted: UtcNanos(0),
+            committed: UtcNanos(0),
+            actor: None,
+            fields: Vec::new(),
+        };
+        let told = |bytes_max| Told { bytes_max, ..Told::whole(&event) };
+        assert_eq!(told(3).head("<éé").0, "&lt;é… <span class=\"more\">and 2 more bytes</span>");
+        assert_eq!(told(5).head("<éé").0, "&lt;éé");
+        assert_eq!(Told::whole(&event).value("-1234e-3").0, "<span title=\"-1234e-3\">-1.234</span>");
+        assert_eq!(Told::whole(&event).value("<1e-3").0, "&lt;1e-3");
     }
 
     #[test]

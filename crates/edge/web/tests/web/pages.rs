@@ -15,7 +15,7 @@ use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
-use waag_web::ports::{Health, House, HouseError, Progress, Proof, Recorded};
+use waag_web::ports::{Field, Health, House, HouseError, Progress, Proof, Recorded, Shown};
 use waag_web::{Pages, WebError, router, serve};
 
 use crate::support::sample::SampleFigures;
@@ -255,6 +255,56 @@ async fn what_was_projected_stands_on_every_page() {
             assert!(html.to_lowercase().contains(&part), "{path} lacks {part}: {html}");
         }
     }
+}
+
+/// A house whose events all have very many values.
+struct Wide(Arc<Sample>);
+
+impl House for Wide {
+    fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
+        self.0.reads()
+    }
+
+    fn history(&self, positions: &[Position]) -> Result<Vec<Recorded>, HouseError> {
+        let mut events = self.0.history(positions)?;
+        for event in &mut events {
+            let field = |at: usize| Field { path: format!("p{at}"), shown: Shown::Plain(format!("v{at}-")) };
+            event.fields = (0..16_384).map(field).collect();
+            event.fields[0].shown = Shown::Plain("12345e-3".to_owned());
+            event.fields[1].shown = Shown::Plain("x".repeat(60_000));
+            event.happened = None;
+        }
+        Ok(events)
+    }
+
+    fn proof(&self, position: Position) -> Result<Option<Proof>, HouseError> {
+        self.0.proof(position)
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    fn changes(&self) -> watch::Receiver<Progress> {
+        self.0.changes()
+    }
+}
+
+#[tokio::test]
+async fn an_invoices_page_draws_some_values_of_an_event_and_the_events_page_all() {
+    let wide = || {
+        let figures = |_| -> Box<dyn waag_web::figures::Figures> { Box::new(SampleFigures { empty: false }) };
+        Pages::with_figures(Arc::new(Wide(Sample::new(false))), Arc::new(Still), figures)
+    };
+    let html = text(ask(wide(), get("/invoice?id=INV-7")).await).await;
+    assert_eq!(html.matches("<dt>p").count(), 5 * 64);
+    assert!(html.contains("and 16,320 more; <a href=\"/event/4\">see the event whole</a>"));
+    assert!(html.contains("and 58,976 more bytes") && html.len() < 200_000, "{} bytes", html.len());
+    assert!(html.contains("<span title=\"12345e-3\">12.345</span>"));
+    assert!(html.contains("no event time told that can be read"));
+    let html = text(ask(wide(), get("/event/4")).await).await;
+    assert_eq!(html.matches("<dt>p").count(), 16_384);
+    assert!(html.contains(&"x".repeat(60_000)) && !html.contains("see the event whole"));
 }
 
 #[tokio::test]
