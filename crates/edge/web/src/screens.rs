@@ -3,7 +3,7 @@
 use askama::Template;
 use waag_invoices::event::STAGES;
 use waag_invoices::moves::Place;
-use waag_model::time::UtcDay;
+use waag_model::time::{UtcDay, UtcNanos};
 
 use crate::address::{self, Asked, Range, Step};
 use crate::error::WebError;
@@ -273,18 +273,24 @@ fn short_day(day: &UtcDay) -> String {
 
 /// How a stage stands in an invoice's life.
 pub(crate) fn passage_word(passage: &Passage) -> &'static str {
-    match (passage.entered, passage.left) {
-        (_, Some(_)) => "done",
-        (Some(_), None) => "open",
-        (None, None) => "ahead",
+    match (passage.entered, passage.left, passage.is_here) {
+        (_, _, true) => "open",
+        (None, None, false) => "ahead",
+        (Some(_), _, false) | (None, Some(_), false) => "done",
     }
 }
 
-/// Time spent in a stage that has been left, or so far.
-pub(crate) fn passage_time(passage: &Passage, shell: &Shell) -> Option<String> {
-    let entered = passage.entered?;
-    let until = passage.left.unwrap_or(shell.now);
-    Some(format::duration(until.0.saturating_sub(entered.0).max(0)))
+/// Time spent in a stage, or so far in the one that the invoice is in; or what was not told of it.
+pub(crate) fn passage_time(passage: &Passage, now: &UtcNanos) -> String {
+    let until =
+        |entered: UtcNanos, until: UtcNanos| format::duration(until.0.saturating_sub(entered.0).max(0));
+    match (passage.entered, passage.left, passage.is_here) {
+        (Some(entered), Some(left), _) => until(entered, left),
+        (Some(entered), None, true) => format!("{} so far", until(entered, *now)),
+        (Some(_), None, false) => "leaving not told".to_owned(),
+        (None, Some(_), _) | (None, None, true) => "entry not told".to_owned(),
+        (None, None, false) => "not yet".to_owned(),
+    }
 }
 
 /// A latency bar as SVG: median dark, p95 lighter, p99 lightest.
@@ -315,7 +321,7 @@ pub(crate) fn kind_word(kind: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use waag_model::time::UtcNanos;
+    use waag_invoices::event::Stage;
 
     use super::*;
 
@@ -344,6 +350,23 @@ mod tests {
         assert_eq!(told(5).head("<éé").0, "&lt;éé");
         assert_eq!(Told::whole(&event).value("-1234e-3").0, "<span title=\"-1234e-3\">-1.234</span>");
         assert_eq!(Told::whole(&event).value("<1e-3").0, "&lt;1e-3");
+    }
+
+    #[test]
+    fn only_the_stage_that_an_open_invoice_is_in_goes_on() {
+        const DAY: i64 = 86_400_000_000_000;
+        let said = |entered: Option<i64>, left: Option<i64>, is_here| {
+            let at = |day: i64| UtcNanos(day * DAY);
+            let (entered, left) = (entered.map(at), left.map(at));
+            let passage = Passage { stage: Stage::Authorization, entered, left, deadline: None, is_here };
+            (passage_word(&passage), passage_time(&passage, &at(9)))
+        };
+        assert_eq!(said(Some(1), Some(3), false), ("done", "2 d".to_owned()));
+        assert_eq!(said(Some(7), None, true), ("open", "2 d so far".to_owned()));
+        assert_eq!(said(Some(7), None, false), ("done", "leaving not told".to_owned()));
+        assert_eq!(said(None, Some(3), false), ("done", "entry not told".to_owned()));
+        assert_eq!(said(None, None, true), ("open", "entry not told".to_owned()));
+        assert_eq!(said(None, None, false), ("ahead", "not yet".to_owned()));
     }
 
     #[test]

@@ -62,12 +62,14 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
 fn passages(state: &InvoiceState) -> Vec<Passage> {
     let passage = |ours: Stage| {
         let visit = state.visits.iter().find(|visit| visit.stage == ours);
-        let here = state.stage == ours && state.closed.is_none();
+        let is_closed = matches!(state.condition, Condition::Paid | Condition::Rejected);
+        let is_here = state.stage == ours && !is_closed;
         Passage {
             stage: ours,
             entered: visit.and_then(|visit| visit.entered).map(UtcNanos),
             left: visit.and_then(|visit| visit.left).map(UtcNanos),
-            deadline: state.deadline.filter(|_| here).map(UtcNanos),
+            deadline: state.deadline.filter(|_| is_here).map(UtcNanos),
+            is_here,
         }
     };
     STAGES.map(passage).to_vec()

@@ -294,6 +294,7 @@ impl Figures for SampleFigures {
             entered: Some(UtcNanos(NOW.0 - entered * HOUR)),
             left: left.map(|hours| UtcNanos(NOW.0 - hours * HOUR)),
             deadline: Some(UtcNanos(NOW.0 - 5 * HOUR)),
+            is_here: left.is_none(),
         };
         let fact = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         Ok(Some(Invoice {
@@ -318,7 +319,7 @@ impl Figures for SampleFigures {
                 passage(Stage::Ingestion, 133, Some(128)),
                 passage(Stage::Reconciliation, 128, Some(62)),
                 passage(Stage::Authorization, 62, None),
-                Passage { stage: Stage::Posting, entered: None, left: None, deadline: None },
+                Passage { stage: Stage::Posting, entered: None, left: None, deadline: None, is_here: false },
             ],
             positions: (0..5).collect(),
             events: 5,
