@@ -328,7 +328,12 @@ async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs
         let asked: Asked = address::read(pairs)?;
         let id = asked.id.ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
         let shell = shell(pages, visit, &format!("Invoice {id}"), "", true);
-        let found = pages.figures()?.invoice(&id, shell.now)?;
+        let figures = pages.figures()?;
+        // What is typed into the search may bring spaces that no id has.
+        let found = match figures.invoice(&id, shell.now)? {
+            None if id.trim() != id => figures.invoice(id.trim(), shell.now)?,
+            found => found,
+        };
         let invoice = found.ok_or(WebError::NoInvoice(id))?;
         let newest = invoice.positions.len().saturating_sub(HISTORY_EVENTS_MAX);
         let positions: Vec<Position> = invoice.positions.iter().skip(newest).copied().map(Position).collect();

@@ -242,6 +242,7 @@ async fn what_was_projected_stands_on_every_page() {
             "/invoice?id=INV-9",
             &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
         ),
+        ("/invoice?id=%20INV-9%20", &["Reconciliation, in progress", "so far"]),
         ("/cash?by=day", &["Before 2026-11-15", "overdue", "1,234.567", "from=2026-10-20"]),
         ("/cash?by=day&from=2026-10-30", &["2026-11-01", "overdue", "1,234.567", "Around today"]),
         ("/cash?from=2026-12-01", &["Before 2026-11-30", "1,234.567"]),
