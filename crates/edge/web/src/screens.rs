@@ -8,7 +8,7 @@ use waag_model::time::{UtcDay, UtcNanos};
 use crate::address::{self, Asked, Range, Step};
 use crate::error::WebError;
 use crate::format::{self, Html};
-use crate::model::{Cash, Grade, Invoice, Latency, Operations, Overview, Passage};
+use crate::model::{Cash, DueRow, Grade, Invoice, Latency, Operations, Overview, Passage};
 use crate::ports::{Field, Recorded, Shown, Writer};
 use crate::shell::{Shell, Theme};
 use crate::{chart, flow_chart, screens};
@@ -190,32 +190,56 @@ pub(crate) struct CashScreen {
 impl CashScreen {
     /// How a due date or week stands against today.
     pub(crate) fn due_state(&self, due: &Option<UtcDay>) -> (Grade, &'static str) {
-        let today = self.shell.now.day().0;
-        let length = if self.asked.by == Step::Week { 7 } else { 1 };
+        let today = self.shell.now.day();
+        let by_week = self.asked.by == Step::Week;
         match due {
             None => (Grade::Warning, "not told"),
-            Some(day) if day.0.saturating_add(length) <= today => (Grade::Bad, "overdue"),
-            Some(day) if day.0 <= today => (Grade::Warning, if length == 7 { "this week" } else { "today" }),
+            // A week that holds today is cut there, so what begins before today has ended before it.
+            Some(day) if day.0 < today.0 => (Grade::Bad, "overdue"),
+            Some(day) if *day == today => (Grade::Warning, if by_week { "this week" } else { "today" }),
             Some(_) => (Grade::Note, "to come"),
+        }
+    }
+
+    /// What of a week a row is, where it is not all of it.
+    pub(crate) fn part(&self, due: &UtcDay) -> &'static str {
+        let today = self.shell.now.day();
+        let days_since = i64::from(today.0) - i64::from(due.0);
+        if self.asked.by != Step::Week || !(0..7).contains(&days_since) {
+            ""
+        } else if days_since == 0 {
+            "from today"
+        } else {
+            "until yesterday"
         }
     }
 
     /// The bars of the chart: one for every day or week of the page, empty ones too.
     pub(crate) fn bars(&self) -> Vec<Bar> {
         let view = &self.view;
-        let most = view.rows.iter().map(|row| row.value.minor).max().unwrap_or(0).max(1);
-        let length = if self.asked.by == Step::Week { 7 } else { 1 };
-        let days = (view.starts.0..view.later.0).step_by(length).map(UtcDay);
+        let length = if self.asked.by == Step::Week { 7u8 } else { 1 };
+        let days = (view.starts.0..view.later.0).step_by(usize::from(length)).map(UtcDay);
+        let within = |day: UtcDay, row: &DueRow| {
+            row.due.is_some_and(|due| (0..i32::from(length)).contains(&due.0.saturating_sub(day.0)))
+        };
+        let minor = |row: &DueRow| row.value.minor.max(0);
+        let sum = |day: UtcDay| view.rows.iter().filter(|row| within(day, row)).map(minor).sum::<i128>();
+        let most = days.clone().map(sum).max().unwrap_or(0).max(1);
         let bar = |day: UtcDay| {
-            let row = view.rows.iter().find(|row| row.due == Some(day));
-            let minor = row.map_or(0, |row| row.value.minor.max(0));
-            let least = i128::from(row.is_some());
-            Bar {
-                label: short_day(&day),
-                height: u8::try_from((minor * BAR_FULL / most).max(least)).unwrap_or(0),
-                overdue: self.due_state(&Some(day)).0 == Grade::Bad,
-                title: row.map_or_else(|| "nothing".to_owned(), |row| format::money_text(&row.value)),
+            let mut bar = Bar { label: short_day(&day), overdue: 0, to_come: 0, title: String::new() };
+            for row in view.rows.iter().filter(|row| within(day, row)) {
+                let height = u8::try_from((minor(row).saturating_mul(BAR_FULL) / most).max(1)).unwrap_or(0);
+                let is_overdue = self.due_state(&row.due).0 == Grade::Bad;
+                let (part, word) =
+                    if is_overdue { (&mut bar.overdue, "overdue") } else { (&mut bar.to_come, "to come") };
+                *part = height;
+                let joint = if bar.title.is_empty() { "" } else { ", " };
+                bar.title.push_str(&format!("{joint}{} {word}", format::money_text(&row.value)));
             }
+            if bar.title.is_empty() {
+                bar.title.push_str("nothing");
+            }
+            bar
         };
         days.map(bar).collect()
     }
@@ -226,24 +250,25 @@ impl CashScreen {
     }
 }
 
-/// A bar of the cash chart.
+/// A bar of the cash chart, its two parts in parts of a hundred; that of this week may have both.
 pub(crate) struct Bar {
     pub(crate) label: String,
-    /// In parts of a hundred.
-    pub(crate) height: u8,
-    pub(crate) overdue: bool,
+    pub(crate) overdue: u8,
+    pub(crate) to_come: u8,
     pub(crate) title: String,
 }
 
 impl Bar {
     /// As an SVG of its own, since a style attribute would be inline style.
     pub(crate) fn svg(&self) -> Html {
-        let kind = if self.overdue { "bar-overdue" } else { "bar-due" };
+        let part = |kind: &str, below: u8, height: u8| {
+            let top = 100u8.saturating_sub(below).saturating_sub(height);
+            format!("<rect class=\"{kind}\" x=\"1\" width=\"8\" y=\"{top}\" height=\"{height}\" rx=\"1\"/>")
+        };
         Html(format!(
-            "<svg class=\"bar\" viewBox=\"0 0 10 100\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-             <rect class=\"{kind}\" x=\"1\" width=\"8\" y=\"{}\" height=\"{}\" rx=\"1\"/></svg>",
-            100 - self.height,
-            self.height
+            "<svg class=\"bar\" viewBox=\"0 0 10 100\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{}{}</svg>",
+            part("bar-overdue", 0, self.overdue),
+            part("bar-due", self.overdue, self.to_come)
         ))
     }
 }

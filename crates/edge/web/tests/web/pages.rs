@@ -56,6 +56,22 @@ async fn every_page_says_what_it_knows_without_javascript() {
 }
 
 #[tokio::test]
+async fn the_week_of_today_is_overdue_until_yesterday_and_to_come_from_today() {
+    let html = text(ask(sample(false), get("/cash")).await).await;
+    let row = |day: &str| {
+        let found = html.split("<tr>").find(|row| row.contains(&format!("<time datetime=\"{day}\"")));
+        found.and_then(|row| row.split("</tr>").next()).unwrap_or("").to_owned()
+    };
+    let (monday, today, next) = (row("2026-11-16"), row("2026-11-20"), row("2026-11-23"));
+    assert!(monday.contains("until yesterday") && monday.contains("overdue"), "{monday}");
+    assert!(today.contains("from today") && today.contains("this week"), "{today}");
+    assert!(next.contains("to come"), "{next}");
+    let bar = html.split("<div class=\"bar-slot\"").find(|bar| bar.contains("16 Nov:")).unwrap();
+    assert!(bar.contains("EUR overdue, ") && bar.contains("EUR to come"), "{bar}");
+    assert!(!bar.contains("height=\"0\""), "both parts are drawn: {bar}");
+}
+
+#[tokio::test]
 async fn no_page_has_inline_script_inline_style_or_a_foreign_address() {
     for path in ["/", "/operations", "/invoice?id=INV-7", "/cash", "/help", "/nothing"] {
         let html = text(ask(sample(false), get(path)).await).await;
