@@ -134,6 +134,12 @@ pub(crate) fn count(number: impl Given<u64>) -> String {
     grouped(&number.given().to_string())
 }
 
+/// A count with what is counted: `1 invoice`, `1,234 invoices`.
+pub(crate) fn counted(number: impl Given<u64>, one: &str, many: &str) -> String {
+    let number = number.given();
+    format!("{} {}", count(number), if number == 1 { one } else { many })
+}
+
 /// An amount without its code: `-1,234.50`; the minus is the typographic one.
 pub(crate) fn money_digits(amount: &Amount) -> String {
     let sign = if amount.minor < 0 { "\u{2212}" } else { "" };
@@ -658,6 +664,16 @@ mod tests {
         for text in other.into_iter().chain([format!("1{}e-2", "0".repeat(40)).as_str()]) {
             assert_eq!(decimal(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn one_thing_is_told_as_one() {
+        let said = |number: u64| counted(number, "event", "events");
+        assert_eq!(
+            (said(0), said(1), said(2)),
+            ("0 events".to_owned(), "1 event".to_owned(), "2 events".to_owned())
+        );
+        assert_eq!(said(1_000), "1,000 events");
     }
 
     #[test]

@@ -244,6 +244,13 @@ impl CashScreen {
         days.map(bar).collect()
     }
 
+    /// The currency that was asked for, where nothing is outstanding in it and another one is shown.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        let asked = self.asked.currency.as_deref()?;
+        let is_shown = self.view.chosen.as_ref().is_none_or(|chosen| chosen.outstanding.currency == asked);
+        (!is_shown).then_some(asked)
+    }
+
     /// Whether all that is due before this page is overdue.
     pub(crate) fn starts_late(&self) -> bool {
         self.view.starts.0 <= self.shell.now.day().0

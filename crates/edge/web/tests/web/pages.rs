@@ -259,6 +259,7 @@ async fn what_was_projected_stands_on_every_page() {
             &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
         ),
         ("/invoice?id=%20INV-9%20", &["Reconciliation, in progress", "so far"]),
+        ("/cash?currency=KWD", &["<span>1 invoice</span>"]),
         ("/cash?by=day", &["Before 2026-11-15", "overdue", "1,234.567", "from=2026-10-20"]),
         ("/cash?by=day&from=2026-10-30", &["2026-11-01", "overdue", "1,234.567", "Around today"]),
         ("/cash?from=2026-12-01", &["Before 2026-11-30", "1,234.567"]),
@@ -322,6 +323,17 @@ async fn an_invoices_page_draws_some_values_of_an_event_and_the_events_page_all(
     let html = text(ask(wide(), get("/event/4")).await).await;
     assert_eq!(html.matches("<dt>p").count(), 16_384);
     assert!(html.contains(&"x".repeat(60_000)) && !html.contains("see the event whole"));
+}
+
+#[tokio::test]
+async fn another_currency_than_the_one_asked_for_is_not_shown_in_silence() {
+    let notice = "Nothing is outstanding in XXX.";
+    for (path, is_told) in [("/cash?currency=XXX", true), ("/cash?currency=USD", false), ("/cash", false)] {
+        let html = text(ask(sample(false), get(path)).await).await;
+        assert_eq!(html.contains(notice), is_told, "{path}");
+    }
+    let html = text(ask(sample(true), get("/cash?currency=XXX")).await).await;
+    assert!(html.contains("Nothing is outstanding") && !html.contains(notice), "nothing else is shown");
 }
 
 #[tokio::test]
