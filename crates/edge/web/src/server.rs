@@ -175,6 +175,32 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_head_is_taken_up_to_its_limits_and_no_further() {
+        let (address, _end, _run) = served(Bounds::default()).await;
+        let long = format!("/?{}", "x".repeat(65_000));
+        assert!(rest(&mut asked(address, &long).await).await.ends_with("a page"));
+        let field = |bytes: usize| format!("/ HTTP/1.1\r\nHost: localhost\r\nX: {}", "x".repeat(bytes));
+        // The limit is looked at between reads, the last of which may go beyond it.
+        for (path, is_taken) in [(field(HEAD_BYTES_MAX - 1_024), true), (field(2 * HEAD_BYTES_MAX), false)] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let request = format!("GET {path}\r\nConnection: close\r\n\r\n");
+            // Refused while it is still being written, the line may break before its answer is read.
+            let mut answer = Vec::new();
+            if stream.write_all(request.as_bytes()).await.is_ok() {
+                let _broken = stream.read_to_end(&mut answer).await;
+            }
+            assert_eq!(String::from_utf8_lossy(&answer).ends_with("a page"), is_taken);
+        }
+        for (fields, is_taken) in [(HEADERS_MAX - 2, true), (HEADERS_MAX - 1, false)] {
+            let mut stream = TcpStream::connect(address).await.unwrap();
+            let more = "X: x\r\n".repeat(fields);
+            let request = format!("GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n{more}\r\n");
+            stream.write_all(request.as_bytes()).await.unwrap();
+            assert_eq!(rest(&mut stream).await.ends_with("a page"), is_taken, "{fields}");
+        }
+    }
+
+    #[tokio::test]
     async fn connections_beyond_the_limit_wait_until_one_ends() {
         let bounds = Bounds { connections_max: 2, head_ms_max: 60_000 };
         let (address, _end, _run) = served(bounds).await;
