@@ -288,6 +288,19 @@ fn needs_chromium_no_number_is_cut_off_and_nothing_runs_out_of_its_card() {
         }
     }
     assert!(cut.is_empty(), "{cut:#?}");
+    // Ids as long as no sample has them: the values stay in sight all the same.
+    look(&mut browser, "light", "", 1_280);
+    browser.open(&format!("{base}/operations"));
+    let hidden = browser.value(
+        "(() => {
+          for (const one of document.querySelectorAll('.wide a.id, .wide td.words')) one.innerText = 'INV'.repeat(30);
+          const list = document.querySelector('.wide'), box = list.closest('.scroll');
+          const hidden = [...list.querySelectorAll('td:last-child')]
+            .filter((one) => one.getBoundingClientRect().right > box.getBoundingClientRect().right + 1);
+          return [box.scrollWidth > box.clientWidth, hidden.length];
+        })()",
+    );
+    assert_eq!(hidden, json!([true, 0]));
     quiet(&browser);
 }
 
