@@ -121,25 +121,29 @@ pub(crate) struct InvoiceScreen {
 }
 
 impl InvoiceScreen {
-    /// The events with what is drawn of their values, newest last (`WEB-6`).
     pub(crate) fn events(&self) -> Vec<Told<'_>> {
-        let mut room = FIELDS_OF_PAGE_MAX;
-        let newest_first = self.history.iter().rev().map(|event| {
-            let count = event.fields.len().min(FIELDS_OF_EVENT_MAX).min(room);
-            room = room.saturating_sub(count);
-            let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
-            let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-            Told { event, fields, more, bytes_max: VALUE_BYTES_MAX }
-        });
-        let mut events: Vec<Told<'_>> = newest_first.collect();
-        events.reverse();
-        events
+        told(&self.history)
     }
 
     /// Events that are not listed, where the list has a limit.
     pub(crate) fn hidden(&self) -> u64 {
         self.invoice.events.saturating_sub(self.history.len() as u64)
     }
+}
+
+/// Events with what is drawn of their values, newest last; where not all fit, the newest come first (`WEB-6`).
+fn told(history: &[Recorded]) -> Vec<Told<'_>> {
+    let mut room = FIELDS_OF_PAGE_MAX;
+    let newest_first = history.iter().rev().map(|event| {
+        let count = event.fields.len().min(FIELDS_OF_EVENT_MAX).min(room);
+        room = room.saturating_sub(count);
+        let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
+        let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+        Told { event, fields, more, bytes_max: VALUE_BYTES_MAX }
+    });
+    let mut events: Vec<Told<'_>> = newest_first.collect();
+    events.reverse();
+    events
 }
 
 /// An event with what is drawn of it.
@@ -363,9 +367,9 @@ mod tests {
         assert_eq!(short_day(&UtcDay(20_778)), "21 Nov");
     }
 
-    #[test]
-    fn a_long_value_is_cut_between_characters_and_says_how_much_follows() {
-        let event = Recorded {
+    fn recorded(fields: usize) -> Recorded {
+        let field = Field { path: String::new(), shown: Shown::Erased };
+        Recorded {
             position: waag_model::ids::Position(1),
             leaf: waag_ledger::hash::leaf_hash(b""),
             kind: String::new(),
@@ -375,8 +379,25 @@ mod tests {
             accepted: UtcNanos(0),
             committed: UtcNanos(0),
             actor: None,
-            fields: Vec::new(),
+            fields: vec![field; fields],
+        }
+    }
+
+    #[test]
+    fn a_page_of_events_draws_so_many_values_of_each_and_in_all_those_of_the_newest() {
+        let drawn = |history: &[Recorded]| -> Vec<(usize, u64)> {
+            told(history).iter().map(|event| (event.fields.len(), event.more)).collect()
         };
+        assert_eq!(drawn(&[recorded(64), recorded(65)]), [(64, 0), (64, 1)]);
+        let full = FIELDS_OF_PAGE_MAX / FIELDS_OF_EVENT_MAX;
+        assert!(drawn(&vec![recorded(64); full]).iter().all(|event| *event == (64, 0)));
+        let beyond = drawn(&vec![recorded(64); full + 1]);
+        assert_eq!((beyond[0], beyond[1], beyond[full]), ((0, 64), (64, 0), (64, 0)), "the oldest gives way");
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters_and_says_how_much_follows() {
+        let event = recorded(0);
         let told = |bytes_max| Told { bytes_max, ..Told::whole(&event) };
         assert_eq!(told(3).head("<éé").0, "&lt;é… <span class=\"more\">and 2 more bytes</span>");
         assert_eq!(told(5).head("<éé").0, "&lt;éé");

@@ -327,12 +327,12 @@ async fn an_invoices_page_draws_some_values_of_an_event_and_the_events_page_all(
 
 #[tokio::test]
 async fn another_currency_than_the_one_asked_for_is_not_shown_in_silence() {
-    let notice = "Nothing is outstanding in XXX.";
-    for (path, is_told) in [("/cash?currency=XXX", true), ("/cash?currency=USD", false), ("/cash", false)] {
+    let notice = "Nothing is outstanding in ZZZ.";
+    for (path, is_told) in [("/cash?currency=ZZZ", true), ("/cash?currency=USD", false), ("/cash", false)] {
         let html = text(ask(sample(false), get(path)).await).await;
         assert_eq!(html.contains(notice), is_told, "{path}");
     }
-    let html = text(ask(sample(true), get("/cash?currency=XXX")).await).await;
+    let html = text(ask(sample(true), get("/cash?currency=ZZZ")).await).await;
     assert!(html.contains("Nothing is outstanding") && !html.contains(notice), "nothing else is shown");
 }
 
