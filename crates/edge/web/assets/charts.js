@@ -19,6 +19,12 @@
     return step >= 86400 ? day : step >= 3600 && time === "00:00" ? day : time;
   }
 
+  // Steps of less than a minute have the same words: the first of them says them.
+  function ticks(at, step) {
+    const words = at.map((seconds) => tick(seconds, step));
+    return words.map((word, i) => word === words[i - 1] ? "" : word);
+  }
+
   function draw(host) {
     const chart = JSON.parse(host.dataset.chart);
     const old = drawn.get(host);
@@ -32,7 +38,7 @@
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] } },
       axes: [
-        { ...axis, size: 32, values: (_, at) => at.map((seconds) => tick(seconds, chart.step)) },
+        { ...axis, size: 32, values: (_, at) => ticks(at, chart.step) },
         { ...axis, size: 64, values: (_, at) => at.map((value) => number.format(value)) },
       ],
       series: [

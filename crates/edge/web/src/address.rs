@@ -129,13 +129,16 @@ pub struct Asked {
 pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
     let mut asked = Asked::default();
     for (name, value) in pairs {
-        let value = value.trim();
-        if value.is_empty() {
+        // An id is what its producer told, spaces at its ends included, and so is what comes behind it in a list.
+        let is_exact = matches!(name.as_str(), "id" | "after");
+        if value.is_empty() || !is_exact && value.trim().is_empty() {
             continue;
         }
         if value.len() > VALUE_BYTES_MAX {
             return Err(WebError::Parameter { name: "a value", allowed: "1,024 bytes long" });
         }
+        let told = value.as_str();
+        let value = told.trim();
         match name.as_str() {
             "range" => {
                 let range = Range::ALL.into_iter().find(|range| range.word() == value);
@@ -160,10 +163,11 @@ pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
                     })?);
             }
             "filter" => asked.filter = value.to_owned(),
-            "region" => asked.region = Some(value.to_owned()),
-            "currency" => asked.currency = Some(value.to_owned()),
-            "after" => asked.after = Some(value.to_owned()),
-            "id" => asked.id = Some(value.to_owned()),
+            // Chosen from what events told.
+            "region" => asked.region = Some(told.to_owned()),
+            "currency" => asked.currency = Some(told.to_owned()),
+            "after" => asked.after = Some(told.to_owned()),
+            "id" => asked.id = Some(told.to_owned()),
             _ => {}
         }
     }
@@ -287,6 +291,10 @@ mod tests {
         let long = "x".repeat(VALUE_BYTES_MAX);
         assert_eq!(read(pairs(&[("id", &long)])).unwrap().id, Some(long.clone()));
         assert!(read(pairs(&[("id", &format!("{long}x"))])).is_err());
+        assert_eq!(read(pairs(&[("range", " 7d ")])).unwrap().range, Range::Week);
+        let exact = read(pairs(&[("id", " D-10 "), ("after", "1~2~x "), ("region", " north")])).unwrap();
+        assert_eq!(exact.id.as_deref(), Some(" D-10 "), "a link leads to the id as it was told");
+        assert_eq!((exact.after.as_deref(), exact.region.as_deref()), (Some("1~2~x "), Some(" north")));
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 
 use waag_model::time::UtcNanos;
 
-use crate::format::Html;
+use crate::format::{self, Html};
 use crate::model::Series;
 
 /// The width and height a small chart is drawn in; the style sheet stretches it.
@@ -18,7 +18,7 @@ pub(crate) fn data(series: &Series) -> String {
     let lines: Vec<serde_json::Value> = series
         .lines
         .iter()
-        .map(|line| serde_json::json!({ "name": line.name, "values": line.values }))
+        .map(|line| serde_json::json!({ "name": format::visible(line.name.clone()), "values": line.values }))
         .collect();
     serde_json::json!({
         "start": series.start.0.div_euclid(1_000_000_000),

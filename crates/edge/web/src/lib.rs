@@ -12,7 +12,7 @@
 //! - `WEB-3`: a browser runs and loads nothing but this program's own files: no inline script, no foreign host.
 //! - `WEB-4`: every page says all it knows without JavaScript; scripts add movement, checks and keys.
 //! - `WEB-5`: figures come from the domain's queries; what cannot be computed says why and is never made up.
-//! - `WEB-6`: memory is bounded: pages drawn at once, live connections, rows of a page and files sent have named limits.
+//! - `WEB-6`: memory is bounded: pages drawn at once, connections, live ones among them, rows of a page and files sent have named limits.
 //! - `WEB-7`: a person's id comes in the body of a form, is kept in memory for some minutes under a random name, and is
 //!   never written into a page, an address or a message.
 
@@ -33,6 +33,7 @@ pub mod model;
 pub mod ports;
 mod router;
 mod screens;
+mod server;
 mod shell;
 
 pub use error::WebError;

@@ -28,8 +28,9 @@ const RETRY_MS: u64 = 1_000;
 /// How often a page of deliveries or evidence asks whether they moved on, in milliseconds: they do without any event coming
 /// in.
 const STAMP_ASKED_MS: u64 = 1_000;
-/// Open pages that are told of progress at once.
-pub(crate) const LIVE_CONNECTIONS_MAX: usize = 256;
+/// Open pages that are told of progress at once: fewer than there are connections, so that pages are answered beside them.
+pub(crate) const LIVE_CONNECTIONS_MAX: usize = 192;
+const _: () = assert!(LIVE_CONNECTIONS_MAX < crate::server::CONNECTIONS_MAX);
 
 /// A text that is another one whenever what a page shows beside new events has changed.
 ///

@@ -279,6 +279,8 @@ pub struct Passage {
     pub left: Option<UtcNanos>,
     /// Should be left by.
     pub deadline: Option<UtcNanos>,
+    /// Whether the invoice is open and in it.
+    pub is_here: bool,
 }
 
 /// An invoice as the read model has it.

@@ -1,6 +1,6 @@
-//! Addresses and their pages, and the listener that serves them (`WEB-1`, `WEB-2`, `WEB-6`).
+//! Addresses and their pages, and where they are served (`WEB-1`, `WEB-2`, `WEB-6`).
 //!
-//! Not here: the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
+//! Not here: connections (`server`), the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
 
 use std::future::Future;
 use std::pin::Pin;
@@ -24,10 +24,12 @@ use waag_stdx::entropy::{Entropy, NoEntropy};
 use crate::address::{self, Asked};
 use crate::error::WebError;
 use crate::figures::Figures;
+use crate::format;
 use crate::forms::Forms;
 use crate::live::{self, LIVE_CONNECTIONS_MAX};
 use crate::ports::{House, Proof};
 use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
+use crate::server::{self, Bounds};
 use crate::shell::{Shell, Theme};
 use crate::{assets, deliveries, door, evidence};
 
@@ -175,13 +177,13 @@ async fn run(listener: TcpListener, pages: Pages, stop: Stop) -> Result<(), WebE
     if !address.ip().is_loopback() {
         return Err(WebError::NotLoopback(address.to_string()));
     }
-    let closing = pages.closing.clone();
+    let (closing, ending) = (pages.closing.clone(), pages.closing.subscribe());
     let stopped = async move {
         stop.await;
         closing.send_replace(true);
     };
-    let served = axum::serve(listener, router(pages)).with_graceful_shutdown(stopped);
-    served.await.map_err(|error| WebError::Listener(error.to_string()))
+    tokio::join!(stopped, server::run(listener, router(pages), ending, Bounds::default()));
+    Ok(())
 }
 
 pub(crate) type Pairs = Query<Vec<(String, String)>>;
@@ -277,7 +279,7 @@ where
 
 pub(crate) fn page(status: StatusCode, html: String) -> Response {
     let kind = [(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"))];
-    (status, kind, html).into_response()
+    (status, kind, format::visible(html)).into_response()
 }
 
 /// An error's own page; in plain text where even that cannot be drawn.
@@ -326,7 +328,12 @@ async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs
         let asked: Asked = address::read(pairs)?;
         let id = asked.id.ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
         let shell = shell(pages, visit, &format!("Invoice {id}"), "", true);
-        let found = pages.figures()?.invoice(&id, shell.now)?;
+        let figures = pages.figures()?;
+        // What is typed into the search may bring spaces that no id has.
+        let found = match figures.invoice(&id, shell.now)? {
+            None if id.trim() != id => figures.invoice(id.trim(), shell.now)?,
+            found => found,
+        };
         let invoice = found.ok_or(WebError::NoInvoice(id))?;
         let newest = invoice.positions.len().saturating_sub(HISTORY_EVENTS_MAX);
         let positions: Vec<Position> = invoice.positions.iter().skip(newest).copied().map(Position).collect();

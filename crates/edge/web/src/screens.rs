@@ -3,18 +3,24 @@
 use askama::Template;
 use waag_invoices::event::STAGES;
 use waag_invoices::moves::Place;
-use waag_model::time::UtcDay;
+use waag_model::time::{UtcDay, UtcNanos};
 
 use crate::address::{self, Asked, Range, Step};
 use crate::error::WebError;
 use crate::format::{self, Html};
-use crate::model::{Cash, Grade, Invoice, Latency, Operations, Overview, Passage};
-use crate::ports::{Recorded, Shown, Writer};
+use crate::model::{Cash, DueRow, Grade, Invoice, Latency, Operations, Overview, Passage};
+use crate::ports::{Field, Recorded, Shown, Writer};
 use crate::shell::{Shell, Theme};
 use crate::{chart, flow_chart, screens};
 
 /// Steps of the flow that a narrow screen lists; all of them stand in the table.
 const FLOW_LINES_MAX: usize = 8;
+/// Values drawn of one event on a page of many; the event's own page has all of them.
+const FIELDS_OF_EVENT_MAX: usize = 64;
+/// Values drawn on a page of many events: those of the newest.
+const FIELDS_OF_PAGE_MAX: usize = 4_096;
+/// Longest value drawn there, in bytes.
+const VALUE_BYTES_MAX: usize = 1_024;
 /// A wide bar's length, in parts of a hundred.
 const BAR_FULL: i128 = 100;
 
@@ -115,9 +121,64 @@ pub(crate) struct InvoiceScreen {
 }
 
 impl InvoiceScreen {
+    pub(crate) fn events(&self) -> Vec<Told<'_>> {
+        told(&self.history)
+    }
+
     /// Events that are not listed, where the list has a limit.
     pub(crate) fn hidden(&self) -> u64 {
         self.invoice.events.saturating_sub(self.history.len() as u64)
+    }
+}
+
+/// Events with what is drawn of their values, newest last; where not all fit, the newest come first (`WEB-6`).
+fn told(history: &[Recorded]) -> Vec<Told<'_>> {
+    let mut room = FIELDS_OF_PAGE_MAX;
+    let newest_first = history.iter().rev().map(|event| {
+        let count = event.fields.len().min(FIELDS_OF_EVENT_MAX).min(room);
+        room = room.saturating_sub(count);
+        let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
+        let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+        Told { event, fields, more, bytes_max: VALUE_BYTES_MAX }
+    });
+    let mut events: Vec<Told<'_>> = newest_first.collect();
+    events.reverse();
+    events
+}
+
+/// An event with what is drawn of it.
+pub(crate) struct Told<'a> {
+    pub(crate) event: &'a Recorded,
+    pub(crate) fields: &'a [Field],
+    /// Values that are not drawn.
+    pub(crate) more: u64,
+    /// Longest value drawn, in bytes.
+    bytes_max: usize,
+}
+
+impl<'a> Told<'a> {
+    /// All of an event.
+    pub(crate) fn whole(event: &'a Recorded) -> Self {
+        Self { event, fields: &event.fields, more: 0, bytes_max: usize::MAX }
+    }
+
+    /// A name or a value, or its beginning and how much follows.
+    pub(crate) fn head(&self, text: &str) -> Html {
+        let cut = text.floor_char_boundary(self.bytes_max);
+        let (head, rest) = text.split_at_checked(cut).unwrap_or((text, ""));
+        if rest.is_empty() {
+            return Html(format::escaped(head));
+        }
+        let more = format::count(u64::try_from(rest.len()).unwrap_or(u64::MAX));
+        Html(format!("{}… <span class=\"more\">and {more} more bytes</span>", format::escaped(head)))
+    }
+
+    /// A value; a number with a power of ten reads in digits, and as it was told in the title.
+    pub(crate) fn value(&self, text: &str) -> Html {
+        match format::decimal(text) {
+            Some(digits) => Html(format!("<span title=\"{text}\">{digits}</span>")),
+            None => self.head(text),
+        }
     }
 }
 
@@ -133,34 +194,65 @@ pub(crate) struct CashScreen {
 impl CashScreen {
     /// How a due date or week stands against today.
     pub(crate) fn due_state(&self, due: &Option<UtcDay>) -> (Grade, &'static str) {
-        let today = self.shell.now.day().0;
-        let length = if self.asked.by == Step::Week { 7 } else { 1 };
+        let today = self.shell.now.day();
+        let by_week = self.asked.by == Step::Week;
         match due {
             None => (Grade::Warning, "not told"),
-            Some(day) if day.0.saturating_add(length) <= today => (Grade::Bad, "overdue"),
-            Some(day) if day.0 <= today => (Grade::Warning, if length == 7 { "this week" } else { "today" }),
+            // A week that holds today is cut there, so what begins before today has ended before it.
+            Some(day) if day.0 < today.0 => (Grade::Bad, "overdue"),
+            Some(day) if *day == today => (Grade::Warning, if by_week { "this week" } else { "today" }),
             Some(_) => (Grade::Note, "to come"),
+        }
+    }
+
+    /// What of a week a row is, where it is not all of it.
+    pub(crate) fn part(&self, due: &UtcDay) -> &'static str {
+        let today = self.shell.now.day();
+        let days_since = i64::from(today.0) - i64::from(due.0);
+        if self.asked.by != Step::Week || !(0..7).contains(&days_since) {
+            ""
+        } else if days_since == 0 {
+            "from today"
+        } else {
+            "until yesterday"
         }
     }
 
     /// The bars of the chart: one for every day or week of the page, empty ones too.
     pub(crate) fn bars(&self) -> Vec<Bar> {
         let view = &self.view;
-        let most = view.rows.iter().map(|row| row.value.minor).max().unwrap_or(0).max(1);
-        let length = if self.asked.by == Step::Week { 7 } else { 1 };
-        let days = (view.starts.0..view.later.0).step_by(length).map(UtcDay);
+        let length = if self.asked.by == Step::Week { 7u8 } else { 1 };
+        let days = (view.starts.0..view.later.0).step_by(usize::from(length)).map(UtcDay);
+        let within = |day: UtcDay, row: &DueRow| {
+            row.due.is_some_and(|due| (0..i32::from(length)).contains(&due.0.saturating_sub(day.0)))
+        };
+        let minor = |row: &DueRow| row.value.minor.max(0);
+        let sum = |day: UtcDay| view.rows.iter().filter(|row| within(day, row)).map(minor).sum::<i128>();
+        let most = days.clone().map(sum).max().unwrap_or(0).max(1);
         let bar = |day: UtcDay| {
-            let row = view.rows.iter().find(|row| row.due == Some(day));
-            let minor = row.map_or(0, |row| row.value.minor.max(0));
-            let least = i128::from(row.is_some());
-            Bar {
-                label: short_day(&day),
-                height: u8::try_from((minor * BAR_FULL / most).max(least)).unwrap_or(0),
-                overdue: self.due_state(&Some(day)).0 == Grade::Bad,
-                title: row.map_or_else(|| "nothing".to_owned(), |row| format::money_text(&row.value)),
+            let mut bar = Bar { label: short_day(&day), overdue: 0, to_come: 0, title: String::new() };
+            for row in view.rows.iter().filter(|row| within(day, row)) {
+                let height = u8::try_from((minor(row).saturating_mul(BAR_FULL) / most).max(1)).unwrap_or(0);
+                let is_overdue = self.due_state(&row.due).0 == Grade::Bad;
+                let (part, word) =
+                    if is_overdue { (&mut bar.overdue, "overdue") } else { (&mut bar.to_come, "to come") };
+                *part = height;
+                let joint = if bar.title.is_empty() { "" } else { ", " };
+                bar.title.push_str(&format!("{joint}{} {word}", format::money_text(&row.value)));
             }
+            if bar.title.is_empty() {
+                bar.title.push_str("nothing");
+            }
+            bar
         };
         days.map(bar).collect()
+    }
+
+    /// The currency that was asked for, where nothing is outstanding in it and another one is shown.
+    pub(crate) fn missing(&self) -> Option<&str> {
+        let asked = self.asked.currency.as_deref()?;
+        let is_shown = self.view.chosen.as_ref().is_none_or(|chosen| chosen.outstanding.currency == asked);
+        (!is_shown).then_some(asked)
     }
 
     /// Whether all that is due before this page is overdue.
@@ -169,24 +261,25 @@ impl CashScreen {
     }
 }
 
-/// A bar of the cash chart.
+/// A bar of the cash chart, its two parts in parts of a hundred; that of this week may have both.
 pub(crate) struct Bar {
     pub(crate) label: String,
-    /// In parts of a hundred.
-    pub(crate) height: u8,
-    pub(crate) overdue: bool,
+    pub(crate) overdue: u8,
+    pub(crate) to_come: u8,
     pub(crate) title: String,
 }
 
 impl Bar {
     /// As an SVG of its own, since a style attribute would be inline style.
     pub(crate) fn svg(&self) -> Html {
-        let kind = if self.overdue { "bar-overdue" } else { "bar-due" };
+        let part = |kind: &str, below: u8, height: u8| {
+            let top = 100u8.saturating_sub(below).saturating_sub(height);
+            format!("<rect class=\"{kind}\" x=\"1\" width=\"8\" y=\"{top}\" height=\"{height}\" rx=\"1\"/>")
+        };
         Html(format!(
-            "<svg class=\"bar\" viewBox=\"0 0 10 100\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
-             <rect class=\"{kind}\" x=\"1\" width=\"8\" y=\"{}\" height=\"{}\" rx=\"1\"/></svg>",
-            100 - self.height,
-            self.height
+            "<svg class=\"bar\" viewBox=\"0 0 10 100\" preserveAspectRatio=\"none\" aria-hidden=\"true\">{}{}</svg>",
+            part("bar-overdue", 0, self.overdue),
+            part("bar-due", self.overdue, self.to_come)
         ))
     }
 }
@@ -216,18 +309,24 @@ fn short_day(day: &UtcDay) -> String {
 
 /// How a stage stands in an invoice's life.
 pub(crate) fn passage_word(passage: &Passage) -> &'static str {
-    match (passage.entered, passage.left) {
-        (_, Some(_)) => "done",
-        (Some(_), None) => "open",
-        (None, None) => "ahead",
+    match (passage.entered, passage.left, passage.is_here) {
+        (_, _, true) => "open",
+        (None, None, false) => "ahead",
+        (Some(_), _, false) | (None, Some(_), false) => "done",
     }
 }
 
-/// Time spent in a stage that has been left, or so far.
-pub(crate) fn passage_time(passage: &Passage, shell: &Shell) -> Option<String> {
-    let entered = passage.entered?;
-    let until = passage.left.unwrap_or(shell.now);
-    Some(format::duration(until.0.saturating_sub(entered.0).max(0)))
+/// Time spent in a stage, or so far in the one that the invoice is in; or what was not told of it.
+pub(crate) fn passage_time(passage: &Passage, now: &UtcNanos) -> String {
+    let until =
+        |entered: UtcNanos, until: UtcNanos| format::duration(until.0.saturating_sub(entered.0).max(0));
+    match (passage.entered, passage.left, passage.is_here) {
+        (Some(entered), Some(left), _) => until(entered, left),
+        (Some(entered), None, true) => format!("{} so far", until(entered, *now)),
+        (Some(_), None, false) => "leaving not told".to_owned(),
+        (None, Some(_), _) | (None, None, true) => "entry not told".to_owned(),
+        (None, None, false) => "not yet".to_owned(),
+    }
 }
 
 /// A latency bar as SVG: median dark, p95 lighter, p99 lightest.
@@ -258,12 +357,69 @@ pub(crate) fn kind_word(kind: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use waag_invoices::event::Stage;
+
     use super::*;
 
     #[test]
     fn a_day_is_short_in_charts() {
         assert_eq!(short_day(&UtcDay(0)), "1 Jan");
         assert_eq!(short_day(&UtcDay(20_778)), "21 Nov");
+    }
+
+    fn recorded(fields: usize) -> Recorded {
+        let field = Field { path: String::new(), shown: Shown::Erased };
+        Recorded {
+            position: waag_model::ids::Position(1),
+            leaf: waag_ledger::hash::leaf_hash(b""),
+            kind: String::new(),
+            id: None,
+            source: None,
+            happened: None,
+            accepted: UtcNanos(0),
+            committed: UtcNanos(0),
+            actor: None,
+            fields: vec![field; fields],
+        }
+    }
+
+    #[test]
+    fn a_page_of_events_draws_so_many_values_of_each_and_in_all_those_of_the_newest() {
+        let drawn = |history: &[Recorded]| -> Vec<(usize, u64)> {
+            told(history).iter().map(|event| (event.fields.len(), event.more)).collect()
+        };
+        assert_eq!(drawn(&[recorded(64), recorded(65)]), [(64, 0), (64, 1)]);
+        let full = FIELDS_OF_PAGE_MAX / FIELDS_OF_EVENT_MAX;
+        assert!(drawn(&vec![recorded(64); full]).iter().all(|event| *event == (64, 0)));
+        let beyond = drawn(&vec![recorded(64); full + 1]);
+        assert_eq!((beyond[0], beyond[1], beyond[full]), ((0, 64), (64, 0), (64, 0)), "the oldest gives way");
+    }
+
+    #[test]
+    fn a_long_value_is_cut_between_characters_and_says_how_much_follows() {
+        let event = recorded(0);
+        let told = |bytes_max| Told { bytes_max, ..Told::whole(&event) };
+        assert_eq!(told(3).head("<éé").0, "&lt;é… <span class=\"more\">and 2 more bytes</span>");
+        assert_eq!(told(5).head("<éé").0, "&lt;éé");
+        assert_eq!(Told::whole(&event).value("-1234e-3").0, "<span title=\"-1234e-3\">-1.234</span>");
+        assert_eq!(Told::whole(&event).value("<1e-3").0, "&lt;1e-3");
+    }
+
+    #[test]
+    fn only_the_stage_that_an_open_invoice_is_in_goes_on() {
+        const DAY: i64 = 86_400_000_000_000;
+        let said = |entered: Option<i64>, left: Option<i64>, is_here| {
+            let at = |day: i64| UtcNanos(day * DAY);
+            let (entered, left) = (entered.map(at), left.map(at));
+            let passage = Passage { stage: Stage::Authorization, entered, left, deadline: None, is_here };
+            (passage_word(&passage), passage_time(&passage, &at(9)))
+        };
+        assert_eq!(said(Some(1), Some(3), false), ("done", "2 d".to_owned()));
+        assert_eq!(said(Some(7), None, true), ("open", "2 d so far".to_owned()));
+        assert_eq!(said(Some(7), None, false), ("done", "leaving not told".to_owned()));
+        assert_eq!(said(None, Some(3), false), ("done", "entry not told".to_owned()));
+        assert_eq!(said(None, None, true), ("open", "entry not told".to_owned()));
+        assert_eq!(said(None, None, false), ("ahead", "not yet".to_owned()));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //!
 //! Not here: the sums (`domains/invoices`), how they look (`templates/`).
 
-use waag_invoices::cash::{CashDates, CashTotal as Theirs, Step as Steps};
+use waag_invoices::cash::{CashDates, CashDue, CashTotal as Theirs, Step as Steps};
 use waag_invoices::queries::{Queries, Sum};
 use waag_model::time::UtcDay;
 
@@ -23,6 +23,12 @@ fn days(by: Step) -> i32 {
     }
 }
 
+/// The Monday that a day's week begins with.
+fn monday_of(day: UtcDay) -> UtcDay {
+    // 1970-01-01 was a Thursday: three days after a Monday.
+    UtcDay(day.0.saturating_sub((day.0.rem_euclid(7) + 3).rem_euclid(7)))
+}
+
 fn total(theirs: &Theirs) -> CashTotal {
     CashTotal {
         count: whole(theirs.outstanding.invoices),
@@ -38,6 +44,22 @@ fn row(due: Option<UtcDay>, sum: &Sum) -> DueRow {
     DueRow { due, count: whole(sum.invoices), value: amount(sum) }
 }
 
+/// The week of today, cut at today: what is due before it is overdue, as the totals have it, and the rest is not.
+fn cut_at(today: UtcDay, monday: UtcDay, days: &[CashDue]) -> Vec<DueRow> {
+    let part = |due: UtcDay, is_part: &dyn Fn(i64) -> bool| {
+        let mut parts = days.iter().filter(|day| is_part(day.day)).map(|day| row(Some(due), &day.sum));
+        let first = parts.next()?;
+        Some(parts.fold(first, |mut all, part| {
+            all.count = all.count.saturating_add(part.count);
+            all.value.minor = all.value.minor.saturating_add(part.value.minor);
+            all
+        }))
+    };
+    let overdue = part(monday, &|day| day < i64::from(today.0));
+    let to_come = part(today, &|day| day >= i64::from(today.0));
+    overdue.into_iter().chain(to_come).collect()
+}
+
 /// Totals of all currencies, and due dates of the one asked for, or of the one with most invoices.
 pub(super) fn cash(queries: Queries<'_>, asked: &Asked, today: UtcDay) -> Result<Cash, WebError> {
     let mut totals = queries.cash_totals(today)?;
@@ -51,16 +73,25 @@ pub(super) fn cash(queries: Queries<'_>, asked: &Asked, today: UtcDay) -> Result
     };
     let page = |steps: i32| steps.saturating_mul(days(asked.by));
     let from = asked.from.unwrap_or(UtcDay(today.0.saturating_sub(page(STEPS_BEFORE))));
-    // 1970-01-01 was a Thursday: three days after a Monday.
     let from = match asked.by {
         Step::Day => from,
-        Step::Week => UtcDay(from.0.saturating_sub((from.0.rem_euclid(7) + 3).rem_euclid(7))),
+        Step::Week => monday_of(from),
     };
     let CashDates { before, steps, behind } = queries.cash_dates(code, by, from, STEPS_SHOWN.into())?;
     let some = |sum: &Sum| (sum.invoices > 0).then(|| row(None, sum));
     let day = |day: i64| i32::try_from(day).ok().map(UtcDay);
+    let monday = monday_of(today);
+    let mut rows = Vec::with_capacity(steps.len().saturating_add(1));
+    for step in &steps {
+        if asked.by == Step::Week && step.day == i64::from(monday.0) {
+            let days = queries.cash_dates(code, Steps::Day, monday, i64::from(days(Step::Week)))?.steps;
+            rows.extend(cut_at(today, monday, &days));
+        } else {
+            rows.push(row(day(step.day), &step.sum));
+        }
+    }
     Ok(Cash {
-        rows: steps.iter().map(|step| row(day(step.day), &step.sum)).collect(),
+        rows,
         before: some(&before),
         starts: from,
         earlier: UtcDay(from.0.saturating_sub(page(STEPS_SHOWN))),
@@ -70,4 +101,29 @@ pub(super) fn cash(queries: Queries<'_>, asked: &Asked, today: UtcDay) -> Result
         chosen: Some(total(chosen)),
         currencies: totals.iter().map(total).collect(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_week_of_today_is_cut_at_today() {
+        // 2026-11-16, a Monday, and the Friday behind it.
+        let (monday, today) = (UtcDay(20_773), UtcDay(20_777));
+        assert_eq!((monday_of(today), monday_of(monday)), (monday, monday));
+        let due = |day: i64, minor: i64| {
+            let sum = Sum { invoices: 2, minor, currency: "EUR".to_owned(), exponent: 2, cut: false };
+            CashDue { day, sum }
+        };
+        let cut = |days: &[CashDue]| -> Vec<(i32, u64, i128)> {
+            let rows = cut_at(today, monday, days);
+            rows.iter().map(|row| (row.due.map_or(0, |day| day.0), row.count, row.value.minor)).collect()
+        };
+        let days = [due(20_773, 1), due(20_776, 10), due(20_777, 100), due(20_779, 1_000)];
+        assert_eq!(cut(&days), [(20_773, 4, 11), (20_777, 4, 1_100)]);
+        assert_eq!(cut(&days[..2]), [(20_773, 4, 11)]);
+        assert_eq!(cut(&days[2..]), [(20_777, 4, 1_100)]);
+        assert!(cut(&[]).is_empty());
+    }
 }

@@ -10,11 +10,12 @@ use waag_invoices::state::Condition;
 use waag_model::time::UtcNanos;
 
 use super::list::{condition, told, value};
+use crate::format;
 use crate::model::{Grade, Invoice, Passage};
 
 fn facts(life: &Lifecycle) -> Vec<(String, String)> {
     let state = &life.state;
-    let time = |at: Option<i64>| at.map(|at| crate::format::absolute(&UtcNanos(at)));
+    let time = |at: Option<i64>| at.map(|at| format::absolute(&UtcNanos(at)));
     let touch =
         state.manual.map(|manual| if manual { "a person acted" } else { "no person acted" }.to_owned());
     let rows = [
@@ -42,7 +43,10 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
         marks.push((Grade::Warning, "possible duplicate".to_owned()));
     }
     if state.loops > 0 {
-        marks.push((Grade::Warning, format!("returned {} times", state.loops)));
+        marks.push((
+            Grade::Warning,
+            format!("returned {}", format::counted(u64::from(state.loops), "time", "times")),
+        ));
     }
     if state.exception {
         marks.push((Grade::Warning, "had an exception".to_owned()));
@@ -51,23 +55,23 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
     for mark in life.steps.iter().flat_map(|step| &step.marks) {
         *counts.entry(mark).or_default() += 1;
     }
-    marks.extend(
-        counts
-            .into_iter()
-            .map(|(mark, count)| (Grade::Note, format!("{}: {count} events", mark.replace('_', " ")))),
-    );
+    marks.extend(counts.into_iter().map(|(mark, count)| {
+        (Grade::Note, format!("{}: {}", mark.replace('_', " "), format::counted(count, "event", "events")))
+    }));
     marks
 }
 
 fn passages(state: &InvoiceState) -> Vec<Passage> {
     let passage = |ours: Stage| {
         let visit = state.visits.iter().find(|visit| visit.stage == ours);
-        let here = state.stage == ours && state.closed.is_none();
+        let is_closed = matches!(state.condition, Condition::Paid | Condition::Rejected);
+        let is_here = state.stage == ours && !is_closed;
         Passage {
             stage: ours,
             entered: visit.and_then(|visit| visit.entered).map(UtcNanos),
             left: visit.and_then(|visit| visit.left).map(UtcNanos),
-            deadline: state.deadline.filter(|_| here).map(UtcNanos),
+            deadline: state.deadline.filter(|_| is_here).map(UtcNanos),
+            is_here,
         }
     };
     STAGES.map(passage).to_vec()

@@ -12,6 +12,7 @@ use waag_model::time::{UtcDay, UtcNanos};
 use super::whole;
 use crate::address::Asked;
 use crate::error::WebError;
+use crate::format;
 use crate::model::{Amount, Filter, Grade, Row};
 
 /// Late by this much is bad and no longer a warning, in nanoseconds.
@@ -48,7 +49,7 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     let (grade, why) = if state.stuck {
         (if late > BAD_AFTER_NS { Grade::Bad } else { Grade::Warning }, format!("Late, {word}"))
     } else if state.loops > 0 {
-        (grade, format!("{} returns, {word}", state.loops))
+        (grade, format!("{}, {word}", format::counted(u64::from(state.loops), "return", "returns")))
     } else {
         (grade, word.to_owned())
     };

@@ -249,6 +249,61 @@ fn needs_chromium_what_forms_of_evidence_lead_to_is_accessible_and_a_dropped_pac
     quiet(&browser);
 }
 
+/// What a number's cell or a chart shows beyond the box around it, in windows that people have.
+#[test]
+fn needs_chromium_no_number_is_cut_off_and_nothing_runs_out_of_its_card() {
+    let base = served(&Sample::new(false));
+    let mut browser = Chromium::start();
+    let mut cut = Vec::new();
+    for (width, paths) in [
+        (1_920, &["/", "/operations", "/cash", "/ledger"][..]),
+        (1_400, &["/", "/operations", "/operations?filter=loops", "/cash", "/ledger"]),
+        (1_280, &["/", "/operations"]),
+        (390, &["/ledger", "/cash"]),
+    ] {
+        look(&mut browser, "light", "", width);
+        for path in paths {
+            browser.open(&format!("{base}{path}"));
+            let out = browser.value(
+                "(() => {
+                  const out = [];
+                  const beyond = (one, box) => box && one.checkVisibility()
+                    && one.getBoundingClientRect().right > box.getBoundingClientRect().right + 1;
+                  if (innerWidth > 1000) for (const one of document.querySelectorAll('.list td.r, .speeds td.r, .dues td.r'))
+                    if (beyond(one, one.closest('.scroll'))) out.push(one.innerText);
+                  for (const one of document.querySelectorAll('.chart, .chart .u-wrap, .card-head, .hint'))
+                    if (beyond(one, one.closest('.card'))) out.push(one.className);
+                  if (beyond(document.querySelector('.fresh'), document.querySelector('main'))) out.push('top');
+                  return out;
+                })()",
+            );
+            if width == 1_400 {
+                let name = path.trim_matches('/').replace(['?', '='], "-");
+                let file = pictures().join(format!("{name}-at-{width}.png"));
+                std::fs::write(&file, browser.picture(None)).unwrap();
+            }
+            if out != json!([]) {
+                cut.push(format!("{path} in a window of {width}: {out}"));
+            }
+        }
+    }
+    assert!(cut.is_empty(), "{cut:#?}");
+    // Ids as long as no sample has them: the values stay in sight all the same.
+    look(&mut browser, "light", "", 1_280);
+    browser.open(&format!("{base}/operations"));
+    let hidden = browser.value(
+        "(() => {
+          for (const one of document.querySelectorAll('.wide a.id, .wide td.words')) one.innerText = 'INV'.repeat(30);
+          const list = document.querySelector('.wide'), box = list.closest('.scroll');
+          const hidden = [...list.querySelectorAll('td:last-child')]
+            .filter((one) => one.getBoundingClientRect().right > box.getBoundingClientRect().right + 1);
+          return [box.scrollWidth > box.clientWidth, hidden.length];
+        })()",
+    );
+    assert_eq!(hidden, json!([true, 0]));
+    quiet(&browser);
+}
+
 #[test]
 fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
     let base = served(&Sample::new(false));

@@ -15,7 +15,7 @@ use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
-use waag_web::ports::{Health, House, HouseError, Progress, Proof, Recorded};
+use waag_web::ports::{Field, Health, House, HouseError, Progress, Proof, Recorded, Shown};
 use waag_web::{Pages, WebError, router, serve};
 
 use crate::support::sample::SampleFigures;
@@ -53,6 +53,22 @@ async fn every_page_says_what_it_knows_without_javascript() {
             assert!(html.contains(part), "{path} lacks {part}");
         }
     }
+}
+
+#[tokio::test]
+async fn the_week_of_today_is_overdue_until_yesterday_and_to_come_from_today() {
+    let html = text(ask(sample(false), get("/cash")).await).await;
+    let row = |day: &str| {
+        let found = html.split("<tr>").find(|row| row.contains(&format!("<time datetime=\"{day}\"")));
+        found.and_then(|row| row.split("</tr>").next()).unwrap_or("").to_owned()
+    };
+    let (monday, today, next) = (row("2026-11-16"), row("2026-11-20"), row("2026-11-23"));
+    assert!(monday.contains("until yesterday") && monday.contains("overdue"), "{monday}");
+    assert!(today.contains("from today") && today.contains("this week"), "{today}");
+    assert!(next.contains("to come"), "{next}");
+    let bar = html.split("<div class=\"bar-slot\"").find(|bar| bar.contains("16 Nov:")).unwrap();
+    assert!(bar.contains("EUR overdue, ") && bar.contains("EUR to come"), "{bar}");
+    assert!(!bar.contains("height=\"0\""), "both parts are drawn: {bar}");
 }
 
 #[tokio::test]
@@ -125,6 +141,19 @@ async fn what_a_reader_types_is_escaped() {
         text(ask(sample(false), get("/invoice?id=%3Cscript%3Ealert(1)%3C%2Fscript%3E%22")).await).await;
     assert!(!html.contains("<script>alert"), "the id came through unescaped");
     assert!(html.contains("alert(1)"));
+    // An id as a producer may tell it: with a NUL, and with what turns the order of writing round.
+    let html = text(ask(sample(false), get("/invoice?id=INV%00-%E2%80%AE7")).await).await;
+    assert!(html.contains("<h1 class=\"id\">INV\u{2400}-\\u{202e}7</h1>"), "{html}");
+    assert!(!html.contains('\0') && !html.contains('\u{202e}'), "what nobody sees went into the page");
+}
+
+#[tokio::test]
+async fn what_a_form_sends_back_is_what_it_was_given() {
+    let pattern = "%7B%22subject%22%3A%5B%22%E2%80%AEx%22%5D%7D";
+    let html = text(ask(sample(false), get(&format!("/patterns?pattern={pattern}"))).await).await;
+    let (_, rest) = html.split_once("name=\"pattern\"").unwrap();
+    let (typed, _) = rest.split_once("</textarea>").unwrap();
+    assert!(typed.contains("&#8238;x"), "{typed}");
 }
 
 #[tokio::test]
@@ -229,6 +258,8 @@ async fn what_was_projected_stands_on_every_page() {
             "/invoice?id=INV-9",
             &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
         ),
+        ("/invoice?id=%20INV-9%20", &["Reconciliation, in progress", "so far"]),
+        ("/cash?currency=KWD", &["<span>1 invoice</span>"]),
         ("/cash?by=day", &["Before 2026-11-15", "overdue", "1,234.567", "from=2026-10-20"]),
         ("/cash?by=day&from=2026-10-30", &["2026-11-01", "overdue", "1,234.567", "Around today"]),
         ("/cash?from=2026-12-01", &["Before 2026-11-30", "1,234.567"]),
@@ -242,6 +273,67 @@ async fn what_was_projected_stands_on_every_page() {
             assert!(html.to_lowercase().contains(&part), "{path} lacks {part}: {html}");
         }
     }
+}
+
+/// A house whose events all have very many values.
+struct Wide(Arc<Sample>);
+
+impl House for Wide {
+    fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
+        self.0.reads()
+    }
+
+    fn history(&self, positions: &[Position]) -> Result<Vec<Recorded>, HouseError> {
+        let mut events = self.0.history(positions)?;
+        for event in &mut events {
+            let field = |at: usize| Field { path: format!("p{at}"), shown: Shown::Plain(format!("v{at}-")) };
+            event.fields = (0..16_384).map(field).collect();
+            event.fields[0].shown = Shown::Plain("12345e-3".to_owned());
+            event.fields[1].shown = Shown::Plain("x".repeat(60_000));
+            event.happened = None;
+        }
+        Ok(events)
+    }
+
+    fn proof(&self, position: Position) -> Result<Option<Proof>, HouseError> {
+        self.0.proof(position)
+    }
+
+    fn health(&self) -> Health {
+        self.0.health()
+    }
+
+    fn changes(&self) -> watch::Receiver<Progress> {
+        self.0.changes()
+    }
+}
+
+#[tokio::test]
+async fn an_invoices_page_draws_some_values_of_an_event_and_the_events_page_all() {
+    let wide = || {
+        let figures = |_| -> Box<dyn waag_web::figures::Figures> { Box::new(SampleFigures { empty: false }) };
+        Pages::with_figures(Arc::new(Wide(Sample::new(false))), Arc::new(Still), figures)
+    };
+    let html = text(ask(wide(), get("/invoice?id=INV-7")).await).await;
+    assert_eq!(html.matches("<dt>p").count(), 5 * 64);
+    assert!(html.contains("and 16,320 more; <a href=\"/event/4\">see the event whole</a>"));
+    assert!(html.contains("and 58,976 more bytes") && html.len() < 200_000, "{} bytes", html.len());
+    assert!(html.contains("<span title=\"12345e-3\">12.345</span>"));
+    assert!(html.contains("no event time told that can be read"));
+    let html = text(ask(wide(), get("/event/4")).await).await;
+    assert_eq!(html.matches("<dt>p").count(), 16_384);
+    assert!(html.contains(&"x".repeat(60_000)) && !html.contains("see the event whole"));
+}
+
+#[tokio::test]
+async fn another_currency_than_the_one_asked_for_is_not_shown_in_silence() {
+    let notice = "Nothing is outstanding in ZZZ.";
+    for (path, is_told) in [("/cash?currency=ZZZ", true), ("/cash?currency=USD", false), ("/cash", false)] {
+        let html = text(ask(sample(false), get(path)).await).await;
+        assert_eq!(html.contains(notice), is_told, "{path}");
+    }
+    let html = text(ask(sample(true), get("/cash?currency=ZZZ")).await).await;
+    assert!(html.contains("Nothing is outstanding") && !html.contains(notice), "nothing else is shown");
 }
 
 #[tokio::test]

@@ -294,6 +294,7 @@ impl Figures for SampleFigures {
             entered: Some(UtcNanos(NOW.0 - entered * HOUR)),
             left: left.map(|hours| UtcNanos(NOW.0 - hours * HOUR)),
             deadline: Some(UtcNanos(NOW.0 - 5 * HOUR)),
+            is_here: left.is_none(),
         };
         let fact = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         Ok(Some(Invoice {
@@ -318,7 +319,7 @@ impl Figures for SampleFigures {
                 passage(Stage::Ingestion, 133, Some(128)),
                 passage(Stage::Reconciliation, 128, Some(62)),
                 passage(Stage::Authorization, 62, None),
-                Passage { stage: Stage::Posting, entered: None, left: None, deadline: None },
+                Passage { stage: Stage::Posting, entered: None, left: None, deadline: None, is_here: false },
             ],
             positions: (0..5).collect(),
             events: 5,
@@ -350,14 +351,17 @@ impl Figures for SampleFigures {
             21, 54, 48, 60, 190, 980, 9_520, 12_100, 18_700, 9_100, 7_700, 7_000, 11_100, 4_200, 3_300,
             2_900, 2_100, 900, 0, 700, 650, 0, 300,
         ];
-        let rows = (0..).zip(values).filter(|(_, value)| *value > 0);
+        // The week of today is cut at today, the Friday of it.
+        let in_weeks = (0..).zip(values).map(|(week, value): (i32, i128)| (starts + week * 7, value));
+        let cut = asked.from.is_none().then_some((NOW.day().0, 3_300));
+        let mut rows: Vec<(i32, i128)> = in_weeks.chain(cut).filter(|(_, value)| *value > 0).collect();
+        rows.sort_unstable();
+        let rows = (0..).zip(rows);
         Ok(Cash {
             currencies: codes.map(total).to_vec(),
             chosen: Some(total(code)),
             rows: rows
-                .map(|(at, value): (i32, i128)| {
-                    due(Some(starts + at * 7), 3_900 - 160 * at.unsigned_abs() as u64, value)
-                })
+                .map(|(at, (day, value)): (u64, (i32, i128))| due(Some(day), 3_900 - 160 * at, value))
                 .collect(),
             starts: UtcDay(starts),
             before: Some(due(None, 212, 911)),
