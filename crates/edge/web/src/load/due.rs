@@ -113,7 +113,7 @@ mod tests {
         let (monday, today) = (UtcDay(20_773), UtcDay(20_777));
         assert_eq!((monday_of(today), monday_of(monday)), (monday, monday));
         let due = |day: i64, minor: i64| {
-            let sum = Sum { invoices: 2, minor, currency: "EUR".to_owned(), exponent: 2, cut: false };
+            let sum = Sum { invoices: 2, minor: minor.into(), currency: "EUR".to_owned(), exponent: 2 };
             CashDue { day, sum }
         };
         let cut = |days: &[CashDue]| -> Vec<(i32, u64, i128)> {
