@@ -6,11 +6,13 @@ use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use waag_http::keys::Role;
+use waag_model::ids::NameError;
 
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
 use crate::node::api_keys::{ApiKeyError, Asked, LISTED_MAX, Told, carry_out, load};
+use crate::node::plans::PlansError;
 use crate::store::beside::{AskError, ask_doors};
 use crate::store::error::StoreError;
 use crate::store::writer::{OpenedStore, open_writer};
@@ -168,11 +170,15 @@ fn ask(setting: &Setting, asked: &Asked) -> Result<Vec<Told>, Failure> {
 
 /// What a node refuses because of what was named has the code and the exit that it has without a node.
 fn refused(error: AskError) -> Failure {
-    /// A name that is none; no such key; no such plan; a plan that is in use.
-    const CALLERS: [&str; 4] = ["E0120", "E0853", "E0859", "E0860"];
+    let callers = [
+        NameError::Empty.code(),
+        ApiKeyError::Unknown(String::new()).code(),
+        PlansError::Unknown(String::new()).code(),
+        PlansError::InUse(String::new(), 0).code(),
+    ];
     if let AskError::Refused(why) = &error
         && let Some((told, reason)) = why.split_once(": ")
-        && let Some(code) = CALLERS.into_iter().find(|code| *code == told)
+        && let Some(code) = callers.into_iter().find(|code| *code == told)
     {
         return Failure { code, reason: reason.to_owned(), exit: Exit::Usage };
     }
