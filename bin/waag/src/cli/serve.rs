@@ -34,6 +34,9 @@ Example:
   waag serve
   waag serve --listen 0.0.0.0:8443 --certificate waag.crt --private-key waag.key";
 
+/// What a ledger's checkpoints begin with where nothing else is asked for.
+const ORIGIN: &str = "waag";
+
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
@@ -45,9 +48,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8081")]
     pages: SocketAddr,
 
-    /// What a new ledger's checkpoints begin with: `NAME/<tenant>/<ledger id>`; it can never be changed
-    #[arg(long, value_name = "NAME", default_value = "waag")]
-    origin: String,
+    /// What a new ledger's checkpoints begin with: `NAME/<tenant>/<ledger id>`; it can never be changed [default: waag]
+    #[arg(long, value_name = "NAME")]
+    origin: Option<String>,
 
     /// The certificate chain, in PEM; read again when it changes
     #[arg(long, value_name = "FILE", requires = "private_key")]
@@ -262,6 +265,15 @@ fn tell_publication(running: &Running) {
     }
 }
 
+/// Says that a ledger keeps the origin it was made with, where another one was named.
+fn tell_origin(running: &Running, asked: Option<&str>) {
+    let checkpoint = running.writer().checkpoint;
+    let origin = &checkpoint.checkpoint().origin;
+    if let Some(asked) = asked.filter(|asked| !origin.starts_with(&format!("{asked}/"))) {
+        tell(&format!("note: --origin {asked} is of no effect: this ledger was made as {origin}, for ever"));
+    }
+}
+
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = setting.place()?;
     let targets = TargetOptions {
@@ -277,8 +289,9 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {
         // A store is made for ever: not for a node that then cannot start.
-        args.doors(&place, &args.origin)?.check()?;
-        let made = init(&place, &args.origin, &options.store)?;
+        let origin = args.origin.as_deref().unwrap_or(ORIGIN);
+        args.doors(&place, origin)?.check()?;
+        let made = init(&place, origin, &options.store)?;
         tell(&format!("note: a new store: {}", made.origin));
     }
     let bar = progress(None, "entries");
@@ -292,6 +305,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     bar.finish_and_clear();
     tell_aside(&running);
     tell_publication(&running);
+    tell_origin(&running, args.origin.as_deref());
     super::subject::serve_retention(running.store(), args.retention.as_deref(), &actor)?;
     let keys = load(running.store())?;
     let at = args.doors(&place, &running.writer().checkpoint.checkpoint().origin)?;

@@ -302,6 +302,8 @@ pub struct Invoice {
     pub passages: Vec<Passage>,
     /// Where its events stand in the ledger, oldest first.
     pub positions: Vec<u64>,
+    /// What is told of the events at some of them, in words: out of order, late, repeated.
+    pub told_of: BTreeMap<u64, Vec<String>>,
     /// Events in all, where not every position is kept.
     pub events: u64,
 }

@@ -1,5 +1,7 @@
 //! The pages themselves: what each template is given, and the small choices of words that templates make.
 
+use std::collections::BTreeMap;
+
 use askama::Template;
 use waag_invoices::event::STAGES;
 use waag_invoices::moves::Place;
@@ -122,7 +124,7 @@ pub(crate) struct InvoiceScreen {
 
 impl InvoiceScreen {
     pub(crate) fn events(&self) -> Vec<Told<'_>> {
-        told(&self.history)
+        told(&self.history, &self.invoice.told_of)
     }
 
     /// Events that are not listed, where the list has a limit.
@@ -132,14 +134,15 @@ impl InvoiceScreen {
 }
 
 /// Events with what is drawn of their values, newest last; where not all fit, the newest come first (`WEB-6`).
-fn told(history: &[Recorded]) -> Vec<Told<'_>> {
+fn told<'a>(history: &'a [Recorded], told_of: &'a BTreeMap<u64, Vec<String>>) -> Vec<Told<'a>> {
     let mut room = FIELDS_OF_PAGE_MAX;
     let newest_first = history.iter().rev().map(|event| {
         let count = event.fields.len().min(FIELDS_OF_EVENT_MAX).min(room);
         room = room.saturating_sub(count);
         let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
         let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
-        Told { event, fields, more, bytes_max: VALUE_BYTES_MAX }
+        let marks = told_of.get(&event.position.0).map_or(&[][..], Vec::as_slice);
+        Told { event, fields, more, marks, bytes_max: VALUE_BYTES_MAX }
     });
     let mut events: Vec<Told<'_>> = newest_first.collect();
     events.reverse();
@@ -152,6 +155,8 @@ pub(crate) struct Told<'a> {
     pub(crate) fields: &'a [Field],
     /// Values that are not drawn.
     pub(crate) more: u64,
+    /// What is told of it, in words.
+    pub(crate) marks: &'a [String],
     /// Longest value drawn, in bytes.
     bytes_max: usize,
 }
@@ -159,7 +164,7 @@ pub(crate) struct Told<'a> {
 impl<'a> Told<'a> {
     /// All of an event.
     pub(crate) fn whole(event: &'a Recorded) -> Self {
-        Self { event, fields: &event.fields, more: 0, bytes_max: usize::MAX }
+        Self { event, fields: &event.fields, more: 0, marks: &[], bytes_max: usize::MAX }
     }
 
     /// A name or a value, or its beginning and how much follows.
@@ -386,7 +391,7 @@ mod tests {
     #[test]
     fn a_page_of_events_draws_so_many_values_of_each_and_in_all_those_of_the_newest() {
         let drawn = |history: &[Recorded]| -> Vec<(usize, u64)> {
-            told(history).iter().map(|event| (event.fields.len(), event.more)).collect()
+            told(history, &BTreeMap::new()).iter().map(|event| (event.fields.len(), event.more)).collect()
         };
         assert_eq!(drawn(&[recorded(64), recorded(65)]), [(64, 0), (64, 1)]);
         let full = FIELDS_OF_PAGE_MAX / FIELDS_OF_EVENT_MAX;

@@ -61,6 +61,13 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
     marks
 }
 
+/// What is told of single events: which of them the marks above are of.
+fn told_of(life: &Lifecycle) -> BTreeMap<u64, Vec<String>> {
+    let marked = life.steps.iter().filter(|step| !step.marks.is_empty());
+    let words = |marks: &[&str]| marks.iter().map(|mark| mark.replace('_', " ")).collect();
+    marked.map(|step| (step.position, words(&step.marks))).collect()
+}
+
 fn passages(state: &InvoiceState) -> Vec<Passage> {
     let passage = |ours: Stage| {
         let visit = state.visits.iter().find(|visit| visit.stage == ours);
@@ -90,6 +97,7 @@ pub(super) fn invoice(life: &Lifecycle) -> Invoice {
         facts: facts(life),
         passages: passages(&life.state),
         positions: life.steps.iter().map(|step| step.position).collect(),
+        told_of: told_of(life),
         events: life.state.events,
     }
 }

@@ -42,7 +42,10 @@ async fn every_page_says_what_it_knows_without_javascript() {
     for (path, seen) in [
         ("/", &["12,907", "INV-2026-104233", "touchless rate", "71.3", "Newest event", "131 stuck"][..]),
         ("/operations", &["Approved, not paid", "46,058", "eu-north-1", "Next page", "2026-11-16"]),
-        ("/invoice?id=INV-7", &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash"]),
+        (
+            "/invoice?id=INV-7",
+            &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash", " late</span>"],
+        ),
         ("/cash?currency=USD", &["1,482,334,512.00", "USD", "overdue", "No due date", "this week"]),
         ("/help", &["Next and previous row"]),
     ] {
@@ -201,6 +204,7 @@ impl House for Told {
         let told = [
             ("invoice.ingestion", data("received", "2026-11-02T08:00:00Z")),
             ("invoice.reconciliation", data("started", "2026-11-03T08:00:00Z")),
+            ("invoice.ingestion", data("received", "2026-11-02T08:00:00Z")),
         ];
         let mut rows = MemoryRows::default();
         for (at, (kind, (attributes, data))) in told.iter().enumerate() {
@@ -256,7 +260,13 @@ async fn what_was_projected_stands_on_every_page() {
         ("/operations?filter=received_not_cleared&range=30d", &["INV-9", "1,234.567"]),
         (
             "/invoice?id=INV-9",
-            &["Reconciliation, in progress", "stuck", "2026-11-02 08:00:00 UTC", "/proof/1.tlog-proof"],
+            &[
+                "Reconciliation, in progress",
+                "stuck",
+                "2026-11-02 08:00:00 UTC",
+                "/proof/1.tlog-proof",
+                " out of order</span>",
+            ],
         ),
         ("/invoice?id=%20INV-9%20", &["Reconciliation, in progress", "so far"]),
         ("/cash?currency=KWD", &["<span>1 invoice</span>"]),

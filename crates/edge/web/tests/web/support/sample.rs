@@ -1,5 +1,7 @@
 //! Plausible figures for drawing every page without a read model; none of them is measured or meant.
 
+use std::collections::BTreeMap;
+
 use waag_domain::memory::MemoryRows;
 use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::moves::{Move, Place};
@@ -322,6 +324,7 @@ impl Figures for SampleFigures {
                 Passage { stage: Stage::Posting, entered: None, left: None, deadline: None, is_here: false },
             ],
             positions: (0..5).collect(),
+            told_of: BTreeMap::from([(3, vec!["late".to_owned()])]),
             events: 5,
         }))
     }
