@@ -10,7 +10,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::traffic::Plan;
-use super::unfinished::{line_of, plan_of};
+use super::unfinished::{line_of, plan_of, text_of};
 
 const NAME: &str = "traffic";
 const NEXT: &str = "traffic.new";
@@ -35,10 +35,7 @@ pub fn write(folder: &Path, plan: &Plan, taken: u64) -> io::Result<()> {
 /// # Errors
 /// The operating system's, and `InvalidData` where it is no such note.
 pub fn read(folder: &Path) -> io::Result<Option<(Plan, u64)>> {
-    let text = match std::fs::read_to_string(path(folder)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
+    let Some(text) = text_of(&path(folder))? else { return Ok(None) };
     let (plan, taken) = text.rsplit_once(' ').ok_or(io::ErrorKind::InvalidData)?;
     let taken = taken.parse().map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
     Ok(Some((plan_of(plan)?, taken)))

@@ -35,11 +35,15 @@ pub fn begin(folder: &Path, plan: &Plan) -> io::Result<()> {
 /// # Errors
 /// The operating system's, and `InvalidData` where it is no such note.
 pub fn read(folder: &Path) -> io::Result<Option<Plan>> {
-    let text = match std::fs::read_to_string(path(folder)) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        text => text?,
-    };
-    plan_of(&text).map(Some)
+    text_of(&path(folder))?.map(|text| plan_of(&text)).transpose()
+}
+
+/// What stands in a note, where there is one.
+pub(super) fn text_of(path: &Path) -> io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        text => text.map(Some),
+    }
 }
 
 /// A plan as one line.

@@ -1,7 +1,7 @@
 //! What is learned from many invoices, and what is forgotten: at midnight UTC of commit time, from whole days.
 //!
-//! A cohort is a stage and a vendor class, of which there are few (`classes`). Its p95 is that of the stage times of the days before, and holds for the
-//! whole day, so that a rebuild gives the same deadlines (`INVOICE-4`, `PROJECT-2`).
+//! A cohort is a stage and a vendor class, of which there are few (`classes`). Its p95 is that of the stage times of the
+//! days before, and holds for the whole day, so that a rebuild gives the same deadlines (`INVOICE-4`, `PROJECT-2`).
 //! Not here: where deadlines are made of it (`state`).
 
 use std::collections::{BTreeMap, HashMap};
