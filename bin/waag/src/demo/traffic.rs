@@ -219,9 +219,14 @@ impl Traffic {
         let taken = self.open.get(&due.invoice).map_or(&[][..], |open| &open.taken);
         let earlier = taken.iter().filter(|(number, _)| *number < due.number).map(|(_, at)| *at).max();
         let later = taken.iter().filter(|(number, _)| *number > due.number).map(|(_, at)| *at).min();
-        let behind = earlier.map_or(at, |earlier| at.max(earlier.saturating_add(STEP_NS)));
+        let until = later.unwrap_or(accepted_ns).min(accepted_ns);
+        let behind = match earlier {
+            // It waited as long before it happened as it was on its way, so that a stage's times stay believable.
+            Some(earlier) if at <= earlier => earlier.midpoint(until).max(earlier.saturating_add(STEP_NS)),
+            Some(_) | None => at,
+        };
         // Of two so close that nothing fits between them, it happened with the later one.
-        behind.min(later.unwrap_or(accepted_ns)).min(accepted_ns)
+        behind.min(until)
     }
 
     fn sent(&self, due: Due, accepted_ns: i64, happened_ns: i64) -> Sent {

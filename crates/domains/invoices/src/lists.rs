@@ -6,7 +6,7 @@
 //! Not here: counts of the lists (`queries`).
 
 use serde::{Deserialize, Serialize};
-use waag_domain::project::{Cell, Row, RowsError, Scan};
+use waag_domain::project::{Cell, Row, RowsError, Scan, Table};
 use waag_model::time::UtcNanos;
 
 use crate::event::{ODDITIES, Stage};
@@ -80,6 +80,8 @@ pub struct OddLine {
     /// Its type.
     #[serde(rename = "type")]
     pub kind: String,
+    /// How that invoice stands now.
+    pub state: Option<InvoiceState>,
 }
 
 /// A possible duplicate.
@@ -93,6 +95,8 @@ pub struct DuplicateLine {
     pub earlier: String,
     /// What else is alike: `reference` or `date`.
     pub alike: String,
+    /// How the later one stands now.
+    pub state: Option<InvoiceState>,
 }
 
 /// Open invoices of one class with one deadline's hour.
@@ -244,54 +248,86 @@ impl Queries<'_> {
             class: 0,
             id: text(row, 1).into(),
         });
-        let keys: Vec<Row> = rows.iter().map(|row| vec![text(row, 1).into()]).collect();
-        let invoices = if keys.is_empty() { Vec::new() } else { self.rows.get(&INVOICE, &keys)? };
-        let line = |(key, row): (&Row, Option<Row>)| {
-            let line = row.and_then(|row| Some(state(&row, now)?.0));
-            line.ok_or_else(|| damaged(&INVOICE, text(key, 0)))
+        let ids: Vec<&str> = rows.iter().map(|row| text(row, 1)).collect();
+        let line = |(id, state): (&&str, Option<InvoiceState>)| state.ok_or_else(|| damaged(&INVOICE, id));
+        let lines = ids.iter().zip(self.states(&ids, now)?).map(line).collect::<Result<_, _>>()?;
+        Ok(Page { lines, next })
+    }
+
+    /// How these invoices stand at `now`, in one read; none where one is not known.
+    fn states(&self, ids: &[&str], now: UtcNanos) -> Result<Vec<Option<InvoiceState>>, RowsError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
+        let read = |(id, row): (&&str, Option<Row>)| {
+            row.map(|row| Ok(state(&row, now).ok_or_else(|| damaged(&INVOICE, id))?.0)).transpose()
         };
-        Ok(Page { lines: keys.iter().zip(invoices).map(line).collect::<Result<_, _>>()?, next })
+        ids.iter().zip(self.rows.get(&INVOICE, &keys)?).map(read).collect()
     }
 
     /// A page of odd events, the newest first.
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn odd(&self, after: Option<&After>, lines: usize) -> Result<Page<OddLine>, RowsError> {
-        let after: Option<Row> = after.map(|after| vec![after.order.into()]);
-        let lines = lines.clamp(1, PAGE_LINES_MAX);
-        let mut rows = self.rows.scan(&ODD, &by_key(after.as_deref(), lines, true))?;
-        let next =
-            cut(&mut rows, lines).map(|row| After { order: number(row, 0), class: 0, id: String::new() });
-        let line = |row: Row| {
-            let is = |reason: &&crate::event::Oddity| number(&row, 1) & i64::from(reason.bit()) != 0;
+    pub fn odd(
+        &self,
+        now: UtcNanos,
+        after: Option<&After>,
+        lines: usize,
+    ) -> Result<Page<OddLine>, RowsError> {
+        let (rows, next) = self.newest(&ODD, after, lines)?;
+        let invoice = |row: &Row| row.get(2).and_then(Cell::text).map(str::to_owned);
+        let line = |(row, state): (&Row, Option<InvoiceState>)| {
+            let is = |reason: &&crate::event::Oddity| number(row, 1) & i64::from(reason.bit()) != 0;
             OddLine {
-                position: number(&row, 0),
+                position: number(row, 0),
                 reasons: ODDITIES.iter().filter(is).map(|reason| reason.name()).collect(),
-                invoice: row.get(2).and_then(Cell::text).map(str::to_owned),
-                kind: text(&row, 3).to_owned(),
+                invoice: invoice(row),
+                kind: text(row, 3).to_owned(),
+                state,
             }
         };
-        Ok(Page { lines: rows.into_iter().map(line).collect(), next })
+        // An event without an invoice's id is asked for under the empty one, which no invoice has.
+        let states = self.states(&rows.iter().map(|row| text(row, 2)).collect::<Vec<_>>(), now)?;
+        Ok(Page { lines: rows.iter().zip(states).map(line).collect(), next })
     }
 
     /// A page of possible duplicates, the newest first.
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn duplicates(&self, after: Option<&After>, lines: usize) -> Result<Page<DuplicateLine>, RowsError> {
+    pub fn duplicates(
+        &self,
+        now: UtcNanos,
+        after: Option<&After>,
+        lines: usize,
+    ) -> Result<Page<DuplicateLine>, RowsError> {
+        let (rows, next) = self.newest(&DUPLICATE, after, lines)?;
+        let line = |(row, state): (&Row, Option<InvoiceState>)| DuplicateLine {
+            position: number(row, 0),
+            invoice: text(row, 1).to_owned(),
+            earlier: text(row, 2).to_owned(),
+            alike: text(row, 3).to_owned(),
+            state,
+        };
+        let states = self.states(&rows.iter().map(|row| text(row, 1)).collect::<Vec<_>>(), now)?;
+        Ok(Page { lines: rows.iter().zip(states).map(line).collect(), next })
+    }
+
+    /// The newest rows of a table whose key is a position, from behind a page on, and where the next page begins.
+    fn newest(
+        &self,
+        table: &'static Table,
+        after: Option<&After>,
+        lines: usize,
+    ) -> Result<(Vec<Row>, Option<After>), RowsError> {
         let after: Option<Row> = after.map(|after| vec![after.order.into()]);
         let lines = lines.clamp(1, PAGE_LINES_MAX);
-        let mut rows = self.rows.scan(&DUPLICATE, &by_key(after.as_deref(), lines, true))?;
+        let mut rows = self.rows.scan(table, &by_key(after.as_deref(), lines, true))?;
         let next =
             cut(&mut rows, lines).map(|row| After { order: number(row, 0), class: 0, id: String::new() });
-        let line = |row: Row| DuplicateLine {
-            position: number(&row, 0),
-            invoice: text(&row, 1).to_owned(),
-            earlier: text(&row, 2).to_owned(),
-            alike: text(&row, 3).to_owned(),
-        };
-        Ok(Page { lines: rows.into_iter().map(line).collect(), next })
+        Ok((rows, next))
     }
 }
 

@@ -147,7 +147,7 @@ fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
         told("A", "ingestion", 0).time(None),
     ]);
     let queries = Queries::new(&rows);
-    let page = queries.odd(None, 100).unwrap();
+    let page = queries.odd(at(0), None, 100).unwrap();
     let reasons: Vec<_> = page.lines.iter().rev().map(|line| line.reasons.join("+")).collect();
     assert_eq!(
         reasons,
@@ -166,8 +166,10 @@ fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
     let report = queries.report(at(0)).unwrap();
     assert_eq!((report.odd, report.events, report.odd_by_reason["impossible_time"]), (9, 10, 2));
     assert_eq!(life(&rows, "A").steps.len(), 9);
-    let first = queries.odd(None, 5).unwrap();
-    assert_eq!(queries.odd(first.next.as_ref(), 5).unwrap().lines.len(), 4);
+    let stages = page.lines.iter().map(|line| line.state.as_ref().map(|state| state.stage));
+    assert_eq!(stages.collect::<Vec<_>>(), [[Some(Stage::Ingestion); 8].as_slice(), &[None]].concat());
+    let first = queries.odd(at(0), None, 5).unwrap();
+    assert_eq!(queries.odd(at(0), first.next.as_ref(), 5).unwrap().lines.len(), 4);
 }
 
 #[test]
@@ -210,10 +212,13 @@ fn given_two_invoices_that_say_the_same_then_the_later_is_a_possible_duplicate()
         told("E", "ingestion", 1).priced(101).with("reference", "R1").with("invoice_date", "2026-05-01"),
         told("B", "reconciliation", 2).priced(100).with("reference", "R1"),
     ]);
-    let page = Queries::new(&rows).duplicates(None, 10).unwrap();
+    let page = Queries::new(&rows).duplicates(at(3), None, 10).unwrap();
     let found: Vec<_> =
         page.lines.iter().map(|d| (d.invoice.as_str(), d.earlier.as_str(), d.alike.as_str())).collect();
     assert_eq!(found, [("D", "A", "date"), ("B", "A", "reference")]);
+    let stages = page.lines.iter().map(|d| d.state.as_ref().map(|state| (state.stage, state.amount_minor)));
+    let stands = |stage| Some((stage, Some(100)));
+    assert_eq!(stages.collect::<Vec<_>>(), [stands(Stage::Ingestion), stands(Stage::Reconciliation)]);
     assert!(life(&rows, "B").state.duplicate && !life(&rows, "A").state.duplicate);
 }
 

@@ -100,6 +100,8 @@ pub struct Row {
     pub stage: Option<Stage>,
     /// Why it is in the list, in a few words.
     pub why: String,
+    /// The invoice that it is like, with which what `why` says ends.
+    pub like: Option<String>,
     /// How serious that is.
     pub grade: Grade,
     /// When it came into the stage.

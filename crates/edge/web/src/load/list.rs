@@ -59,6 +59,7 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
         position: None,
         stage: Some(state.stage),
         why,
+        like: None,
         grade,
         since: visit.and_then(|visit| visit.entered).map(UtcNanos),
         deadline: state.deadline.map(UtcNanos),
@@ -69,30 +70,35 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     }
 }
 
-fn bare(invoice: &str, position: i64, why: String, grade: Grade) -> Row {
-    Row {
-        invoice: invoice.to_owned(),
-        position: u64::try_from(position).ok(),
+/// An event in a list, with the invoice it is about as that stands now, where there is one.
+fn event_row(position: i64, invoice: Option<&str>, state: Option<&InvoiceState>, now: UtcNanos) -> Row {
+    let place = Row {
+        invoice: invoice.unwrap_or("").to_owned(),
+        position: None,
         stage: None,
-        why,
-        grade,
+        why: String::new(),
+        like: None,
+        grade: Grade::Warning,
         since: None,
         deadline: None,
         value: None,
         vendor: None,
         region: None,
         due: None,
-    }
+    };
+    let place = state.map_or(place, |state| row(state, now));
+    Row { position: u64::try_from(position).ok(), grade: Grade::Warning, ..place }
 }
 
-pub(super) fn odd_row(line: &OddLine) -> Row {
+pub(super) fn odd_row(line: &OddLine, now: UtcNanos) -> Row {
     let why = line.reasons.join(", ").replace('_', " ");
-    bare(line.invoice.as_deref().unwrap_or(""), line.position, why, Grade::Warning)
+    Row { why, ..event_row(line.position, line.invoice.as_deref(), line.state.as_ref(), now) }
 }
 
-pub(super) fn duplicate_row(line: &DuplicateLine) -> Row {
-    let why = format!("Like {}, same {}", line.earlier, line.alike);
-    bare(&line.invoice, line.position, why, Grade::Warning)
+pub(super) fn duplicate_row(line: &DuplicateLine, now: UtcNanos) -> Row {
+    let found = event_row(line.position, Some(&line.invoice), line.state.as_ref(), now);
+    let how = line.state.as_ref().map_or(String::new(), |state| format!("{}, ", condition(state).1));
+    Row { why: format!("{how}same {} as", line.alike), like: Some(line.earlier.clone()), ..found }
 }
 
 pub(super) fn page<T>(page: Page<T>, row: impl Fn(&T) -> Row) -> (Vec<Row>, Option<String>) {

@@ -125,6 +125,7 @@ fn rows(number: usize) -> Vec<Row> {
                 position: None,
                 stage: Some(stage),
                 why: ["Late, in progress", "Late, stage done, waiting", "Late, blocked"][at % 3].to_owned(),
+                like: None,
                 grade: if late > 48 * HOUR { Grade::Bad } else { Grade::Warning },
                 since: Some(UtcNanos(NOW.0 - late - 30 * HOUR)),
                 deadline: Some(UtcNanos(NOW.0 - late)),
