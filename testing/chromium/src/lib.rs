@@ -17,6 +17,11 @@ use serde_json::{Value, json};
 const COMMAND: &str = "exec timeout 60 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
      --no-first-run --user-data-dir=\"$0\" --remote-debugging-pipe 3<&0 4>&1 >/dev/null 2>&1";
 
+/// Rules of accessibility; where it comes from and its licence are in `vendor/MANIFEST.txt`.
+const AXE: &str = include_str!("../vendor/axe-core-4.14.1.min.js");
+/// WCAG 2.2 at levels A and AA.
+const RULES: &str = "['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']";
+
 /// A browser with one page.
 pub struct Chromium {
     child: Child,
@@ -154,6 +159,28 @@ impl Chromium {
             json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600 });
         self.call("Emulation.setDeviceMetricsOverride", window);
         self.call("Emulation.setScrollbarsHidden", json!({ "hidden": true }));
+    }
+
+    /// Looks at pages light or dark as the system says, or as they are printed, in a window of some width.
+    pub fn look(&mut self, theme: &str, media: &str, width: u32) {
+        self.window(width);
+        let features =
+            json!({ "media": media, "features": [{ "name": "prefers-color-scheme", "value": theme }] });
+        self.call("Emulation.setEmulatedMedia", features);
+    }
+
+    /// What the page does that WCAG 2.2 does not allow at levels A and AA, by axe-core's rules; an empty list where nothing.
+    pub fn violations(&mut self) -> Value {
+        self.value(AXE);
+        self.value(&format!(
+            "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => one.id + ': ' +
+             one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
+        ))
+    }
+
+    /// How many pixels the page is wider than its window.
+    pub fn overflow(&mut self) -> Value {
+        self.value("document.documentElement.scrollWidth - document.documentElement.clientWidth")
     }
 
     /// The whole page as PNG; its first part where a height is given.

@@ -226,9 +226,10 @@ impl Door {
                 let text = self.figures().await?;
                 Ok(Answer::of(metrics::MEDIA, StatusCode::OK, text.into_bytes()))
             }
-            Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::document().to_string().into_bytes())),
+            Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::text().to_vec())),
             Route::Docs => {
-                Ok(Answer::of("text/html; charset=utf-8", StatusCode::OK, openapi::page().into_bytes()))
+                let page = openapi::page::page().as_bytes().to_vec();
+                Ok(Answer::of("text/html; charset=utf-8", StatusCode::OK, page))
             }
         }
     }
@@ -552,7 +553,7 @@ fn response(
         headers.insert(ALLOW, HeaderValue::from_static(route.allow()));
     }
     if route == Some(Route::Docs) {
-        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'"));
+        headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(openapi::page::policy()));
     }
     response
 }

@@ -2,12 +2,16 @@
 //!
 //! What its schemas allow is taken and what they do not allow is refused, as far as JSON Schema can say it: an outside
 //! tester holds the running node to that (`testing/outside`).
-//! Not here: what routes do (`door`), the schemas (`schemas`). The page has no script and loads nothing.
+//! Not here: what routes do (`door`), the schemas (`schemas`), the document as a page (`page`).
 
 mod deliveries;
 mod delivery_schemas;
+mod groups;
+pub(crate) mod page;
 mod schemas;
 mod tlog;
+
+use std::sync::LazyLock;
 
 use serde_json::{Map, Value, json};
 
@@ -17,13 +21,14 @@ const EVENT: &str = "application/cloudevents+json";
 const BATCH: &str = "application/cloudevents-batch+json";
 const LINES: &str = "application/jsonl";
 const JSON: &str = "application/json";
+const PROBLEM: &str = "application/problem+json";
 /// What RFC 8941 calls a String, with 1 to 200 characters in it.
 const QUOTED: &str = r#"^"(?:[ !#-\[\]-~]|\\["\\]){1,200}"$"#;
 
 fn problem(description: &str) -> Value {
     json!({
         "description": description,
-        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+        "content": {PROBLEM: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     })
 }
 
@@ -260,6 +265,12 @@ fn open(id: &str, summary: &str, ok: Value, more: &[(&str, Value)]) -> Value {
     json!({"get": {"operationId": id, "summary": summary, "security": [], "responses": all}})
 }
 
+/// The document as JSON text; made once.
+pub(crate) fn text() -> &'static [u8] {
+    static TEXT: LazyLock<String> = LazyLock::new(|| document().to_string());
+    TEXT.as_bytes()
+}
+
 /// The document.
 #[must_use]
 pub fn document() -> Value {
@@ -275,6 +286,7 @@ pub fn document() -> Value {
             "description": "Events are recorded in a ledger that nobody can rewrite unnoticed; each answer is a receipt."
         },
         "security": [{"apiKey": []}, {"bearer": []}],
+        "tags": groups::told(),
         "paths": {
             "/v1/events": events(),
             "/v1/events/{position}": event(),
@@ -309,43 +321,13 @@ pub fn document() -> Value {
             known.extend(more);
         }
     }
+    let operations = document.pointer_mut("/paths").and_then(Value::as_object_mut).into_iter();
+    let items = operations.flat_map(Map::values_mut).filter_map(Value::as_object_mut);
+    for operation in items.flat_map(Map::values_mut).filter_map(Value::as_object_mut) {
+        let id = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+        let Some((group, roles)) = groups::of(id) else { continue };
+        operation.insert("tags".to_owned(), json!([group]));
+        operation.insert("x-waag-roles".to_owned(), json!(roles));
+    }
     document
-}
-
-/// The document as a page.
-pub(crate) fn page() -> String {
-    let document = document();
-    let mut out = String::from(
-        "<!doctype html><html lang=\"en\"><head><meta charset=\"utf-8\"><title>Waag: HTTP API</title></head><body><main><h1>Waag: HTTP API</h1>",
-    );
-    for (path, item) in document.pointer("/paths").and_then(Value::as_object).into_iter().flatten() {
-        for (method, operation) in item.as_object().into_iter().flatten() {
-            let Some(summary) = operation.pointer("/summary").and_then(Value::as_str) else { continue };
-            out.push_str(&format!(
-                "<section><h2><code>{} {}</code></h2><p>{}</p><table><thead><tr><th scope=\"col\">status</th><th scope=\"col\">meaning</th></tr></thead><tbody>",
-                method.to_uppercase(),
-                escaped(path),
-                escaped(summary)
-            ));
-            let answers = operation.pointer("/responses").and_then(Value::as_object).into_iter().flatten();
-            for (status, answer) in answers {
-                let told = answer.pointer("/description").and_then(Value::as_str).unwrap_or_default();
-                out.push_str(&format!("<tr><td>{}</td><td>{}</td></tr>", escaped(status), escaped(told)));
-            }
-            out.push_str("</tbody></table></section>");
-        }
-    }
-    out.push_str("<section><h2>Schemas</h2>");
-    for (name, schema) in
-        document.pointer("/components/schemas").and_then(Value::as_object).into_iter().flatten()
-    {
-        let text = serde_json::to_string_pretty(schema).unwrap_or_default();
-        out.push_str(&format!("<h3>{}</h3><pre>{}</pre>", escaped(name), escaped(&text)));
-    }
-    out.push_str("</section></main></body></html>");
-    out
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -317,9 +317,61 @@ fn the_door_tells_its_figures_its_document_and_passes_traces_on() {
     let got = client.get("/openapi.json");
     assert_eq!(got.body, openapi::document());
     let page = client.get("/docs");
-    assert!(page.header("content-security-policy").is_some());
-    assert!(page.body.as_str().unwrap().contains("POST /v1/events"));
-    assert!(!page.body.as_str().unwrap().contains("<script"));
+    let policy = page.header("content-security-policy").unwrap();
+    assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+    let page = page.body.as_str().unwrap();
+    assert!(page.contains("<code>/v1/subscriptions/{name}/pull</code>") && !page.contains("<script"));
+}
+
+#[test]
+fn needs_chromium_the_documents_page_is_accessible_in_light_and_dark_wide_and_narrow() {
+    let door = TestDoor::open(Settings::default());
+    let mut browser = waag_chromium::Chromium::start();
+    for (theme, width) in [("light", 1_440), ("dark", 390)] {
+        browser.look(theme, "", width);
+        browser.open(&format!("http://{}/docs", door.address));
+        assert_eq!(browser.violations(), serde_json::json!([]), "{theme}, {width} wide");
+        assert_eq!(browser.overflow(), 0, "{theme}, {width} wide");
+        let side = browser.value("getComputedStyle(document.querySelector('.side')).backgroundColor");
+        assert_ne!(side, "rgba(0, 0, 0, 0)", "the style that stands in the page is taken");
+    }
+    assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
+}
+
+#[test]
+fn the_document_says_whose_keys_may_ask_what() {
+    let roles = [Role::Reader, Role::Producer, Role::Subscriber, Role::Admin];
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    assert_eq!(post(&mut client, "/invoices/posting", &[], INVOICE).status, 200);
+    let keys = roles.map(|role| (role, new_key(&door.keys, "default", role)));
+    let document = openapi::document();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap().iter().filter(|(_, one)| one.is_object()) {
+            let id = operation["operationId"].as_str().unwrap();
+            let told = operation["x-waag-roles"].as_array().unwrap_or_else(|| panic!("{id} has no roles"));
+            assert_eq!(operation["tags"].as_array().map(Vec::len), Some(1), "{id}");
+            for (role, key) in &keys {
+                let headers = [("x-api-key", key.as_str()), ("content-type", JSON)];
+                let got = client.call(&method.to_uppercase(), &filled(path), &headers, b"");
+                let may = told.is_empty() || told.contains(&serde_json::to_value(role).unwrap());
+                // Without a body, a witness knows nobody either.
+                let is_refused = got.status == 403 && !told.is_empty();
+                assert_eq!(is_refused, !may, "{id} as {role:?}: {}", got.status);
+            }
+            if !told.is_empty() {
+                assert_eq!(client.call(&method.to_uppercase(), &filled(path), &[], b"").status, 401, "{id}");
+            }
+        }
+    }
+}
+
+/// A path of the document with values for what is left open in it.
+fn filled(path: &str) -> String {
+    let path = path.replace("{stage}", "posting").replace("{position}", "0");
+    let path = path.replace("{name}", "billing").replace("{number}", "1");
+    let path = path.replace("{level}", "0").replace("{index}", "000").replace("{width}", "1");
+    path.replace("{log}", &"0".repeat(64))
 }
 
 #[test]
@@ -328,10 +380,7 @@ fn the_document_names_exactly_what_is_served() {
     let mut client = door.connect();
     let document = openapi::document();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let path = path.replace("{stage}", "posting").replace("{position}", "0");
-        let path = path.replace("{name}", "billing").replace("{number}", "1");
-        let path = path.replace("{level}", "0").replace("{index}", "000").replace("{width}", "1");
-        let path = path.replace("{log}", &"0".repeat(64));
+        let path = filled(path);
         for method in ["GET", "PUT", "POST", "DELETE", "PATCH"] {
             let got = client.call(method, &path, &[], b"");
             let is_told = item.get(method.to_lowercase()).is_some();

@@ -285,7 +285,10 @@ impl Figures for Loaded {
             "approved_not_paid" => (true, open(List::ApprovedNotPaid)?),
             "received_not_cleared" => (true, open(List::ReceivedNotCleared)?),
             "loops" => (false, page(queries.loops(now, after.as_ref(), LIST_ROWS)?, |state| row(state, now))),
-            "duplicates" => (false, page(queries.duplicates(now, after.as_ref(), LIST_ROWS)?, |line| duplicate_row(line, now))),
+            "duplicates" => (
+                false,
+                page(queries.duplicates(now, after.as_ref(), LIST_ROWS)?, |line| duplicate_row(line, now)),
+            ),
             "odd" => (false, page(queries.odd(now, after.as_ref(), LIST_ROWS)?, |line| odd_row(line, now))),
             _ => return Err(WebError::Parameter { name: "filter", allowed: "one of the lists on the page" }),
         };

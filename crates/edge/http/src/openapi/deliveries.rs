@@ -334,12 +334,5 @@ pub(super) fn paths() -> Map<String, Value> {
     let single =
         [("/v1/subscriptions", list()), ("/v1/subscriptions/{name}", one()), ("/v1/patterns/test", trial())];
     let all = single.into_iter().chain(switches()).chain(pulls()).chain(letters()).chain(jobs_made());
-    let mut paths: Map<String, Value> =
-        all.chain(jobs()).map(|(path, item)| (path.to_owned(), item)).collect();
-    for item in paths.values_mut().filter_map(Value::as_object_mut) {
-        for operation in item.values_mut().filter_map(Value::as_object_mut) {
-            operation.insert("tags".to_owned(), json!(["deliveries"]));
-        }
-    }
-    paths
+    all.chain(jobs()).map(|(path, item)| (path.to_owned(), item)).collect()
 }

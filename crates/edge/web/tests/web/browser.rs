@@ -12,9 +12,6 @@ use crate::support::evidence::PERSON;
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
 
-/// WCAG 2.2 at levels A and AA.
-const RULES: &str = "['wcag2a','wcag2aa','wcag21a','wcag21aa','wcag22aa']";
-
 /// Serves samples on a thread of their own; gives the address.
 pub(crate) fn served(house: &Arc<Sample>) -> String {
     let (send, receive) = std::sync::mpsc::sync_channel(1);
@@ -45,21 +42,10 @@ fn pictures() -> std::path::PathBuf {
     folder
 }
 
-/// How a page is looked at: light or dark as the system says, or as it is printed, in a window of some width.
-pub(crate) fn look(browser: &mut Chromium, theme: &str, media: &str, width: u32) {
-    browser.window(width);
-    let features =
-        json!({ "media": media, "features": [{ "name": "prefers-color-scheme", "value": theme }] });
-    browser.call("Emulation.setEmulatedMedia", features);
-}
-
 /// Opens pages in one theme, wide and narrow, checks them by axe-core's rules, and keeps pictures of them.
 fn look_at(names: &[&str], theme: &str) {
     let base = served(&Sample::new(false));
     let new = served(&Sample::new(true));
-    let axe =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor/axe-core-4.14.1.min.js"));
-    let axe = axe.unwrap();
     let mut browser = Chromium::start();
     for (name, address) in [
         ("overview", format!("{base}/")),
@@ -97,19 +83,13 @@ fn look_at(names: &[&str], theme: &str) {
             continue;
         }
         for width in [1_440, 390] {
-            look(&mut browser, theme, "", width);
+            browser.look(theme, "", width);
             browser.open(&address);
-            browser.value(&axe);
-            let found = browser.value(&format!(
-                "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => \
-                 one.id + ': ' + one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
-            ));
+            let found = browser.violations();
             let file = pictures().join(format!("{name}-{theme}-{width}.png"));
             std::fs::write(&file, browser.picture(None)).unwrap();
             assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
-            let wider =
-                browser.value("document.documentElement.scrollWidth - document.documentElement.clientWidth");
-            assert_eq!(wider, json!(0), "{name} is wider than a window of {width}");
+            assert_eq!(browser.overflow(), json!(0), "{name} is wider than a window of {width}");
         }
     }
     quiet(&browser);
@@ -200,11 +180,8 @@ fn needs_chromium_subjects_and_backups_are_accessible_and_quiet_in_dark() {
 fn needs_chromium_what_forms_of_evidence_lead_to_is_accessible_and_a_dropped_pack_is_checked() {
     let house = Sample::new(false);
     let base = served(&house);
-    let axe =
-        std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/vendor/axe-core-4.14.1.min.js"));
-    let axe = axe.unwrap();
     let mut browser = Chromium::start();
-    look(&mut browser, "light", "", 1_440);
+    browser.look("light", "", 1_440);
     browser.open(&format!("{base}/subjects"));
     browser.value(&format!("document.getElementById('person').value = '{PERSON}'"));
     browser.value("document.getElementById('look-form').requestSubmit()");
@@ -234,13 +211,9 @@ fn needs_chromium_what_forms_of_evidence_lead_to_is_accessible_and_a_dropped_pac
         ("checked-bad", bad),
     ] {
         for (theme, width) in [("light", 1_440), ("dark", 390)] {
-            look(&mut browser, theme, "", width);
+            browser.look(theme, "", width);
             browser.open(&format!("{base}{path}"));
-            browser.value(&axe);
-            let found = browser.value(&format!(
-                "axe.run(document, {{ runOnly: {RULES} }}).then((all) => all.violations.map((one) => one.id + ': ' +
-                 one.nodes.map((node) => node.html.slice(0, 160) + ' ' + node.failureSummary).join(' | ')))"
-            ));
+            let found = browser.violations();
             let file = pictures().join(format!("{name}-{theme}-{width}.png"));
             std::fs::write(&file, browser.picture(None)).unwrap();
             assert_eq!(found, json!([]), "{name} in {theme}, {width} wide: {found:#}");
@@ -261,7 +234,7 @@ fn needs_chromium_no_number_is_cut_off_and_nothing_runs_out_of_its_card() {
         (1_280, &["/", "/operations"]),
         (390, &["/ledger", "/cash"]),
     ] {
-        look(&mut browser, "light", "", width);
+        browser.look("light", "", width);
         for path in paths {
             browser.open(&format!("{base}{path}"));
             let out = browser.value(
@@ -289,7 +262,7 @@ fn needs_chromium_no_number_is_cut_off_and_nothing_runs_out_of_its_card() {
     }
     assert!(cut.is_empty(), "{cut:#?}");
     // Ids as long as no sample has them: the values stay in sight all the same.
-    look(&mut browser, "light", "", 1_280);
+    browser.look("light", "", 1_280);
     browser.open(&format!("{base}/operations"));
     let hidden = browser.value(
         "(() => {
@@ -309,7 +282,7 @@ fn needs_chromium_printed_pages_have_their_figures_and_no_controls() {
     let base = served(&Sample::new(false));
     let mut browser = Chromium::start();
     // The width of A4 within its margins.
-    look(&mut browser, "dark", "print", 720);
+    browser.look("dark", "print", 720);
     for (name, path) in [
         ("overview", "/"),
         ("operations", "/operations"),

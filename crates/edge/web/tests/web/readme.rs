@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use waag_chromium::Chromium;
 use waag_web::Pages;
 
-use crate::browser::{look, served};
+use crate::browser::served;
 use crate::pages::{ask, get, text};
 use crate::support::sample::SampleFigures;
 use crate::support::{Sample, Still};
@@ -49,7 +49,7 @@ async fn needs_chromium_the_readme_shows_the_page_as_it_is() {
     if std::env::var_os("WAAG_README_PICTURE").is_some() {
         let base = served(&Sample::new(false));
         let mut browser = Chromium::start();
-        look(&mut browser, "light", "", 1_440);
+        browser.look("light", "", 1_440);
         browser.open(&format!("{base}/"));
         let made = browser.picture(Some(HEIGHT));
         let (head, rest) = made.split_at(HEAD_BYTES);
