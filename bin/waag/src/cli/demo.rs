@@ -67,8 +67,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(10..=2_000_000))]
     invoices: u32,
 
-    /// New events a second; 0 for none
-    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    /// New events a second, many times what the thirty days have, so that one sees them come; 0 for none
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     rate: u32,
 }
 
@@ -105,7 +105,9 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     };
     let made = carry_out(store, &keys, &asked)?;
     let key = made.into_iter().next().and_then(|told| told.key).unwrap_or_default();
-    let live = traffic.filter(|_| args.rate > 0).map(|traffic| traffic.live(now, args.rate).without(taken));
+    // From now on, and not from when the thirty days began to be recorded.
+    let live = traffic.filter(|_| args.rate > 0);
+    let live = live.map(|traffic| traffic.live(store.clock.now(), args.rate).without(taken));
     let open = Open {
         listen: doors.listen_url(),
         pages: format!("http://{}/", doors.pages()),
@@ -136,7 +138,12 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 fn history_to_make(args: &Args, place: &Place, options: &NodeOptions) -> Result<Option<Plan>, Failure> {
     let file = unfinished::path(&args.folder);
     if place.state.exists() {
-        return Ok(unfinished::read(&args.folder).map_err(CliError::file("read", &file))?);
+        let begun = unfinished::read(&args.folder).map_err(CliError::file("read", &file))?;
+        if begun.is_some() && !place.data.exists() {
+            // The start was broken off while the store was made: that goes on where it stopped.
+            init(place, "waag-demo", &options.store)?;
+        }
+        return Ok(begun);
     }
     let plan = Plan { seed: SEED, invoices: args.invoices, end: options.store.clock.now() };
     std::fs::create_dir_all(&args.folder).map_err(CliError::file("make", &args.folder))?;
@@ -152,11 +159,14 @@ fn firm(args: &Args, made_now: Option<Plan>) -> Result<(Option<Plan>, u64), Fail
         return Ok((Some(plan), 0));
     }
     let file = reached::path(&args.folder);
-    let known = reached::read(&args.folder).map_err(CliError::file("read", &file))?;
+    let known = match reached::read(&args.folder) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidData => None,
+        known => known.map_err(CliError::file("read", &file))?,
+    };
     if known.is_none() && args.rate > 0 {
         tell(
-            "note: this demonstration is of an earlier version that did not note how far its firm was; nothing new \
-             comes in. Name another --folder for a new one",
+            "note: it is not noted how far this demonstration's firm was, so nothing new comes in. Name another \
+             --folder for a new one",
         );
     }
     Ok(known.map_or((None, 0), |(plan, taken)| (Some(plan), taken)))

@@ -110,7 +110,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let store = running.store();
     let clock = &store.clock;
     let begun = clock.monotonic();
-    let mut noted = Noted::read(store, format!("{RECORD_PREFIX}{hash}/{mapping_hash}"))?;
+    let mut noted = Noted::read(store, format!("{RECORD_PREFIX}{}/{hash}/{mapping_hash}", store.ledger.id))?;
     let behind = noted.record;
     let mut import = Import::open(&mapping, hash, log).map_err(of_the_log)?;
     import.resume_behind(behind);

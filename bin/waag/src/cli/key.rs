@@ -6,6 +6,7 @@ use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use waag_http::keys::Role;
+use waag_http::plans::PlanError;
 use waag_model::ids::NameError;
 
 use super::failure::{Exit, Failure};
@@ -175,6 +176,8 @@ fn refused(error: AskError) -> Failure {
         ApiKeyError::Unknown(String::new()).code(),
         PlansError::Unknown(String::new()).code(),
         PlansError::InUse(String::new(), 0).code(),
+        PlanError::Name(String::new()).code(),
+        PlanError::Zero.code(),
     ];
     if let AskError::Refused(why) = &error
         && let Some((told, reason)) = why.split_once(": ")

@@ -6,7 +6,8 @@
 //!
 //! Not here: making events (`traffic`), whether the thirty days are whole (`unfinished`).
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::traffic::Plan;
@@ -26,7 +27,10 @@ pub fn path(folder: &Path) -> PathBuf {
 /// # Errors
 /// The operating system's.
 pub fn write(folder: &Path, plan: &Plan, taken: u64) -> io::Result<()> {
-    std::fs::write(folder.join(NEXT), format!("{} {taken}", line_of(plan)))?;
+    let mut next = File::create(folder.join(NEXT))?;
+    next.write_all(format!("{} {taken}", line_of(plan)).as_bytes())?;
+    // Without it a power loss may leave the name with nothing behind it.
+    next.sync_data()?;
     std::fs::rename(folder.join(NEXT), path(folder))
 }
 

@@ -8,8 +8,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use waag_http::keys::{KeyError, KeyRecord, Keys, NewKey, Role};
-use waag_http::plans::STANDARD;
-use waag_http::ports::{Desk, Shelf};
+use waag_http::plans::{PlanError, Plans, STANDARD};
 use waag_model::ids::Actor;
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
@@ -107,6 +106,8 @@ pub enum ApiKeyError {
     Unknown(String),
     /// No plan has this name.
     NoPlan(String),
+    /// The plans cannot be read.
+    Plans(PlanError),
 }
 
 impl ApiKeyError {
@@ -119,6 +120,7 @@ impl ApiKeyError {
             Self::Store(error) => error.code(),
             Self::Unknown(_) => "E0853",
             Self::NoPlan(name) => PlansError::Unknown(name.clone()).code(),
+            Self::Plans(error) => error.code(),
         }
     }
 }
@@ -131,6 +133,7 @@ impl std::fmt::Display for ApiKeyError {
             Self::Store(error) => error.fmt(f),
             Self::Unknown(id) => write!(f, "no API key has the id `{id}`"),
             Self::NoPlan(name) => PlansError::Unknown(name.clone()).fmt(f),
+            Self::Plans(error) => error.fmt(f),
         }
     }
 }
@@ -188,9 +191,10 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
 }
 
 fn has_plan(store: &OpenedStore, name: &str) -> Result<bool, ApiKeyError> {
-    let plans = StateDesk(Arc::clone(&store.keyring)).load(Shelf::Plans);
-    let plans = plans.map_err(|error| ApiKeyError::Keys(KeyError::Desk(error)))?;
-    Ok(plans.iter().any(|(known, _)| known == name))
+    // Among the plans alone: the node's own rate is kept on the same shelf.
+    let plans = Plans::load(Arc::new(StateDesk(Arc::clone(&store.keyring))));
+    let plans = plans.map_err(ApiKeyError::Plans)?;
+    Ok(plans.list().iter().any(|(known, _)| known == name))
 }
 
 fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Result<(), ApiKeyError> {

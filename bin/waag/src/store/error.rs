@@ -210,7 +210,12 @@ impl fmt::Display for StoreError {
                 write!(f, "the state folder `{path}` is missing, and with it the keys and the guard")
             }
             Self::DataMissing(path) => {
-                write!(f, "the data folder `{}` is missing, its state is there", path.display())
+                write!(
+                    f,
+                    "the data folder `{}` is missing, its state is there; where the store was just being made, `waag init` \
+                     goes on with that",
+                    path.display()
+                )
             }
             Self::StateInside(path) => {
                 write!(

@@ -96,6 +96,28 @@ fn the_demonstration_does_what_it_says_and_goes_on_in_its_folder() {
     demo.end();
     folder.run(&["--data", "demo/data", "verify"]).exits(0);
     folder.run(&["--data", "demo/data", "views", "check"]).exits(0);
+    // A power loss may leave the note of how far the firm was without its text.
+    folder.write("demo/traffic", "");
+    Demo::start(&folder).end();
+}
+
+#[test]
+fn a_demonstration_killed_while_it_makes_its_store_goes_on() {
+    let folder = Folder::new();
+    let demo = Demo::start(&folder);
+    demo.end();
+    // As it is before the log is made: the note of what is to come, the state without a guard, and no data folder.
+    std::fs::remove_dir_all(folder.path("demo/data")).unwrap();
+    std::fs::remove_file(folder.path("demo/data.state/default/guard")).unwrap();
+    let plan = waag::demo::traffic::Plan {
+        seed: 7,
+        invoices: 200,
+        end: waag_model::time::UtcNanos(1_790_000_000_000_000_000),
+    };
+    unfinished::begin(&folder.path("demo"), &plan).unwrap();
+    let demo = Demo::start(&folder);
+    assert!(demo.entries() >= 600, "{}", demo.said);
+    demo.end();
 }
 
 #[test]

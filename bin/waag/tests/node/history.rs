@@ -153,6 +153,19 @@ fn what_was_refused_is_told_again_and_another_mapping_begins_anew() {
 }
 
 #[test]
+fn a_restored_ledger_knows_nothing_of_imports_into_the_one_that_was_lost() {
+    let folder = with(JSONL, JSONL_LOG);
+    folder.run(&["init"]).exits(0);
+    folder.run(&["backup", "init", "repo", "--key", "key"]).exits(0);
+    assert_eq!(counts(&import(&folder).exits(0)), [3, 0, 0, 0]);
+    folder.run(&["backup", "repo", "--key", "key"]).exits(0);
+    folder.run(&["restore", "repo", "--key", "key", "--to", "new"]).exits(0);
+    folder.run(&["promote", "--data", "new"]).exits(0);
+    let again = folder.run(&["import", "--json", "--mapping", "mapping", "log", "--data", "new"]);
+    assert_eq!(counts(&again.exits(0)), [3, 0, 0, 0], "the new ledger has all of it");
+}
+
+#[test]
 fn a_record_of_the_files_hash_alone_hides_nothing() {
     let hash = import(&with(JSONL, JSONL_LOG)).exits(0).json()["file_sha256"].as_str().unwrap().to_owned();
     let folder = with(JSONL, JSONL_LOG);

@@ -188,7 +188,11 @@ fn keys_change_plans_the_node_has_a_rate_and_each_change_is_an_event() {
     folder.run(&["plan", "assign", "standard", &id]).exits(0);
     assert_eq!(post(&node, "7").status, 200);
     folder.run(&["plan", "remove", "partner"]).exits(0);
+    let refused = folder.run(&["plan", "set", "a b", "--all", "1/1"]);
+    assert!(refused.code == 2 && refused.err.contains("E0973"), "as without a node: {refused:?}");
     folder.run(&["plan", "node", "--rate", "1/1"]).exits(0);
+    let no_plan = folder.run(&["key", "create", "--holder", "erp", "--plan", "@node"]);
+    assert!(no_plan.code == 2 && no_plan.err.contains("E0859"), "the node's rate is no plan: {no_plan:?}");
     let burst = flood(&node, &secret, "node");
     let away = burst.iter().find(|answer| answer.status == 429).unwrap();
     assert_eq!(away.json()["code"].as_str(), Some("E0951"));

@@ -31,8 +31,13 @@ const CHANGES_MAX: usize = 4_096;
 /// Bytes of one commit.
 const BYTES_MAX: usize = 8 * 1_024 * 1_024;
 
-/// Tables that name no key and no position of deliveries: where older keys are restored, the newest of these are, so that a
-/// restriction (GDPR art. 18) or the withdrawal of an API key holds still.
+/// What doors keep of how far they have come with something of others (imports of logs, bridges) begins so. It is true of the
+/// ledger that was backed up, as long as that was, and of no other: without it a door begins anew, and finds by its
+/// identity what is recorded already.
+const HOW_FAR: [&[u8]; 2] = [b"import/", b"bridge-cursor/"];
+
+/// Tables that name no key and, without [`HOW_FAR`], no position of deliveries: where older keys are restored, the newest of
+/// these are, so that a restriction (GDPR art. 18) or the withdrawal of an API key holds still.
 const LATER: [Table; 6] =
     [Table::Door, Table::Witness, Table::Publication, Table::Pack, Table::Restriction, Table::Upkeep];
 
@@ -86,7 +91,7 @@ pub(super) fn restore(
     let mut put = |table: Table, key: &[u8], value: &[u8]| -> Result<(), RestoreError> {
         digest = digest.with(Sum::of(table.code(), key, value));
         count += 1;
-        if table == Table::Tombstone || is_later(table) {
+        if table == Table::Tombstone || is_later(table) || is_how_far(table, key) {
             return Ok(());
         }
         match destroyed.screen(table, key, value)? {
@@ -106,7 +111,8 @@ pub(super) fn restore(
         let what = "its records are not those that its state summed up";
         return Err(ArchiveError::Form { name, what }.into());
     }
-    for (table, key, value) in later.into_iter().flatten() {
+    for (table, key, value) in later.into_iter().flatten().filter(|(table, key, _)| !is_how_far(*table, key))
+    {
         batch.push(table, &key, value)?;
     }
     for (id, value) in tombstones {
@@ -114,6 +120,10 @@ pub(super) fn restore(
     }
     batch.commit()?;
     Ok((again, destroyed))
+}
+
+fn is_how_far(table: Table, key: &[u8]) -> bool {
+    table == Table::Door && HOW_FAR.iter().any(|begin| key.starts_with(begin))
 }
 
 /// A record that owns its bytes.
