@@ -16,7 +16,7 @@ use crate::config::{Config, fnv};
 use crate::event::Stage;
 use crate::gather::{Chunk, Told};
 use crate::key_share::{KeyFigures, KeyShare};
-use crate::learn::{Cohorts, hour_floor, minute_floor};
+use crate::learn::{Cohorts, hour_floor, latency_hour_floor, minute_floor};
 use crate::mix::Mix;
 use crate::names::{Name, Names};
 use crate::project::damaged;
@@ -57,6 +57,11 @@ impl Share {
             loops: invoice.loops,
         }
     }
+
+    /// What it is worth; none without an amount or a currency.
+    pub(crate) fn value(&self) -> Option<i64> {
+        self.amount.filter(|_| self.currency.is_some())
+    }
 }
 
 /// One touched invoice.
@@ -85,7 +90,8 @@ impl Slot<'_> {
 pub(crate) struct Print {
     pub(crate) slot: usize,
     pub(crate) position: u64,
-    pub(crate) at: i64,
+    /// The day of the event that says so.
+    pub(crate) found: i64,
     pub(crate) day: i64,
     pub(crate) print: i64,
     pub(crate) alike: &'static str,
@@ -93,7 +99,8 @@ pub(crate) struct Print {
     pub(crate) currency: Currency,
 }
 
-/// Times in a stage by the day of event time on which they ended, stage, region and vendor class.
+/// Times in a stage by the hour of event time in which they ended, stage, region and vendor class; of hours that are
+/// not kept, by the first one of their day.
 pub(crate) type Latency = HashMap<(i64, Stage, Name, Name), Sketch, Mix>;
 
 /// Counters by name.
@@ -197,13 +204,16 @@ impl<'f> Batch<'f> {
         if event.said.odd != 0 {
             self.odd.push(event);
         }
-        let minute = event.said.at.div_euclid(MINUTE_NS);
         let slot = event.invoice.and_then(|at| Some((at, self.slots.get_mut(at)?)));
         let Some((at, slot)) = slot else {
             let stage = event.said.stage.unwrap_or_default();
             let segment = self.segments.number(stage, event.region, event.said.currency, &mut self.names);
             let change = Change { counts: [1, 0, i64::from(event.said.exception)], sums: [0] };
-            return self.figures.add((minute, event.vendor, segment), change);
+            if event.said.clock.is_dated() {
+                let minute = event.said.at.div_euclid(MINUTE_NS);
+                self.figures.add((minute, event.vendor, segment), change);
+            }
+            return;
         };
         let rules = Rules { config: self.config, cohorts: &self.cohorts, classes: &self.classes };
         let outcome = slot.invoice.evolve(event, &self.names, rules);
@@ -220,10 +230,22 @@ impl<'f> Batch<'f> {
         } else {
             self.segments.number(invoice.stage, region, currency, &mut self.names)
         };
+        if event.said.clock.is_dated() {
+            self.figures_of(at, event, segment, outcome);
+        }
+        self.mark(outcome);
+        self.print(at, event, reference);
+    }
+
+    /// Counts a fact by its time: what it did to its invoice.
+    fn figures_of(&mut self, at: usize, event: &Told, segment: i64, outcome: Outcome) {
+        let Some(Slot { invoice, .. }) = self.slots.get(at) else { return };
+        let (region, currency) = (invoice.region, invoice.currency);
         let amount = i128::from(invoice.amount.filter(|_| currency.is_some()).unwrap_or(0));
         let value = if outcome.entered { amount } else { 0 };
         let counts = [1, i64::from(outcome.entered), i64::from(outcome.failed)];
         let change = Change { counts, sums: [value] };
+        let minute = event.said.at.div_euclid(MINUTE_NS);
         self.figures.add((minute, invoice.vendor, segment), change);
         let hour = event.said.at.div_euclid(HOUR_NS);
         for step in outcome.moves.into_iter().flatten() {
@@ -232,12 +254,11 @@ impl<'f> Batch<'f> {
         if let Some((stage, nanos)) = outcome.sample {
             let region = self.segments.region(stage, region, currency, &mut self.names);
             let class = self.classes.learning(invoice.vendor_class, &self.names);
-            let ended = event.said.at.div_euclid(24 * HOUR_NS);
+            let is_kept = hour >= latency_hour_floor(self.day, self.config);
+            let ended = if is_kept { hour } else { hour - hour.rem_euclid(24) };
             let sketch = self.latency.entry((ended, stage, region, class)).or_default();
             sketch.add(u64::try_from(nanos / 1_000_000).unwrap_or(0));
         }
-        self.mark(outcome);
-        self.print(at, event, reference);
     }
 
     pub(crate) fn count(&mut self, name: &'static str, is: bool) {
@@ -263,6 +284,8 @@ impl<'f> Batch<'f> {
             return;
         }
         let (vendor, code) = (self.names.text(invoice.vendor), currency.code().as_bytes());
+        let found_on =
+            if event.said.clock.is_dated() { event.said.at.div_euclid(24 * HOUR_NS) } else { DAY_NONE };
         let mut print = |flags: u16, day: i64, alike: &'static str, more: &str| {
             if invoice.has(flags) {
                 return;
@@ -276,7 +299,7 @@ impl<'f> Batch<'f> {
             self.prints.push(Print {
                 slot: at,
                 position: event.said.position,
-                at: event.said.at,
+                found: found_on,
                 day,
                 print,
                 alike,

@@ -6,12 +6,16 @@
 
 use waag_model::money::Currency;
 
-use crate::event::{ACTIONS, Stage};
+use crate::event::{ACTIONS, Clock, Stage};
 use crate::names::{Name, Names};
-use crate::state::{CONDITIONS, Invoice, Item, Span};
+use crate::state::{Begin, CONDITIONS, Invoice, Item, Span};
 
 /// The form's version.
-const FORM: u8 = 1;
+const FORM: u8 = 2;
+/// Bits before those that tell of spans what is unusual.
+const PRESENT_BITS: u32 = 15;
+/// Bits of each span: how its begin is known and what its times rest on.
+const SPAN_BITS: u32 = 6;
 /// Items that are read without asking for more memory: most invoices have no more.
 const ITEMS_USUAL: usize = 8;
 
@@ -105,6 +109,38 @@ fn bit(mask: u64, at: u32) -> bool {
     mask.checked_shr(at).unwrap_or(0) & 1 == 1
 }
 
+/// What is known of a span's times: nought where events told them, which is usual, so that it takes no room.
+fn known_bits(span: &Span) -> u64 {
+    let begin = match span.begin {
+        Begin::Told => 0,
+        Begin::Supposed => 1,
+        Begin::Unknown => 2,
+    };
+    let clock = |clock| match clock {
+        Clock::Told => 0,
+        Clock::Assumed => 1,
+        Clock::Unusable => 2,
+    };
+    begin | clock(span.clock) << 2 | clock(span.left_clock) << 4
+}
+
+/// The same from bits; none where they are none of this form.
+fn known_of(bits: u64) -> Option<(Begin, Clock, Clock)> {
+    let begin = match bits & 3 {
+        0 => Begin::Told,
+        1 => Begin::Supposed,
+        2 => Begin::Unknown,
+        _ => return None,
+    };
+    let clock = |bits: u64| match bits & 3 {
+        0 => Some(Clock::Told),
+        1 => Some(Clock::Assumed),
+        2 => Some(Clock::Unusable),
+        _ => None,
+    };
+    Some((begin, clock(bits >> 2)?, clock(bits >> 4)?))
+}
+
 /// The times of a state, in the order they are stored in.
 fn times(invoice: &Invoice) -> [Option<i64>; 12] {
     let [a, b, c, d] = &invoice.spans;
@@ -132,8 +168,10 @@ pub(crate) fn pack(invoice: &Invoice, names: &Names, pack: &mut Pack) -> Box<[u8
     pack.unsigned(u64::from(invoice.flags));
     let times = times(invoice);
     let told = [invoice.amount.is_some(), invoice.due.is_some(), invoice.currency.is_some()];
-    let present = times.iter().map(Option::is_some).chain(told).chain(invoice.spans.map(|span| span.timed));
-    pack.unsigned(present.enumerate().fold(0, |mask, (at, is)| mask | u64::from(is) << at));
+    let present = times.iter().map(Option::is_some).chain(told);
+    let present = present.enumerate().fold(0, |mask, (at, is)| mask | u64::from(is) << at);
+    let known = invoice.spans.iter().rev().fold(0, |known, span| known << SPAN_BITS | known_bits(span));
+    pack.unsigned(present | known << PRESENT_BITS);
     let mut last = 0;
     for time in times.into_iter().flatten() {
         pack.signed(time.wrapping_sub(last));
@@ -197,9 +235,12 @@ pub(crate) fn unpack(bytes: &[u8], names: &mut Names) -> Option<Invoice> {
     let mut name = || -> Option<Name> { Some(names.of(unpack.text()?)) };
     (invoice.vendor, invoice.vendor_class, invoice.region) = (name()?, name()?, name()?);
     let ends = [(e0, l0), (e1, l1), (e2, l2), (e3, l3)];
-    for ((span, (entered, left)), timed) in invoice.spans.iter_mut().zip(ends).zip(15..) {
+    let mut known = present >> PRESENT_BITS;
+    for (span, (entered, left)) in invoice.spans.iter_mut().zip(ends) {
         let visits = u32::try_from(unpack.unsigned()?).ok()?;
-        *span = Span { entered, left, visits, timed: bit(present, timed) };
+        let (begin, clock, left_clock) = known_of(known)?;
+        *span = Span { entered, left, visits, begin, clock, left_clock };
+        known >>= SPAN_BITS;
     }
     invoice.loops = u32::try_from(unpack.unsigned()?).ok()?;
     invoice.events = unpack.unsigned()?;
@@ -280,7 +321,7 @@ mod tests {
         let mut invoice = Invoice {
             stage: Stage::Posting,
             condition: Condition::Rejected,
-            flags: 0x1FF,
+            flags: 0xFFF,
             latest: Some(i64::MIN),
             closed: Some(i64::MAX),
             amount: Some(-1),
@@ -293,7 +334,12 @@ mod tests {
             chunks: 2,
             ..Invoice::default()
         };
-        invoice.spans[3] = Span { entered: Some(5), left: Some(9), visits: 2, timed: true };
+        invoice.spans[3] = Span { entered: Some(5), left: Some(9), visits: 2, ..Span::default() };
+        let clocks = [Clock::Assumed, Clock::Unusable, Clock::Told];
+        let begins = [Begin::Supposed, Begin::Told, Begin::Unknown];
+        for ((span, clock), begin) in invoice.spans.iter_mut().zip(clocks).zip(begins) {
+            *span = Span { entered: Some(1), visits: 1, begin, clock, left_clock: clock, left: None };
+        }
         let head = pack(&invoice, &names, &mut Pack::default()).len();
         for (position, action) in (700u64..).zip(ACTIONS) {
             let stage = (position != 701).then_some(Stage::Authorization);

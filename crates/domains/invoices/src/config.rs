@@ -2,12 +2,15 @@
 //!
 //! Deadlines are stored, so a changed service level is another version of the view: [`Config::hash`] is part of the
 //! projection's version, and the view of the new settings is built beside the old one.
-//! Not here: the file that settings are read from (`bin/waag`).
+//! Not here: reading and checking settings (`settings`), the file they are read from (`bin/waag`).
+
+use serde::{Deserialize, Serialize};
 
 use crate::event::Stage;
 
 /// A service level: how long an invoice may be in a stage. The first level that fits an invoice counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ServiceLevel {
     /// The stage.
     pub stage: Stage,
@@ -22,7 +25,8 @@ pub struct ServiceLevel {
 }
 
 /// The settings of the invoice view.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// Service levels, the particular before the general.
     pub service_levels: Vec<ServiceLevel>,

@@ -7,7 +7,7 @@
 
 use std::borrow::Cow;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use waag_domain::project::Fact;
 use waag_model::money::{Currency, Money};
 use waag_model::time::UtcNanos;
@@ -22,9 +22,11 @@ pub const TYPES: &str = "invoice.";
 pub const INVOICE_ID_BYTES_MAX: usize = 255;
 /// Longest vendor, vendor class or region in bytes; what is longer is cut, so that rows stay small.
 pub const NAME_BYTES_MAX: usize = 100;
+/// Words of `import_odd` that are read; imports have fewer kinds of them.
+pub const IMPORT_WORDS_MAX: usize = 32;
 
 /// A stage of an invoice's way, in its order.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// Received and read.
@@ -139,6 +141,13 @@ pub(crate) const ACTIONS: [Action; 10] = [
     Action::Reopen,
 ];
 
+/// Words of a payment of a part: the invoice is in the stage, and stays open.
+const PART_PAYMENTS: [&str; 3] = ["partially_paid", "partly_paid", "part_paid"];
+
+fn is_part_payment(status: &str) -> bool {
+    PART_PAYMENTS.iter().any(|word| word.eq_ignore_ascii_case(status))
+}
+
 /// The action of a status word; none for a word that is not known.
 fn action_of(status: &str) -> Option<Action> {
     let lower: Cow<'_, str> = if status.bytes().any(|byte| byte.is_ascii_uppercase()) {
@@ -150,6 +159,7 @@ fn action_of(status: &str) -> Option<Action> {
         "" | "entered" | "started" | "open" | "pending" | "in_progress" | "waiting" | "changed" => {
             Action::Enter
         }
+        part if is_part_payment(part) => Action::Enter,
         "received" => Action::Receive,
         "left" | "done" | "completed" | "matched" | "posted" => Action::Leave,
         "approved" | "authorized" | "authorised" => Action::Approve,
@@ -183,10 +193,12 @@ pub enum Oddity {
     UnreadableAmount,
     /// The due date is no date.
     UnreadableDueDate,
+    /// The invoice's own date is no date.
+    UnreadableInvoiceDate,
 }
 
 /// All reasons, by bit.
-pub const ODDITIES: [Oddity; 8] = [
+pub const ODDITIES: [Oddity; 9] = [
     Oddity::UnknownInvoice,
     Oddity::UnknownStage,
     Oddity::ImpossibleTime,
@@ -195,6 +207,7 @@ pub const ODDITIES: [Oddity; 8] = [
     Oddity::UnknownCurrency,
     Oddity::UnreadableAmount,
     Oddity::UnreadableDueDate,
+    Oddity::UnreadableInvoiceDate,
 ];
 
 impl Oddity {
@@ -219,6 +232,30 @@ impl Oddity {
             Self::UnknownCurrency => "unknown_currency",
             Self::UnreadableAmount => "unreadable_amount",
             Self::UnreadableDueDate => "unreadable_due_date",
+            Self::UnreadableInvoiceDate => "unreadable_invoice_date",
+        }
+    }
+}
+
+/// What a time rests on, by the number that states store: never reordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Clock {
+    /// The event told it.
+    #[default]
+    Told,
+    /// The event told none: it is when the event was accepted.
+    Assumed,
+    /// The event told one that cannot be or cannot be read. When it was accepted stands for it, which says nothing of
+    /// when it happened: no figure of a time is made of it.
+    Unusable,
+}
+
+impl Clock {
+    /// Whether figures of a time may be made of it.
+    pub(crate) fn is_dated(self) -> bool {
+        match self {
+            Self::Told | Self::Assumed => true,
+            Self::Unusable => false,
         }
     }
 }
@@ -233,8 +270,8 @@ pub(crate) struct Said {
     pub(crate) action: Action,
     /// The event's time where it is usable; else the time of acceptance.
     pub(crate) at: i64,
-    /// Whether `at` is the event's own time.
-    pub(crate) timed: bool,
+    /// What `at` rests on.
+    pub(crate) clock: Clock,
     pub(crate) odd: u16,
     pub(crate) amount: Option<i64>,
     pub(crate) currency: Option<Currency>,
@@ -293,9 +330,14 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
     let stage = Stage::of_name(stage);
     let invoice = invoice_of(fact);
     odd |= flag(stage.is_none(), Oddity::UnknownStage) | flag(invoice.is_none(), Oddity::UnknownInvoice);
-    let (at, timed) = time_of(fact, config, &mut odd);
+    odd |= import_oddities(data);
+    let (at, clock) = time_of(fact, config, &mut odd);
     let (amount, currency) = money_of(data, &mut odd);
-    let due = date_of(data, "due_date", &mut odd);
+    let status = text("status");
+    // What is paid of an invoice in part is not what it is worth.
+    let (amount, currency) = if is_part_payment(status) { (None, None) } else { (amount, currency) };
+    let due = date_of(data, "due_date", Oddity::UnreadableDueDate, &mut odd);
+    let dated = date_of(data, "invoice_date", Oddity::UnreadableInvoiceDate, &mut odd);
     let manual = match text("touch") {
         "manual" => Some(true),
         "auto" | "automatic" => Some(false),
@@ -305,14 +347,14 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
         position: fact.position.0,
         accepted: fact.accepted.0,
         stage,
-        action: action(text("status"), text("activity"), stage, config, &mut odd),
+        action: action(status, text("activity"), stage, config, &mut odd),
         at,
-        timed,
+        clock,
         odd,
         amount,
         currency,
         due,
-        dated: date_of(data, "invoice_date", &mut 0).or(due),
+        dated: dated.or(due),
         exception: data.and_then(|data| data.get("exception")).is_some_and(tells_exception),
         manual,
     };
@@ -366,23 +408,47 @@ fn action(status: &str, activity: &str, stage: Option<Stage>, config: &Config, o
     action
 }
 
+/// What an import could not read in another system's log: it says so in the event, beside the text as it stood there.
+///
+/// Whether a time is plausible is judged here alone (`time_of`): the words for times out of a log's own bounds add
+/// nothing, as words that are not known.
+fn import_oddities(data: Option<&Object<'_>>) -> u16 {
+    let Some(Value::Array(words)) = data.and_then(|data| data.get("import_odd")) else { return 0 };
+    let kept = |name| data.is_some_and(|data| told(data, name));
+    let of_word = |word: &str| match word {
+        "unmapped_status" => Oddity::UnknownStatus.bit(),
+        "missing_time" | "bad_time" => Oddity::UnreadableTime.bit(),
+        "bad_amount" => Oddity::UnreadableAmount.bit(),
+        "bad_currency" => Oddity::UnknownCurrency.bit(),
+        "bad_day" => {
+            let of_invoice = flag(kept("invoice_date_text"), Oddity::UnreadableInvoiceDate);
+            let is_due = kept("due_date_text") || of_invoice == 0;
+            of_invoice | flag(is_due, Oddity::UnreadableDueDate)
+        }
+        _ => 0,
+    };
+    words.iter().take(IMPORT_WORDS_MAX).filter_map(Value::as_text).fold(0, |odd, word| odd | of_word(word))
+}
+
 /// The event's time where it is plausible, else when it was accepted.
-fn time_of(fact: &Fact<'_>, config: &Config, odd: &mut u16) -> (i64, bool) {
-    let assumed = (fact.accepted.0, false);
+fn time_of(fact: &Fact<'_>, config: &Config, odd: &mut u16) -> (i64, Clock) {
+    let unusable = (fact.accepted.0, Clock::Unusable);
     let text = match fact.attributes.get("time") {
-        None | Some(Value::Withheld(_) | Value::Null) => return assumed,
+        // An import found no time that it could read: when it ran says nothing of when the event happened.
+        None | Some(Value::Null) if *odd & Oddity::UnreadableTime.bit() != 0 => return unusable,
+        None | Some(Value::Withheld(_) | Value::Null) => return (fact.accepted.0, Clock::Assumed),
         Some(other) => other.as_text(),
     };
     let Some(time) = text.and_then(when::instant) else {
         *odd |= Oddity::UnreadableTime.bit();
-        return assumed;
+        return unusable;
     };
     let ahead = i64::from(config.future_hours_max).saturating_mul(when::HOUR_NS);
     if time.day().year() < config.year_min || time > UtcNanos(fact.accepted.0.saturating_add(ahead)) {
         *odd |= Oddity::ImpossibleTime.bit();
-        return assumed;
+        return unusable;
     }
-    (time.0, true)
+    (time.0, Clock::Told)
 }
 
 /// Amount and currency: `amount_minor`, or an exact `amount` in major units where the currency is known.
@@ -411,10 +477,10 @@ fn told(data: &Object<'_>, name: &str) -> bool {
     !matches!(data.get(name), None | Some(Value::Null | Value::Withheld(_)))
 }
 
-fn date_of(data: Option<&Object<'_>>, name: &str, odd: &mut u16) -> Option<i32> {
+fn date_of(data: Option<&Object<'_>>, name: &str, reason: Oddity, odd: &mut u16) -> Option<i32> {
     let data = data?;
     let day = text_of(data, name).and_then(when::day);
-    *odd |= flag(day.is_none() && told(data, name), Oddity::UnreadableDueDate);
+    *odd |= flag(day.is_none() && told(data, name), reason);
     day
 }
 

@@ -9,18 +9,26 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use waag_domain::project::{Cell, RowsError, Scan};
+use waag_domain::project::{Cell, Row, RowsError, Scan};
 
+use crate::cash::CashTotal;
 use crate::key_share::kpi;
 use crate::project::range;
-use crate::queries::{Queries, Sum, big, number, text};
+use crate::queries::{Queries, Sum, big, number, sum, text};
 use crate::standing::Standing;
 use crate::tables::KEY_FIGURES;
+use crate::write::PRICED;
 
 /// Most days of a period.
 pub const PERIOD_DAYS_MAX: i64 = 366;
-/// Days of purchases that days payable outstanding is measured by.
+/// Days of purchases that days payable outstanding is measured by, where the ledger has receipts of as many.
 const DPO_DAYS: i64 = 90;
+/// Fewest days of receipts that say anything of it.
+const DPO_DAYS_MIN: i64 = 7;
+/// Days before those in which a receipt shows that the ledger is older.
+const DPO_EARLIER_DAYS: i64 = 366;
+/// Rows of days read at once to find one.
+const EARLIER_ROWS: usize = 64;
 /// Seconds of a day.
 const DAY_S: i128 = 86_400;
 
@@ -43,6 +51,8 @@ pub struct InCurrency {
     pub currency: String,
     /// In the figure's unit; exact where that is money.
     pub value: i128,
+    /// Invoices it was made of.
+    pub of: i64,
 }
 
 /// A key figure.
@@ -52,16 +62,17 @@ pub struct KeyFigure {
     pub name: &'static str,
     /// What it says, and of what.
     pub definition: &'static str,
-    /// Its value in hundredths, or none: a figure by currency, or one that cannot be computed.
+    /// Its value in hundredths, nought for one of money that no invoice adds to, or none: a figure by currency, or one
+    /// that cannot be computed, which has no currencies either.
     pub value: Option<i64>,
     /// Its unit.
     pub unit: Unit,
     /// By currency, where it is one of money or made of money.
     pub by_currency: Vec<InCurrency>,
-    /// Invoices it was made of.
+    /// Invoices it was made of: those that a rate is a share of, a mean is over, or a sum adds up.
     pub of: i64,
     /// Why it cannot be computed, or what to keep in mind.
-    pub note: Option<&'static str>,
+    pub note: Option<String>,
 }
 
 /// Counts and sums of a period.
@@ -94,7 +105,7 @@ fn rate(
     missing: &'static str,
 ) -> KeyFigure {
     let value = quotient(i128::from(part), i128::from(whole), 10_000);
-    let note = value.is_none().then_some(missing);
+    let note = value.is_none().then(|| missing.to_owned());
     KeyFigure { name, definition, value, unit: Unit::Percent, by_currency: Vec::new(), of: whole, note }
 }
 
@@ -106,7 +117,7 @@ fn days(
 ) -> KeyFigure {
     let whole = i128::from(of) * DAY_S;
     let value = quotient(seconds, whole, 100);
-    let note = value.is_none().then_some(missing);
+    let note = value.is_none().then(|| missing.to_owned());
     KeyFigure { name, definition, value, unit: Unit::Days, by_currency: Vec::new(), of, note }
 }
 
@@ -117,16 +128,32 @@ fn leading(sums: &[Sum]) -> impl Iterator<Item = &Sum> {
     priced.into_iter()
 }
 
-fn money(name: &'static str, definition: &'static str, sums: &[Sum]) -> KeyFigure {
-    let of = sums.iter().fold(0i64, |all, sum| all.saturating_add(sum.invoices));
-    let unpriced = sums.iter().any(|sum| sum.currency.is_empty());
-    let by_currency =
-        leading(sums).map(|sum| InCurrency { currency: sum.currency.clone(), value: sum.minor }).collect();
-    let note = unpriced.then_some("invoices without a currency have no value here; they are counted");
-    KeyFigure { name, definition, value: None, unit: Unit::Money, by_currency, of, note }
+fn invoices(sums: &[Sum]) -> i64 {
+    sums.iter().fold(0, |all, sum| all.saturating_add(sum.invoices))
+}
+
+/// A sum of money: `sums` of the invoices that have a value; nought where there is none of them and `is_known` says that
+/// nothing is missing.
+fn money(
+    name: &'static str,
+    definition: &'static str,
+    sums: &[Sum],
+    (is_known, note): (bool, Option<String>),
+) -> KeyFigure {
+    let in_currency =
+        |sum: &Sum| InCurrency { currency: sum.currency.clone(), value: sum.minor, of: sum.invoices };
+    let by_currency: Vec<InCurrency> = leading(sums).map(in_currency).collect();
+    let value = (by_currency.is_empty() && is_known).then_some(0);
+    KeyFigure { name, definition, value, unit: Unit::Money, by_currency, of: invoices(sums), note }
+}
+
+/// The words for some invoices.
+fn counted(invoices: i64) -> String {
+    if invoices == 1 { "1 invoice".to_owned() } else { format!("{invoices} invoices") }
 }
 
 const NONE_PAID: &str = "no invoice was paid in the period";
+const NONE_PRICED: &str = "no invoice has an amount and a currency";
 
 impl Queries<'_> {
     /// The ten key figures of the `period_days` days that end with the day of `standing`.
@@ -156,9 +183,10 @@ impl Queries<'_> {
             self.days_payable_outstanding(standing, end)?,
             days(
                 "invoice processing time",
-                "Mean time from receiving an invoice to approving its payment, of the invoices approved in the period.",
+                "Mean time from receiving an invoice to approving its payment, of the invoices whose approval was told in \
+                 the period; an approval that a posting implies is no such one.",
                 (period.approval_s, count(kpi::APPROVED_TIMED)),
-                "no invoice was received and then approved in the period",
+                "no approval of a received invoice was told in the period",
             ),
             days(
                 "days to pay",
@@ -185,17 +213,50 @@ impl Queries<'_> {
                 (count(kpi::DUPLICATES), count(kpi::RECEIVED)),
                 "no invoice was received in the period",
             ),
-            money(
-                "value stuck",
-                "Value of the open invoices that are past their deadline now.",
-                &standing.stuck(),
-            ),
-            money(
-                "overdue payables",
-                "Value of the open invoices whose due date is past.",
-                &self.overdue(today)?,
-            ),
+            self.value_stuck(standing)?,
+            self.overdue_payables(standing)?,
         ])
+    }
+
+    /// Whether any invoice, open or closed, has a value: without one, a sum of nought would be a guess.
+    fn is_priced(&self) -> Result<bool, RowsError> {
+        Ok(self.counters(&[PRICED])?.iter().any(|count| *count > 0))
+    }
+
+    fn value_stuck(&self, standing: &Standing) -> Result<KeyFigure, RowsError> {
+        let priced = standing.stuck_priced();
+        let missing = invoices(&standing.stuck()).saturating_sub(invoices(&priced));
+        let says = if missing > 0 {
+            (false, Some(format!("without an amount or currency: {} past the deadline", counted(missing))))
+        } else if self.is_priced()? {
+            (true, None)
+        } else {
+            (false, Some(NONE_PRICED.to_owned()))
+        };
+        let definition = "Value of the open invoices that are past their deadline now.";
+        Ok(money("value stuck", definition, &priced, says))
+    }
+
+    fn overdue_payables(&self, standing: &Standing) -> Result<KeyFigure, RowsError> {
+        let today = standing.now().day();
+        let totals = self.cash_totals(today)?;
+        let all = |of: fn(&CashTotal) -> i64| totals.iter().map(of).fold(0, i64::saturating_add);
+        let (open, undated) = (all(|one| one.outstanding.invoices), all(|one| one.undated.invoices));
+        let unpriced = standing.open_invoices().saturating_sub(open);
+        let missing = [("an amount or currency", unpriced), ("a due date", undated)];
+        let missing = missing.iter().filter(|(_, count)| *count > 0);
+        let notes: Vec<String> =
+            missing.map(|(what, count)| format!("without {what}: {} open", counted(*count))).collect();
+        let says = if !notes.is_empty() {
+            // Nought is an answer where there is one with a value and a date to ask.
+            (undated < open, Some(notes.join("; ")))
+        } else if self.is_priced()? {
+            (true, None)
+        } else {
+            (false, Some(NONE_PRICED.to_owned()))
+        };
+        let definition = "Value of the open invoices whose due date is past.";
+        Ok(money("overdue payables", definition, &self.overdue(today)?, says))
     }
 
     fn period(&self, from: i64, to: i64) -> Result<Period, RowsError> {
@@ -212,35 +273,82 @@ impl Queries<'_> {
     }
 
     fn days_payable_outstanding(&self, standing: &Standing, end: i64) -> Result<KeyFigure, RowsError> {
-        let mut received: BTreeMap<String, i128> = BTreeMap::new();
+        let mut received: BTreeMap<String, (i64, i128)> = BTreeMap::new();
+        let mut first = end;
         for row in range(self.rows, &KEY_FIGURES, &days_between(end - DPO_DAYS, end))? {
-            let sum = received.entry(text(&row, 1).to_owned()).or_default();
-            *sum = sum.saturating_add(big(&row, 2 + kpi::COUNTS + 2 * kpi::RECEIVED_VALUE));
+            let count = receipts(&row);
+            if count > 0 {
+                first = first.min(number(&row, 0));
+            }
+            let (invoices, value) = received.entry(text(&row, 1).to_owned()).or_default();
+            *invoices = invoices.saturating_add(count);
+            *value = value.saturating_add(big(&row, 2 + kpi::COUNTS + 2 * kpi::RECEIVED_VALUE));
         }
-        let payable = standing.received_not_cleared();
+        let is_whole = first == end - DPO_DAYS || self.has_receipts_before(end - DPO_DAYS)?;
+        let covered = if is_whole { DPO_DAYS } else { end.saturating_sub(first) };
+        let payable = standing.payable();
+        let mut sums: Vec<Sum> = payable.clone();
+        // A currency of which nothing is left to pay has been paid at once.
+        for (currency, (count, value)) in &received {
+            if *value > 0 && *count > 0 && !payable.iter().any(|sum| sum.currency == *currency) {
+                sums.push(sum(currency.clone(), 0, 0));
+            }
+        }
         let of_currency = |sum: &Sum| {
-            let purchases = received.get(&sum.currency).copied().unwrap_or(0);
-            let part = sum.minor.checked_mul(i128::from(DPO_DAYS))?;
+            let purchases = received.get(&sum.currency).map_or(0, |(_, value)| *value);
+            let part = sum.minor.checked_mul(i128::from(covered))?;
             let value = i128::from(quotient(part, purchases, 100)?);
-            Some(InCurrency { currency: sum.currency.clone(), value })
+            Some(InCurrency { currency: sum.currency.clone(), value, of: sum.invoices })
         };
-        let by_currency: Vec<InCurrency> = leading(&payable).filter_map(of_currency).collect();
-        let note = if by_currency.is_empty() {
-            "no invoice with an amount was received in the last 90 days"
+        let is_enough = covered >= DPO_DAYS_MIN;
+        let by_currency: Vec<InCurrency> =
+            leading(&sums).filter(|_| is_enough).filter_map(of_currency).collect();
+        let note = if covered == 0 {
+            format!("no invoice was received in the last {DPO_DAYS} days")
+        } else if !is_enough {
+            format!("the ledger has receipts of {covered} days; fewer than {DPO_DAYS_MIN} say nothing of it")
+        } else if by_currency.is_empty() {
+            format!("no invoice with an amount was received in the last {covered} days")
         } else {
-            "purchases are measured by invoices received, since the cost of goods sold is not in the events"
+            format!(
+                "measured over {covered} days of receipts; invoices received stand for purchases, since the cost of \
+                 goods sold is not in the events"
+            )
         };
         Ok(KeyFigure {
             name: "days payable outstanding",
             definition: "Value of the open received invoices, divided by the value received in the last 90 days, times \
-                         90.",
+                         90; where the ledger has receipts of fewer days, by those and times their number.",
             value: None,
             unit: Unit::Days,
+            of: by_currency.iter().fold(0, |all, one| all.saturating_add(one.of)),
             by_currency,
-            of: payable.iter().fold(0, |all, sum| all.saturating_add(sum.invoices)),
             note: Some(note),
         })
     }
+
+    /// Whether an invoice was received in the year before a day: the nearest days are looked at first.
+    fn has_receipts_before(&self, day: i64) -> Result<bool, RowsError> {
+        let span = days_between(day.saturating_sub(DPO_EARLIER_DAYS), day);
+        let mut after: Option<Row> = None;
+        loop {
+            let scan =
+                Scan { after: after.as_deref(), descending: true, limit: EARLIER_ROWS, ..span.clone() };
+            let page = self.rows.scan(&KEY_FIGURES, &scan)?;
+            if page.iter().any(|row| receipts(row) > 0) {
+                return Ok(true);
+            }
+            if page.len() < EARLIER_ROWS {
+                return Ok(false);
+            }
+            after = page.last().map(|row| row.iter().take(KEY_FIGURES.key).cloned().collect());
+        }
+    }
+}
+
+/// Invoices received on a row's day.
+fn receipts(row: &[Cell]) -> i64 {
+    number(row, 2 + kpi::RECEIVED)
 }
 
 fn days_between(from: i64, to: i64) -> Scan<'static> {

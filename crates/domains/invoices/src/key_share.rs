@@ -2,13 +2,15 @@
 //!
 //! Place in the way of an event: `project`. A batch takes away what an invoice added before it and adds what it adds
 //! after, so that a payment that was taken back, or a date that was corrected, leaves nothing behind, and rows are the
-//! same however facts were cut into batches (`PROJECT-1`).
+//! same however facts were cut into batches (`PROJECT-1`). What was told without a usable time is of no day, and so of
+//! no period: it counts under a day that none has.
 //! Not here: the figures made of it (`figures`), possible duplicates, which are counted once each (`write`).
 
 use waag_model::money::Currency;
 use waag_model::time::UtcNanos;
 
 use crate::state::{Condition, Invoice, flag};
+use crate::tables::DAY_NONE;
 use crate::tally::{Change, Tally};
 
 /// Places of the counts in `KEY_FIGURES`.
@@ -31,7 +33,7 @@ pub(crate) mod kpi {
     pub(crate) const REWORKED: usize = 7;
     /// Possible duplicates found.
     pub(crate) const DUPLICATES: usize = 8;
-    /// Approved, and received before.
+    /// Approved as an event told, and received before.
     pub(crate) const APPROVED_TIMED: usize = 9;
     /// Paid, and received before.
     pub(crate) const PAID_TIMED: usize = 10;
@@ -83,19 +85,24 @@ fn day(at: i64) -> i64 {
 
 impl KeyShare {
     pub(crate) fn of(invoice: &Invoice) -> Self {
+        let received = invoice.received.filter(|_| !invoice.has(flag::RECEIVED_UNDATED));
         let took_s = |at: i64| {
-            let took = invoice.received.and_then(|since| at.checked_sub(since)).filter(|took| *took >= 0);
+            let took = received.and_then(|since| at.checked_sub(since)).filter(|took| *took >= 0);
             took.map(|nanos| nanos / 1_000_000_000)
         };
         let value = invoice.amount.filter(|_| invoice.currency.is_some()).unwrap_or(0);
+        // Posting implies an approval; when that was, nobody told.
+        let is_told = invoice.has(flag::APPROVAL_TOLD) && !invoice.has(flag::APPROVED_UNDATED);
+        let approved = invoice.approved.filter(|_| is_told);
         let paid = invoice.closed.filter(|_| invoice.condition == Condition::Paid);
         let payment = |at: i64| {
             let (is_excepted, is_reworked) = (invoice.has(flag::EXCEPTION), invoice.loops > 0);
             let is_touched = invoice.has(flag::MANUAL) || is_excepted || is_reworked;
+            let paid = (!invoice.has(flag::CLOSED_UNDATED)).then_some(at);
             Payment {
-                day: day(at),
-                took_s: took_s(at),
-                is_on_time: invoice.due.map(|due| day(at) <= i64::from(due)),
+                day: paid.map_or(DAY_NONE, day),
+                took_s: paid.and_then(took_s),
+                is_on_time: paid.zip(invoice.due).map(|(at, due)| day(at) <= i64::from(due)),
                 is_touchless: invoice.has(flag::TOUCH_KNOWN).then_some(!is_touched),
                 is_excepted,
                 is_reworked,
@@ -103,8 +110,8 @@ impl KeyShare {
         };
         Self {
             currency: invoice.currency,
-            received: invoice.received.map(|at| (day(at), value)),
-            approved: invoice.approved.and_then(|at| Some((day(at), took_s(at)?))),
+            received: invoice.received.map(|_| (received.map_or(DAY_NONE, day), value)),
+            approved: approved.and_then(|at| Some((day(at), took_s(at)?))),
             payment: paid.map(payment),
         }
     }

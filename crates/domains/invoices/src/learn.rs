@@ -13,7 +13,7 @@ use crate::event::Stage;
 use crate::names::{Name, Names};
 use crate::project::whole;
 use crate::sketch::Sketch;
-use crate::tables::{COHORT, FLOW, HOUR, HOURS_IN_ROW, LATENCY, MARKER, MINUTE, PULSE};
+use crate::tables::{COHORT, FLOW, HOUR, HOURS_IN_ROW, LATENCY, LATENCY_REGION, MARKER, MINUTE, PULSE};
 
 /// Rows read or removed at once.
 const ROWS_MAX: usize = 1_000;
@@ -61,6 +61,7 @@ pub(crate) fn begin_day(day: i64, config: &Config, rows: &mut dyn Rows) -> Resul
     forget(&PULSE, &[0.into()], minutes, rows)?;
     forget(&PULSE, &[1.into()], hours, rows)?;
     forget(&FLOW, &[1.into()], hours, rows)?;
+    forget(&LATENCY_REGION, &[1.into()], latency_hour_floor(day, config), rows)?;
     // A floor is the beginning of a day, which is a row of hours.
     forget(&HOUR, &[], hours.div_euclid(HOURS_IN_ROW), rows)?;
     rows.put(&MARKER, vec![vec![COMMIT_DAY.into(), day.into()]])
@@ -74,6 +75,11 @@ pub(crate) fn minute_floor(day: i64, config: &Config) -> i64 {
 /// The first hour whose figures are kept on a day of commit time.
 pub(crate) fn hour_floor(day: i64, config: &Config) -> i64 {
     day.saturating_sub(i64::from(config.hour_days)).saturating_mul(24)
+}
+
+/// The first hour whose stage times are kept by hour: as long as minutes are, since there are as many of them as regions.
+pub(crate) fn latency_hour_floor(day: i64, config: &Config) -> i64 {
+    minute_floor(day, config).div_euclid(60)
 }
 
 fn learn(day: i64, config: &Config, rows: &mut dyn Rows) -> Result<(), RowsError> {

@@ -35,6 +35,7 @@ mod packed;
 pub mod project;
 pub mod queries;
 mod segments;
+pub mod settings;
 pub mod sketch;
 pub mod speed;
 pub mod standing;

@@ -5,16 +5,17 @@
 //! Not here: figures over many invoices (`queries`), lists (`lists`).
 
 use serde::Serialize;
-use waag_domain::project::{Cell, RowsError};
+use waag_domain::project::{Cell, Row, RowsError};
 use waag_model::money::Currency;
 use waag_model::time::{UtcDay, UtcNanos};
 
+use crate::batch::HISTORY_ITEMS_MAX;
 use crate::codec;
 use crate::event::{Action, Stage};
 use crate::names::Names;
 use crate::project::{damaged, range};
 use crate::queries::{Queries, between, first_hour_ahead, number, text};
-use crate::state::{Condition, Item, Span, flag, mark_names, spans};
+use crate::state::{Begin, Condition, Item, Span, flag, mark_names, spans};
 use crate::tables::{DAY_NONE, HISTORY, INVOICE};
 use crate::when::HOUR_NS;
 
@@ -23,9 +24,10 @@ use crate::when::HOUR_NS;
 pub struct Visit {
     /// The stage.
     pub stage: Stage,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; for a visit of which only the end was told, when the stage before was done, and `None`
+    /// where nothing says when that was.
     pub entered: Option<i64>,
-    /// Nanoseconds since 1970.
+    /// Nanoseconds since 1970; of posting, when it was paid.
     pub left: Option<i64>,
     /// How often it was entered.
     pub visits: u32,
@@ -53,6 +55,8 @@ pub struct InvoiceState {
     pub id: String,
     /// The stage it is in.
     pub stage: Stage,
+    /// Since when it is in the stage; of a stage of which nobody told the begin, since it was done. `None` when closed.
+    pub since: Option<i64>,
     /// How it stands there.
     pub condition: Condition,
     /// The end of the hour after which it is stuck: nanoseconds since 1970.
@@ -75,8 +79,10 @@ pub struct InvoiceState {
     pub region: String,
     /// When the vendor's invoice came.
     pub received: Option<i64>,
-    /// When its payment was approved.
+    /// When its payment was approved, or when it was posted, which implies an approval.
     pub approved: Option<i64>,
+    /// Whether an event told of the approval; without it, `approved` is implied.
+    pub approval_told: bool,
     /// When it was paid or rejected.
     pub closed: Option<i64>,
     /// Whether something went wrong at some time.
@@ -93,58 +99,103 @@ pub struct InvoiceState {
     pub visits: Vec<Visit>,
 }
 
-/// An invoice's whole life.
+/// An invoice's life: all of it, or its end.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Lifecycle {
-    /// As it stands.
+    /// As it stands; it counts all events.
     pub state: InvoiceState,
-    /// Every event of it in the ledger's order.
+    /// Events of it in the ledger's order, the newest last: every one, or as many of the newest as were asked for.
     pub steps: Vec<Step>,
 }
 
 impl Queries<'_> {
     /// An invoice's whole life, in one read of its row and one of each full chunk of its history; `None` for an
-    /// invoice that no event names.
+    /// invoice that no event names. It is as long as there are events: what is shown to people is [`Self::newest_of`].
     ///
     /// # Errors
     /// [`RowsError`].
     pub fn invoice(&self, id: &str, now: UtcNanos) -> Result<Option<Lifecycle>, RowsError> {
-        let found = self.rows.get(&INVOICE, &[vec![id.into()]])?;
-        let Some(row) = found.into_iter().flatten().next() else { return Ok(None) };
-        let (state, recent, _) = state(&row, now).ok_or_else(|| damaged(&INVOICE, id))?;
+        let Some(Stored { state, recent, .. }) = self.stored(id, now)? else { return Ok(None) };
         let mut items = Vec::new();
         for row in range(self.rows, &HISTORY, &between(&[id.into()], None, None))? {
-            let chunk = row.get(2).and_then(Cell::bytes).and_then(codec::unpack_history);
-            items.extend(chunk.ok_or_else(|| damaged(&HISTORY, id))?);
+            items.extend(chunk(&row).ok_or_else(|| damaged(&HISTORY, id))?);
         }
         items.extend(recent);
-        let step = |item: Item| Step {
-            position: item.position,
-            stage: item.stage,
-            action: item.action,
-            at: item.at,
-            marks: mark_names(item.marks),
-        };
         Ok(Some(Lifecycle { state, steps: items.into_iter().map(step).collect() }))
+    }
+
+    /// An invoice as it stands and its newest events, at most so many, in one read of its row and one of the chunks
+    /// of its history that hold them: a history has no limit, and what is read of it has.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn newest_of(&self, id: &str, now: UtcNanos, most: usize) -> Result<Option<Lifecycle>, RowsError> {
+        let Some(Stored { state, recent, chunks }) = self.stored(id, now)? else { return Ok(None) };
+        let missing = most.saturating_sub(recent.len()).div_ceil(HISTORY_ITEMS_MAX);
+        let first = chunks.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX));
+        let keys: Vec<Row> = (first..chunks).map(|at| vec![id.into(), i64::from(at).into()]).collect();
+        let found = if keys.is_empty() { Vec::new() } else { self.rows.get(&HISTORY, &keys)? };
+        let mut items = Vec::new();
+        for row in found {
+            items.extend(row.as_deref().and_then(chunk).ok_or_else(|| damaged(&HISTORY, id))?);
+        }
+        items.extend(recent);
+        let earlier = items.len().saturating_sub(most);
+        Ok(Some(Lifecycle { state, steps: items.into_iter().skip(earlier).map(step).collect() }))
+    }
+
+    fn stored(&self, id: &str, now: UtcNanos) -> Result<Option<Stored>, RowsError> {
+        let found = self.rows.get(&INVOICE, &[vec![id.into()]])?;
+        let Some(row) = found.into_iter().flatten().next() else { return Ok(None) };
+        stored(&row, now).map(Some).ok_or_else(|| damaged(&INVOICE, id))
     }
 }
 
-/// An invoice from its row, with the part of its history that the row holds, and its deadline's hour.
-pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<(InvoiceState, Vec<Item>, i64)> {
+/// The events of a full chunk of a history.
+fn chunk(row: &[Cell]) -> Option<Vec<Item>> {
+    row.get(2).and_then(Cell::bytes).and_then(codec::unpack_history)
+}
+
+fn step(item: Item) -> Step {
+    Step {
+        position: item.position,
+        stage: item.stage,
+        action: item.action,
+        at: item.at,
+        marks: mark_names(item.marks),
+    }
+}
+
+/// What an invoice's row says.
+struct Stored {
+    state: InvoiceState,
+    /// The part of its history that the row holds.
+    recent: Vec<Item>,
+    /// How many full chunks of its history stand in rows of their own.
+    chunks: u32,
+}
+
+/// An invoice from its row, as it stands.
+pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<InvoiceState> {
+    Some(stored(row, now)?.state)
+}
+
+fn stored(row: &[Cell], now: UtcNanos) -> Option<Stored> {
     let mut names = Names::new();
     let mut invoice = codec::unpack(row.get(3)?.bytes()?, &mut names)?;
     let hour = number(row, 2);
-    let items = std::mem::take(&mut invoice.history);
+    let recent = std::mem::take(&mut invoice.history);
     let visits = spans(&invoice).filter(|(_, span)| span.visits > 0);
     let visit = |(stage, span): (Stage, Span)| Visit {
         stage,
-        entered: span.entered,
+        entered: span.entered.filter(|_| span.begin != Begin::Unknown),
         left: span.left,
         visits: span.visits,
     };
     let state = InvoiceState {
         id: text(row, 0).to_owned(),
         stage: invoice.stage,
+        since: invoice.span(invoice.stage).entered.filter(|_| !invoice.condition.is_closed()),
         condition: invoice.condition,
         deadline: (hour != DAY_NONE).then(|| hour.saturating_mul(HOUR_NS)),
         stuck: !invoice.condition.is_closed() && hour < first_hour_ahead(now),
@@ -157,6 +208,7 @@ pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<(InvoiceState, Vec<It
         region: names.text(invoice.region).to_owned(),
         received: invoice.received,
         approved: invoice.approved,
+        approval_told: invoice.has(flag::APPROVAL_TOLD),
         closed: invoice.closed,
         exception: invoice.has(flag::EXCEPTION),
         manual: invoice.has(flag::TOUCH_KNOWN).then(|| invoice.has(flag::MANUAL)),
@@ -165,5 +217,5 @@ pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<(InvoiceState, Vec<It
         events: invoice.events,
         visits: visits.map(visit).collect(),
     };
-    Some((state, items, hour))
+    Some(Stored { state, recent, chunks: invoice.chunks })
 }

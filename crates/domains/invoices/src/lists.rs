@@ -163,12 +163,12 @@ impl Walk<'_> {
     }
 
     /// Takes the wanted classes of an hour.
-    fn take(&mut self, hour: i64, counts: &Entries<1, 1>) {
+    fn take(&mut self, hour: i64, counts: &Entries<2, 1>) {
         for (class, change) in counts {
             if (hour, *class) < self.from || self.classes.binary_search(class).is_err() {
                 continue;
             }
-            let [invoices] = change.counts;
+            let [invoices, _] = change.counts;
             if (hour, *class) != self.from {
                 self.found = self.found.saturating_add(invoices);
             }
@@ -225,7 +225,7 @@ impl Queries<'_> {
             class: number(row, 1),
             id: text(row, 0).to_owned(),
         });
-        let line = |row: &Row| Some(state(row, standing.now())?.0);
+        let line = |row: &Row| state(row, standing.now());
         let line = |row: &Row| line(row).ok_or_else(|| damaged(&INVOICE, text(row, 0)));
         Ok(Page { lines: page.iter().map(line).collect::<Result<_, _>>()?, next })
     }
@@ -261,7 +261,7 @@ impl Queries<'_> {
         }
         let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
         let read = |(id, row): (&&str, Option<Row>)| {
-            row.map(|row| Ok(state(&row, now).ok_or_else(|| damaged(&INVOICE, id))?.0)).transpose()
+            row.map(|row| state(&row, now).ok_or_else(|| damaged(&INVOICE, id))).transpose()
         };
         ids.iter().zip(self.rows.get(&INVOICE, &keys)?).map(read).collect()
     }

@@ -1,6 +1,6 @@
 //! How fast invoices go: throughput by stage and region, steps from stage to stage, and times in a stage.
 //!
-//! Place in the way of an event: `show`. Each read is one row a bucket of time, or one a day, stage and region; nothing
+//! Place in the way of an event: `show`. Each read is one row a bucket of time, or one a bucket, stage and region; nothing
 //! here grows with the number of invoices, currencies, vendors or vendor classes, and regions are at most as many as
 //! segments may be.
 //! Not here: open invoices (`standing`), figures by currency and vendor (`queries`), what is counted (`batch`).
@@ -15,7 +15,7 @@ use crate::event::Stage;
 use crate::moves::Move;
 use crate::packed::{Entries, entries_of};
 use crate::project::{damaged, each, range};
-use crate::queries::{DAYS_MAX, Grain, Point, Queries, Sum, Sums, between, number, text};
+use crate::queries::{Grain, Point, Queries, Sum, Sums, between, number, text};
 use crate::sketch::{Sketch, SketchSum};
 use crate::standing::Standing;
 use crate::tables::{FLOW, LATENCY_REGION, PULSE};
@@ -126,19 +126,27 @@ impl Queries<'_> {
         Ok(found.into_iter().filter_map(flow).collect())
     }
 
-    /// Times of visits that ended on the last `days` days of event time up to `now`.
+    /// Times of visits that ended in whole hours or days of event time, from `from` and before `to`; hours are kept as
+    /// long as minutes are ([`Config::minute_days`](crate::config::Config::minute_days)).
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn stage_times(&self, now: UtcNanos, days: i64) -> Result<StageTimes, RowsError> {
-        let last = i64::from(now.day().0).saturating_add(1);
-        let first = last.saturating_sub(days.clamp(1, DAYS_MAX));
+    pub fn stage_times(
+        &self,
+        grain: Grain,
+        (from, to): (UtcNanos, UtcNanos),
+    ) -> Result<StageTimes, RowsError> {
+        // Times of a minute are not kept.
+        let grain = if grain == Grain::Minute { Grain::Hour } else { grain };
+        let (first, end) = grain.buckets(from, to);
         let mut regions: BTreeMap<(String, Stage), SketchSum> = BTreeMap::new();
-        each(self.rows, &LATENCY_REGION, &between(&[], Some(first), Some(last)), |row| {
-            let key = (text(&row, 2).to_owned(), Stage::of_number(number(&row, 1)).unwrap_or_default());
+        let level = [grain.level().into()];
+        let scan = between(&level, Some(first), Some(end));
+        each(self.rows, &LATENCY_REGION, &scan, |row| {
+            let key = (text(&row, 3).to_owned(), Stage::of_number(number(&row, 2)).unwrap_or_default());
             let sum = regions.entry(key).or_default();
             let bytes = row.get(LATENCY_REGION.key).and_then(Cell::bytes);
-            bytes.and_then(|bytes| sum.add(bytes)).ok_or_else(|| damaged(&LATENCY_REGION, text(&row, 2)))
+            bytes.and_then(|bytes| sum.add(bytes)).ok_or_else(|| damaged(&LATENCY_REGION, text(&row, 3)))
         })?;
         let mut stages: BTreeMap<Stage, SketchSum> = BTreeMap::new();
         for ((_, stage), sum) in &regions {

@@ -37,13 +37,40 @@ pub struct Tile {
     pub stuck_value: Vec<Sum>,
 }
 
+/// Invoices without a value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct WithoutValue {
+    /// All of them: without an amount, without a currency, or without either.
+    pub invoices: i64,
+    /// Of them, those without a currency.
+    pub without_currency: i64,
+}
+
+impl WithoutValue {
+    fn add(&mut self, count: i64, has_currency: bool) {
+        self.invoices = self.invoices.saturating_add(count);
+        if !has_currency {
+            self.without_currency = self.without_currency.saturating_add(count);
+        }
+    }
+}
+
+/// Open invoices that no sum of money holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Unpriced {
+    /// All open ones without a value.
+    pub open: WithoutValue,
+    /// Of them, those that the vendor's invoice has come for.
+    pub received: WithoutValue,
+}
+
 /// Counts of open invoices by class at a moment.
 #[derive(Clone, Debug)]
 pub struct Standing {
     pub(crate) now: UtcNanos,
     pub(crate) segments: BTreeMap<i64, Segment>,
-    pub(crate) open: Entries<1, 1>,
-    past: Entries<1, 1>,
+    pub(crate) open: Entries<2, 1>,
+    past: Entries<2, 1>,
 }
 
 /// The segment of a class.
@@ -58,13 +85,33 @@ impl Queries<'_> {
     /// [`RowsError`].
     pub fn standing(&self, now: UtcNanos) -> Result<Standing, RowsError> {
         let open = whole(self.rows, &OPEN)?;
-        let open =
-            open.iter().map(|row| (number(row, 0), Change { counts: [number(row, 1)], sums: [big(row, 2)] }));
+        let open = open.iter().map(|row| {
+            (number(row, 0), Change { counts: [number(row, 1), number(row, 2)], sums: [big(row, 3)] })
+        });
         Ok(Standing { now, segments: self.segments()?, open: open.collect(), past: self.past(now)? })
     }
 
+    /// Open invoices that no sum of money holds, since they have no amount or no currency that could be read.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn unpriced(&self) -> Result<Unpriced, RowsError> {
+        let segments = self.segments()?;
+        let mut unpriced = Unpriced::default();
+        for row in whole(self.rows, &OPEN)? {
+            let (class, count) = (number(&row, 0), number(&row, 1).saturating_sub(number(&row, 2)));
+            let has_currency =
+                segments.get(&segment_of(class)).is_some_and(|segment| !segment.currency.is_empty());
+            unpriced.open.add(count, has_currency);
+            if class & RECEIVED != 0 {
+                unpriced.received.add(count, has_currency);
+            }
+        }
+        Ok(unpriced)
+    }
+
     /// Open invoices past their deadline by class: whole blocks of days, whole days, and the hours of the last day.
-    fn past(&self, now: UtcNanos) -> Result<Entries<1, 1>, RowsError> {
+    fn past(&self, now: UtcNanos) -> Result<Entries<2, 1>, RowsError> {
         let end = first_hour_ahead(now);
         let mut past = Entries::new();
         let mut from: Option<i64> = None;
@@ -88,12 +135,28 @@ impl Standing {
     }
 
     /// Sums by currency of the classes wanted.
-    fn sums(&self, classes: &Entries<1, 1>, wanted: impl Fn(i64, &Segment) -> bool) -> Vec<Sum> {
+    fn sums(&self, classes: &Entries<2, 1>, wanted: impl Fn(i64, &Segment) -> bool) -> Vec<Sum> {
+        self.counted(classes, wanted, |[invoices, _]| invoices)
+    }
+
+    /// The same of those invoices alone that have a value, in currencies with some.
+    fn priced(&self, classes: &Entries<2, 1>, wanted: impl Fn(i64, &Segment) -> bool) -> Vec<Sum> {
+        let mut sums = self.counted(classes, wanted, |[_, priced]| priced);
+        sums.retain(|sum| sum.invoices > 0);
+        sums
+    }
+
+    fn counted(
+        &self,
+        classes: &Entries<2, 1>,
+        wanted: impl Fn(i64, &Segment) -> bool,
+        count: impl Fn([i64; 2]) -> i64,
+    ) -> Vec<Sum> {
         let mut sums = Sums::default();
-        for (class, Change { counts: [count], sums: [value] }) in classes {
+        for (class, Change { counts, sums: [value] }) in classes {
             let segment = self.segments.get(&segment_of(*class));
             if let Some(segment) = segment.filter(|segment| wanted(*class, segment)) {
-                sums.add(&segment.currency, *count, *value);
+                sums.add(&segment.currency, count(*counts), *value);
             }
         }
         sums.finish()
@@ -129,12 +192,27 @@ impl Standing {
         self.sums(&self.past, |_, _| true)
     }
 
+    /// All open invoices.
+    pub(crate) fn open_invoices(&self) -> i64 {
+        self.open.iter().fold(0, |all, (_, Change { counts: [count, _], .. })| all.saturating_add(*count))
+    }
+
+    /// Of the stuck ones, those that have a value.
+    pub(crate) fn stuck_priced(&self) -> Vec<Sum> {
+        self.priced(&self.past, |_, _| true)
+    }
+
+    /// Of the open invoices that the vendor's invoice has come for, the ones that have a value.
+    pub(crate) fn payable(&self) -> Vec<Sum> {
+        self.priced(&self.open, |class, _| class & RECEIVED != 0)
+    }
+
     /// Regions side by side.
     #[must_use]
     pub fn regions(&self) -> Vec<Region> {
         let mut regions: BTreeMap<&str, (Region, Sums, Sums)> = BTreeMap::new();
         for (is_past, classes) in [(false, &self.open), (true, &self.past)] {
-            for (class, Change { counts: [count], sums: [value] }) in classes {
+            for (class, Change { counts: [count, _], sums: [value] }) in classes {
                 let Some(segment) = self.segments.get(&segment_of(*class)) else { continue };
                 let (region, open, past) = regions.entry(&segment.region).or_default();
                 let (counts, sums) =

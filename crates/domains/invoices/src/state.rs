@@ -10,7 +10,7 @@ use waag_model::money::Currency;
 
 use crate::classes::Classes;
 use crate::config::Config;
-use crate::event::{Action, STAGES, Stage};
+use crate::event::{Action, Clock, STAGES, Stage};
 use crate::gather::Told;
 use crate::learn::Cohorts;
 use crate::moves::{Move, Place};
@@ -74,6 +74,12 @@ pub(crate) mod flag {
     pub(crate) const PRINTED_DATE: u16 = 128;
     /// It may be a duplicate of an earlier invoice.
     pub(crate) const DUPLICATE: u16 = 256;
+    /// The event that it was received by has no usable time.
+    pub(crate) const RECEIVED_UNDATED: u16 = 512;
+    /// The same of the approval that was told.
+    pub(crate) const APPROVED_UNDATED: u16 = 1_024;
+    /// The same of its close.
+    pub(crate) const CLOSED_UNDATED: u16 = 2_048;
 }
 
 /// Bits of [`Item::marks`].
@@ -98,14 +104,30 @@ pub(crate) mod mark {
         ["out_of_order", "late", "repeated", "after_close", "time_assumed", "odd", "return"];
 }
 
+/// How it is known when a visit began, by the number that states store: never reordered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Begin {
+    /// An event said that the invoice was in the stage.
+    #[default]
+    Told,
+    /// The first event of the visit said that the stage was done: it began when the stage before it was.
+    Supposed,
+    /// The first event of the visit ended it, and nothing says when the stage before it was done.
+    Unknown,
+}
+
 /// The last visit to a stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Span {
+    /// Where nothing says when it began, the time of the event that ended it.
     pub(crate) entered: Option<i64>,
     pub(crate) left: Option<i64>,
     pub(crate) visits: u32,
-    /// Whether `entered` is a time that an event told.
-    pub(crate) timed: bool,
+    pub(crate) begin: Begin,
+    /// What `entered` rests on.
+    pub(crate) clock: Clock,
+    /// What `left` rests on.
+    pub(crate) left_clock: Clock,
 }
 
 /// One event in an invoice's history.
@@ -170,6 +192,10 @@ impl Invoice {
         self.flags & flags == flags
     }
 
+    fn set(&mut self, flags: u16, is: bool) {
+        self.flags = if is { self.flags | flags } else { self.flags & !flags };
+    }
+
     pub(crate) fn span(&self, stage: Stage) -> Span {
         self.spans.get(usize::from(stage.number())).copied().unwrap_or_default()
     }
@@ -187,16 +213,14 @@ impl Invoice {
     /// Takes the next event in the order of positions.
     pub(crate) fn evolve(&mut self, event: &Told, names: &Names, rules: Rules<'_>) -> Outcome {
         let mut outcome = Outcome::default();
-        let disordered = event.said.timed && self.latest.is_some_and(|latest| event.said.at < latest);
+        let timed = event.said.clock == Clock::Told;
+        let disordered = timed && self.latest.is_some_and(|latest| event.said.at < latest);
         let late_ns = i64::from(rules.config.late_hours).saturating_mul(HOUR_NS);
         let mark = |is: bool, bit: u8| if is { bit } else { 0 };
         outcome.marks = mark(disordered, mark::OUT_OF_ORDER)
-            | mark(
-                event.said.timed && event.said.accepted.saturating_sub(event.said.at) > late_ns,
-                mark::LATE,
-            )
+            | mark(timed && event.said.accepted.saturating_sub(event.said.at) > late_ns, mark::LATE)
             | mark(self.said_before(event), mark::REPEATED)
-            | mark(!event.said.timed, mark::TIME_ASSUMED)
+            | mark(!timed, mark::TIME_ASSUMED)
             | mark(event.said.odd != 0, mark::ODD);
         self.merge(event, disordered);
         if let Some(stage) = event.said.stage {
@@ -208,7 +232,7 @@ impl Invoice {
                 self.deadline = rules.deadline(self, names);
             }
         }
-        if event.said.timed {
+        if timed {
             self.latest = self.latest.max(Some(event.said.at));
         }
         self.events = self.events.saturating_add(1);
@@ -227,7 +251,7 @@ impl Invoice {
         let same = |item: &Item| {
             item.at == event.said.at && item.stage == event.said.stage && item.action == event.said.action
         };
-        event.said.timed && self.history.iter().any(same)
+        event.said.clock == Clock::Told && self.history.iter().any(same)
     }
 
     /// Takes what the event tells of the invoice: the newest word counts, an older one only where there was none.
@@ -237,8 +261,10 @@ impl Invoice {
                 *old = new;
             }
         }
-        put(&mut self.amount, event.said.amount, disordered);
-        put(&mut self.currency, event.said.currency, disordered);
+        // What was paid may be less than the invoice is worth: a discount, or a fee.
+        let is_payment = event.said.action == Action::Pay && self.amount.is_some();
+        put(&mut self.amount, event.said.amount, disordered || is_payment);
+        put(&mut self.currency, event.said.currency, disordered || is_payment);
         put(&mut self.due, event.said.due, disordered);
         let name = |old: &mut Name, new: Name| {
             if !new.is_none() && (!disordered || old.is_none()) {
@@ -261,13 +287,19 @@ impl Invoice {
         if outcome.failed {
             self.flags |= flag::EXCEPTION;
         }
-        if event.said.action == Action::Receive && !self.has(flag::RECEIVED) {
+        // The first word of each counts; one without a usable time, only until there is one with it.
+        let is_dated = event.said.clock.is_dated();
+        let was = self.flags;
+        let is_first = |known, undated| was & known == 0 || (is_dated && was & undated != 0);
+        if event.said.action == Action::Receive && is_first(flag::RECEIVED, flag::RECEIVED_UNDATED) {
             self.flags |= flag::RECEIVED;
+            self.set(flag::RECEIVED_UNDATED, !is_dated);
             self.received = Some(event.said.at);
         }
-        // The first approval that is told counts, and more than one that was only implied before it.
-        if event.said.action == Action::Approve && !self.has(flag::APPROVAL_TOLD) {
+        // An approval that is told counts more than one that was only implied before it.
+        if event.said.action == Action::Approve && is_first(flag::APPROVAL_TOLD, flag::APPROVED_UNDATED) {
             self.flags |= flag::APPROVED | flag::APPROVAL_TOLD;
+            self.set(flag::APPROVED_UNDATED, !is_dated);
             self.approved = Some(event.said.at);
         }
     }
@@ -285,7 +317,6 @@ impl Invoice {
             self.fill(stage, event);
             return;
         }
-        let already_there = self.span(stage).entered.is_some() && self.stage == stage;
         let from = self.place();
         self.enter(stage, event, outcome);
         if outcome.entered {
@@ -298,12 +329,15 @@ impl Invoice {
             Action::Fail => self.condition = Condition::Failed,
             Action::Block => self.condition = Condition::Blocked,
             Action::Leave | Action::Approve => {
-                self.leave(event, already_there, outcome);
+                if ends_visit(stage, event.said.action) {
+                    self.leave(event, outcome);
+                }
                 self.condition = Condition::Waiting;
             }
             Action::Pay | Action::Reject => {
-                self.leave(event, already_there, outcome);
+                self.leave(event, outcome);
                 self.closed = Some(event.said.at);
+                self.set(flag::CLOSED_UNDATED, !event.said.clock.is_dated());
                 let paid = event.said.action == Action::Pay;
                 self.condition = if paid { Condition::Paid } else { Condition::Rejected };
                 outcome.moves[1] = Some(Move { from: Place::In(stage), to: self.place() });
@@ -325,11 +359,17 @@ impl Invoice {
 
     /// A stage's time from an event that moves nothing.
     fn fill(&mut self, stage: Stage, event: &Told) {
+        let at = event.said.at;
         let span = self.span_mut(stage);
         if span.visits == 0 {
-            *span = Span { entered: Some(event.said.at), left: None, visits: 1, timed: event.said.timed };
-        } else if span.visits == 1 && span.timed && event.said.timed {
-            span.entered = span.entered.map(|entered| entered.min(event.said.at));
+            *span = Span { entered: Some(at), visits: 1, clock: event.said.clock, ..Span::default() };
+        } else if span.visits == 1 && span.clock == Clock::Told && event.said.clock == Clock::Told {
+            let tells_begin = !is_end(event.said.action) && span.left.is_none_or(|left| at <= left);
+            if span.begin != Begin::Told && tells_begin {
+                (span.entered, span.begin) = (Some(at), Begin::Told);
+            } else {
+                span.entered = span.entered.map(|entered| entered.min(at));
+            }
         }
     }
 
@@ -338,23 +378,29 @@ impl Invoice {
         let began = self.spans.iter().any(|span| span.visits > 0);
         let here = self.span(stage);
         let finished = here.left.is_some();
+        let is_end = is_end(event.said.action);
+        let mut begin = Begin::Told;
+        let mut entered = event.said.at;
         if began && self.stage == stage && here.visits > 0 {
             // A second word that a stage is done does not begin it again.
-            let done_again =
-                matches!(event.said.action, Action::Leave | Action::Approve | Action::Pay | Action::Reject);
-            if !finished || done_again {
+            if !finished || is_end {
                 return;
             }
-        } else if began && self.span(self.stage).left.is_none() {
-            self.leave(event, true, outcome);
+        } else if let Some(left) = self.done_before(stage, event).filter(|_| began && is_end) {
+            (begin, entered) = (Begin::Supposed, left);
+        } else if ends_visit(stage, event.said.action) {
+            begin = Begin::Unknown;
+        }
+        if began && self.span(self.stage).left.is_none() {
+            self.leave(event, outcome);
         }
         if here.visits > 0 {
             self.loops = self.loops.saturating_add(1);
             outcome.marks |= mark::RETURN;
         }
         let visits = here.visits.saturating_add(1);
-        *self.span_mut(stage) =
-            Span { entered: Some(event.said.at), left: None, visits, timed: event.said.timed };
+        let clock = event.said.clock;
+        *self.span_mut(stage) = Span { entered: Some(entered), visits, begin, clock, ..Span::default() };
         self.stage = stage;
         outcome.entered = true;
         // Whoever posts an invoice takes it for approved.
@@ -365,20 +411,46 @@ impl Invoice {
         }
     }
 
-    /// Ends the visit to the stage the invoice is in; a stage that began and ended with one event gives no sample.
-    fn leave(&mut self, event: &Told, measured: bool, outcome: &mut Outcome) {
+    /// When the stage that the invoice is in was done, as far as that says when the next one began: that is a later
+    /// stage, and the two times are of one clock and in order.
+    fn done_before(&self, stage: Stage, event: &Told) -> Option<i64> {
+        let last = self.span(self.stage);
+        let is_alike = stage > self.stage && last.left_clock == event.said.clock;
+        last.left.filter(|left| is_alike && *left <= event.said.at)
+    }
+
+    /// Ends the visit to the stage the invoice is in; a visit of which nobody knows when it began gives no sample.
+    fn leave(&mut self, event: &Told, outcome: &mut Outcome) {
         let stage = self.stage;
         let span = self.span_mut(stage);
         if span.left.is_some() {
             return;
         }
-        span.left = Some(event.said.at);
+        (span.left, span.left_clock) = (Some(event.said.at), event.said.clock);
         let took = span.entered.and_then(|entered| event.said.at.checked_sub(entered));
         // Times told and times assumed are two clocks.
-        if let Some(took) = took.filter(|took| *took >= 0 && measured && span.timed == event.said.timed) {
+        let is_known =
+            span.begin != Begin::Unknown && span.clock == event.said.clock && span.clock.is_dated();
+        if let Some(took) = took.filter(|took| *took >= 0 && is_known) {
             outcome.sample = Some((stage, took));
         }
     }
+}
+
+/// Whether an event says that the stage it names is done, and so nothing of when it began.
+fn is_end(action: Action) -> bool {
+    match action {
+        Action::Leave | Action::Approve | Action::Pay | Action::Reject => true,
+        Action::Enter | Action::Receive | Action::Fail | Action::Block | Action::Release | Action::Reopen => {
+            false
+        }
+    }
+}
+
+/// Whether such an event ends the visit: posting is done with the payment, to which a posted invoice waits there.
+fn ends_visit(stage: Stage, action: Action) -> bool {
+    let is_close = matches!(action, Action::Pay | Action::Reject);
+    is_close || (is_end(action) && stage != Stage::Posting)
 }
 
 impl Rules<'_> {

@@ -45,9 +45,12 @@ pub static HISTORY: Table = table("history", &[text("invoice"), integer("chunk")
 pub static SEGMENT: Table =
     table("segment", &[integer("segment"), integer("stage"), text("region"), text("currency")], 1);
 
-/// Open invoices of a class.
-pub static OPEN: Table =
-    table("open", &[integer("class"), integer("invoices"), integer("value_e18"), integer("value")], 1);
+/// Open invoices of a class, those among them that have a value, and the sum of it.
+pub static OPEN: Table = table(
+    "open",
+    &[integer("class"), integer("invoices"), integer("priced"), integer("value_e18"), integer("value")],
+    1,
+);
 
 /// Open invoices by deadline, packed by class: by hour, day and 32 days, so that those past any hour are a small scan,
 /// and the next ones after any hour are found without looking at those in between; level 3 holds those without a
@@ -75,9 +78,12 @@ pub static LATENCY: Table = table(
     4,
 );
 
-/// Times in a stage of all vendor classes together, by the day of event time on which they ended.
-pub static LATENCY_REGION: Table =
-    table("latency_region", &[integer("day"), integer("stage"), text("region"), bytes("sketch")], 3);
+/// Times in a stage of all vendor classes together, by the hour and the day of event time in which they ended.
+pub static LATENCY_REGION: Table = table(
+    "latency_region",
+    &[integer("level"), integer("bucket"), integer("stage"), text("region"), bytes("sketch")],
+    4,
+);
 
 /// Events, entries and failures of all currencies and vendors, packed by stage and region: by minute, hour and day.
 pub static PULSE: Table = table("pulse", &[integer("level"), integer("bucket"), bytes("places")], 2);

@@ -7,13 +7,13 @@ use std::collections::HashMap;
 
 use waag_domain::project::{Cell, Row, Rows, RowsError, Table};
 use waag_model::money::Currency;
-use waag_model::time::UtcNanos;
 
 use crate::batch::{Batch, Figures, Latency, Moves, Share, code};
 use crate::cash::due_buckets;
 use crate::codec::{self, Pack};
 use crate::event::{ODDITIES, Oddity, Stage};
 use crate::key_share::{KeyShare, kpi};
+use crate::learn::latency_hour_floor;
 use crate::names::{Name, Names};
 use crate::sketch::Sketch;
 use crate::state::{Condition, flag};
@@ -27,6 +27,8 @@ use crate::tally::{Change, Tally};
 pub(crate) const LEVEL_HOURS: [i64; 3] = [1, 24, 24 * 32];
 /// The level of [`DUE`] of invoices without a deadline; its bucket is 0.
 pub(crate) const LEVEL_NONE: i64 = 3;
+/// The counter of invoices that have a value, open or closed.
+pub(crate) const PRICED: &str = "priced";
 /// Minutes of the buckets of each level of [`PULSE`] and [`FLOW`], which has no minutes.
 pub(crate) const PERIOD_MINUTES: [i64; 3] = [1, 60, 1_440];
 
@@ -39,7 +41,8 @@ impl Batch<'_> {
         let floors = self.floors();
         write_figures(&self.figures, floors, (&self.names, &self.segments.places()), rows)?;
         write_moves(&self.moves, floors.1, rows)?;
-        write_latency(self.latency, self.day, &self.names, rows)?;
+        let hours = latency_hour_floor(self.day, self.config);
+        write_latency(self.latency, (self.day, hours), &self.names, rows)?;
         self.key_figures
             .write(&KEY_FIGURES, rows, |(day, currency)| [day.into(), code(currency.as_ref())])?;
         self.counters.write(&COUNTER, rows, |name| [name.into()])?;
@@ -79,8 +82,7 @@ impl Batch<'_> {
             if let Some(count) = change.counts.get_mut(kpi::DUPLICATES) {
                 *count = 1;
             }
-            let day = i64::from(UtcNanos(print.at).day().0);
-            self.key_figures.add((day, Some(print.currency)), change);
+            self.key_figures.add((print.found, Some(print.currency)), change);
             self.count("duplicates", true);
         }
         fresh.sort_unstable();
@@ -152,6 +154,12 @@ impl Batch<'_> {
                 self.counters.add("invoices", Change { counts: [1], sums: [] });
             }
             sums.add(&after, 1);
+            let priced =
+                |share: Option<&Share>| i64::from(share.is_some_and(|share| share.value().is_some()));
+            let change = priced(Some(&after)) - priced(slot.before.as_ref());
+            if change != 0 {
+                self.counters.add(PRICED, Change { counts: [change], sums: [] });
+            }
             let worth = |share: Option<&Share>, condition| {
                 i64::from(share.is_some_and(|share| share.condition == condition))
             };
@@ -191,9 +199,10 @@ impl Batch<'_> {
 
 /// Sums over invoices.
 struct Shares {
-    open: Tally<i64, 1, 1>,
-    /// By deadline's hour, and class.
-    due: Tally<(Option<i64>, i64), 1, 1>,
+    /// Invoices, and those of them that have a value.
+    open: Tally<i64, 2, 1>,
+    /// The same by deadline's hour, and class.
+    due: Tally<(Option<i64>, i64), 2, 1>,
     cash: Tally<(Option<i32>, Option<Currency>), 1, 1>,
     vendors: Tally<(Name, Option<Currency>), 2, 2>,
 }
@@ -207,14 +216,15 @@ impl Default for Shares {
 impl Shares {
     /// Adds an invoice's share, or takes it away.
     fn add(&mut self, share: &Share, sign: i64) {
-        let amount = share.amount.filter(|_| share.currency.is_some());
+        let amount = share.value();
         let value = i128::from(amount.unwrap_or(0)) * i128::from(sign);
-        let change = Change { counts: [sign], sums: [value] };
         if let Some(class) = share.class {
+            let priced = if amount.is_some() { sign } else { 0 };
+            let change = Change { counts: [sign, priced], sums: [value] };
             self.open.add(class, change);
             self.due.add((share.deadline, class), change);
             if amount.is_some() {
-                self.cash.add((share.due, share.currency), change);
+                self.cash.add((share.due, share.currency), Change { counts: [sign], sums: [value] });
             }
         }
         if !share.vendor.is_none() {
@@ -227,7 +237,7 @@ impl Shares {
 
     fn write(self, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
         self.open.write(&OPEN, rows, |class| [class.into()])?;
-        let mut due = Tally::<((i64, i64), i64), 1, 1>::new();
+        let mut due = Tally::<((i64, i64), i64), 2, 1>::new();
         for (&(deadline, class), change) in self.due.iter() {
             match deadline {
                 Some(deadline) => {
@@ -319,25 +329,31 @@ fn write_moves(moves: &Moves, hour_floor: i64, rows: &mut dyn Rows) -> Result<()
 
 /// Stage times, merged into those stored: by vendor class for learning, which goes by commit time, and of all of them
 /// for pages, which tell when visits ended.
-fn write_latency(latency: Latency, day: i64, names: &Names, rows: &mut dyn Rows) -> Result<(), RowsError> {
-    let mut regions: HashMap<(i64, Stage, Name), Sketch> = HashMap::new();
+fn write_latency(
+    latency: Latency,
+    (day, hour_floor): (i64, i64),
+    names: &Names,
+    rows: &mut dyn Rows,
+) -> Result<(), RowsError> {
+    let mut regions: HashMap<(i64, i64, Stage, Name), Sketch> = HashMap::new();
     let mut classes: HashMap<(Stage, Name, Name), Sketch> = HashMap::new();
-    for ((ended, stage, region, class), sketch) in latency {
-        regions.entry((ended, stage, region)).or_default().merge(&sketch);
+    for ((hour, stage, region, class), sketch) in latency {
+        if hour >= hour_floor {
+            regions.entry((1, hour, stage, region)).or_default().merge(&sketch);
+        }
+        regions.entry((2, hour.div_euclid(24), stage, region)).or_default().merge(&sketch);
         classes.entry((stage, region, class)).or_default().merge(&sketch);
     }
-    let key = |day: i64, stage: Stage, region: Name| -> Row {
-        let stage = Cell::Integer(i64::from(stage.number()));
-        vec![day.into(), stage, names.text(region).into()]
-    };
+    let of_stage = |stage: Stage| Cell::Integer(i64::from(stage.number()));
     let of_class = |((stage, region, class), sketch): ((Stage, Name, Name), Sketch)| {
-        let mut key = key(day, stage, region);
-        key.push(names.text(class).into());
+        let key = vec![day.into(), of_stage(stage), names.text(region).into(), names.text(class).into()];
         (key, sketch)
     };
     merge_sketches(&LATENCY, classes.into_iter().map(of_class).collect(), rows)?;
-    let of_all =
-        |((ended, stage, region), sketch): ((i64, Stage, Name), Sketch)| (key(ended, stage, region), sketch);
+    let of_all = |((level, bucket, stage, region), sketch): ((i64, i64, Stage, Name), Sketch)| {
+        let key = vec![level.into(), bucket.into(), of_stage(stage), names.text(region).into()];
+        (key, sketch)
+    };
     merge_sketches(&LATENCY_REGION, regions.into_iter().map(of_all).collect(), rows)
 }
 

@@ -93,6 +93,13 @@ fn assert_counted(rows: &MemoryRows) {
     assert_eq!(counted, i64::try_from(open).unwrap());
     let queries = Queries::new(rows);
     let end = UtcNanos(i64::MAX);
+    let outstanding = queries.cash_totals(UtcNanos(START).day()).unwrap();
+    let priced: i64 = outstanding.iter().map(|total| total.outstanding.invoices).sum();
+    assert_eq!(
+        priced + queries.unpriced().unwrap().open.invoices,
+        counted,
+        "each open one has a value or none"
+    );
     let states = rows.all(&INVOICE).map(|row| queries.invoice(row[0].text().unwrap(), end).unwrap().unwrap());
     let lives: Vec<_> = states.collect();
     let late = lives.iter().filter(|life| life.state.stuck).count();
@@ -223,7 +230,7 @@ proptest! {
         let month = (UtcNanos(START - 30 * 24 * HOUR), now);
         queries.throughput(&standing, Grain::Day, month).unwrap();
         queries.flows(Grain::Hour, month).unwrap();
-        queries.stage_times(now, 30).unwrap();
+        queries.stage_times(Grain::Hour, month).unwrap();
         queries.latency(now, 30).unwrap();
     }
 }

@@ -12,6 +12,7 @@ use waag_invoices::event::Stage;
 use waag_invoices::figures::KeyFigure;
 use waag_invoices::project::Invoices;
 use waag_invoices::queries::{Grain, Queries};
+use waag_invoices::tables::KEY_FIGURES;
 use waag_model::time::UtcNanos;
 
 const NOW: UtcNanos = UtcNanos(START + 29 * DAY);
@@ -48,13 +49,15 @@ fn the_ten_key_figures_are_what_their_definitions_say() {
     assert_eq!(figure(&rows, "exception rate").value, Some(3_333));
     assert_eq!(figure(&rows, "duplicate rate").value, Some(2_500));
     assert_eq!(figure(&rows, "rework rate").value, Some(3_333));
-    // A after 1 day, B after 3, C when it was posted after 2.
-    assert_eq!(figure(&rows, "invoice processing time").value, Some(200));
+    // A after 1 day, B after 3; of C nobody said that it was approved.
+    let processing = figure(&rows, "invoice processing time");
+    assert_eq!((processing.value, processing.of), (Some(200), 2));
     // A and C after 2 days, B after 29.
     assert_eq!(figure(&rows, "days to pay").value, Some(1_100));
     let payable = figure(&rows, "days payable outstanding");
-    // D of 200.00 is open, 500.00 were received in 90 days.
-    assert_eq!((payable.by_currency[0].value, payable.by_currency[0].currency.as_str()), (3_600, "EUR"));
+    // D of 200.00 is open, 500.00 were received in the 30 days of the ledger.
+    assert_eq!((payable.by_currency[0].value, payable.by_currency[0].currency.as_str()), (1_200, "EUR"));
+    assert_eq!((payable.of, payable.by_currency[0].of), (1, 1));
     assert_eq!(figure(&rows, "value stuck").by_currency[0].value, 20_000);
     assert_eq!(figure(&rows, "overdue payables").by_currency[0].value, 20_000);
 }
@@ -113,9 +116,45 @@ fn an_approval_that_is_told_replaces_one_that_a_posting_implied() {
         (support::life(&rows, "A").state.approved.unwrap() - START, found.value, found.of)
     };
     assert_eq!(time(1), (48 * HOUR, None, 0));
-    assert_eq!(time(2), (48 * HOUR, Some(200), 1));
+    assert_eq!(time(2), (48 * HOUR, None, 0), "nobody told when it was approved");
     assert_eq!(time(3), (24 * HOUR, Some(100), 1));
     assert_eq!(time(4), (24 * HOUR, Some(100), 1));
+}
+
+#[test]
+fn what_has_no_usable_time_is_in_no_figure_of_a_time_until_one_is_told() {
+    let past = Some("1948-01-26T23:59:00Z");
+    let mut events = vec![
+        told("A", "ingestion", 0).priced(10_000).time(past),
+        told("A", "authorization", 24).with("status", "approved").time(Some("soon")),
+        told("A", "posting", 48).with("status", "paid").time(past),
+    ];
+    let counts = |events: &[Told]| {
+        let rows = project(events);
+        let each = project_cut(&Config::default(), events, &vec![1; events.len()]);
+        ["duplicate rate", "invoice processing time", "days to pay", "on-time payment rate", "exception rate"]
+            .map(|name| {
+                let found = figure(&rows, name);
+                assert_eq!(figure(&each, name), found, "{name}");
+                found.of
+            })
+    };
+    assert_eq!(counts(&events), [0; 5], "received, approved and paid, nobody knows when");
+    let cleared = |rows: &MemoryRows| Queries::new(rows).report(NOW).unwrap().cleared;
+    assert_eq!(cleared(&project(&events)), 1, "it counts as paid all the same");
+    let days: Vec<_> = project(&events).all(&KEY_FIGURES).map(|row| row[0].integer().unwrap()).collect();
+    assert_eq!(days, [99_999_999]);
+    // A time that is told later counts; for the payment, once it was taken back.
+    events.push(told("A", "ingestion", 0).accepted(START + 50 * HOUR));
+    assert_eq!(counts(&events), [1, 0, 0, 0, 0], "receiving counts whenever it is told");
+    let open = events.iter().enumerate().filter(|(at, _)| *at != 2).map(|(_, event)| event.clone());
+    let mut events: Vec<Told> = open.collect();
+    assert_eq!(counts(&events), [1, 0, 0, 0, 0]);
+    events.push(told("A", "authorization", 51).with("status", "approved"));
+    events.push(told("A", "posting", 52).with("status", "paid"));
+    assert_eq!(counts(&events), [1, 1, 1, 1, 1]);
+    // An event that tells no time at all is taken to have happened when it was accepted.
+    assert_eq!(counts(&[told("B", "ingestion", 0).time(None)]), [1, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -172,7 +211,113 @@ fn sums_beyond_64_bits_are_exact_wherever_they_are_told() {
         let figure = figure(&rows, name);
         assert_eq!((figure.by_currency[0].value, figure.note), (sum, None), "{name}");
     }
-    assert_eq!(figure(&rows, "days payable outstanding").by_currency[0].value, 9_000);
+    assert_eq!(figure(&rows, "days payable outstanding").by_currency[0].value, 3_000);
+}
+
+#[test]
+fn payables_are_measured_over_the_days_the_ledger_has_receipts_of() {
+    // Each day 1.00 is received, and that of the last five days is open.
+    let after = |days: i64| {
+        let id = |day: i64| format!("{day}");
+        let first = 30 - days;
+        let mut events: Vec<Told> =
+            (first..30).map(|day| told(&id(day), "ingestion", day * 24).priced(100)).collect();
+        let paid = (first..25).map(|day| told(&id(day), "posting", 29 * 24).with("status", "paid"));
+        events.extend(paid);
+        events.sort_by_key(|event| event.accepted);
+        let found = figure(&project(&events), "days payable outstanding");
+        let note = found.note.unwrap();
+        (found.by_currency.first().map(|one| (one.value, one.of)), found.of, note)
+    };
+    for days in [7, 8, 31, 89, 90, 91, 400] {
+        let (found, of, note) = after(days);
+        assert_eq!((found, of), (Some((500, 5)), 5), "{days} days");
+        assert!(note.contains(&format!("over {} days", days.min(90))), "{note}");
+    }
+    for days in [1, 6] {
+        let (found, of, note) = after(days);
+        assert_eq!((found, of), (None, 0));
+        assert!(note.contains(&format!("receipts of {days} days")), "{note}");
+    }
+    assert!(figure(&MemoryRows::new(), "days payable outstanding").note.unwrap().contains("no invoice"));
+    // A ledger that is older than the period, and rested for most of it.
+    let rested = [
+        told("A", "ingestion", -100 * 24).priced(900),
+        told("A", "posting", -99 * 24).with("status", "paid"),
+        told("B", "ingestion", 28 * 24).priced(100),
+    ];
+    assert_eq!(figure(&project(&rested), "days payable outstanding").by_currency[0].value, 9_000);
+    // Nothing is left to pay: nought, and no want of an answer.
+    let paid = [told("A", "ingestion", 0).priced(900), told("A", "posting", 24).with("status", "paid")];
+    let found = figure(&project(&paid), "days payable outstanding");
+    assert_eq!((found.by_currency[0].value, found.by_currency[0].of), (0, 0));
+}
+
+#[test]
+fn a_sum_of_nought_is_told_apart_from_one_that_nobody_knows() {
+    let found = |events: &[Told], name: &str| {
+        let rows = project(events);
+        let each = project_cut(&Config::default(), events, &vec![1; events.len()]);
+        let found = figure(&rows, name);
+        assert_eq!(figure(&each, name), found, "{name}");
+        (found.value, found.by_currency.iter().map(|one| one.value).sum::<i128>(), found.of, found.note)
+    };
+    let (stuck, overdue) = ("value stuck", "overdue payables");
+    let note = |text: &str| Some(text.to_owned());
+    let unpriced = |id: &str| told(id, "ingestion", 0).with("currency", "EUR").with("due_date", "2026-06-02");
+    // Two are stuck, and of neither is known what it is worth.
+    let two = [unpriced("A"), told("B", "ingestion", 0).with("amount_minor", 7)];
+    let missing = |what: &str, rest: &str| note(&format!("without {what}: {rest}"));
+    let value = "an amount or currency";
+    assert_eq!(found(&two, stuck), (None, 0, 0, missing(value, "2 invoices past the deadline")));
+    assert_eq!(found(&two, overdue), (None, 0, 0, missing(value, "2 invoices open")));
+    // One more that is worth something: its value, and what is not in it.
+    let three = [two[0].clone(), two[1].clone(), told("C", "ingestion", 0).priced(50)];
+    assert_eq!(found(&three, stuck), (None, 50, 1, missing(value, "2 invoices past the deadline")));
+    assert_eq!(found(&three, overdue), (None, 50, 1, missing(value, "2 invoices open")));
+    // Nothing is stuck or overdue, and values are told: nought. Without any, nobody knows.
+    let fresh =
+        |amount: &'static str| told("A", "ingestion", 29 * 24).with(amount, 50).with("currency", "EUR");
+    let due = [fresh("amount_minor").with("due_date", "2026-09-01")];
+    assert_eq!(found(&due, stuck), (Some(0), 0, 0, None));
+    assert_eq!(found(&due, overdue), (Some(0), 0, 0, None));
+    let undated = [fresh("amount_minor")];
+    assert_eq!(found(&undated, overdue), (None, 0, 0, missing("a due date", "1 invoice open")));
+    let none = note("no invoice has an amount and a currency");
+    assert_eq!(found(&[fresh("note")], stuck), (None, 0, 0, none.clone()));
+    assert_eq!(found(&[], stuck), (None, 0, 0, none.clone()));
+    assert_eq!(found(&[], overdue), (None, 0, 0, none));
+    // All of it is paid: nothing is stuck, and that is known.
+    let paid = [fresh("amount_minor"), told("A", "posting", 29 * 24).with("status", "paid")];
+    assert_eq!([found(&paid, stuck), found(&paid, overdue)], [(Some(0), 0, 0, None), (Some(0), 0, 0, None)]);
+}
+
+#[test]
+fn open_invoices_without_a_value_are_counted_and_those_without_a_currency_among_them() {
+    let receive = |id: &str| told(id, "ingestion", 0);
+    let mut events = vec![
+        receive("A").priced(100),
+        receive("B").with("currency", "EUR"),
+        receive("C").with("currency", "EUR").with("amount_minor", "ten"),
+        receive("D").with("amount_minor", 7),
+        receive("E").with("currency", "XXX").with("amount_minor", 7),
+        told("F", "reconciliation", 0),
+        receive("G"),
+        told("G", "posting", 1).with("status", "paid"),
+    ];
+    let counts = |events: &[Told]| {
+        let rows = project(events);
+        let each = project_cut(&Config::default(), events, &vec![1; events.len()]);
+        let found = Queries::new(&rows).unpriced().unwrap();
+        assert_eq!(Queries::new(&each).unpriced().unwrap(), found);
+        let (open, received) = (found.open, found.received);
+        [open.invoices, open.without_currency, received.invoices, received.without_currency]
+    };
+    assert_eq!(counts(&events), [5, 3, 4, 2]);
+    events.push(told("B", "reconciliation", 2).with("amount_minor", 5));
+    events.push(told("D", "reconciliation", 2).with("currency", "EUR"));
+    assert_eq!(counts(&events), [3, 2, 2, 1]);
+    assert_eq!(counts(&[]), [0; 4]);
 }
 
 #[test]
@@ -305,5 +450,5 @@ fn another_service_level_is_another_version_of_the_view() {
         hours: 1,
     });
     assert_ne!(plain.version(), Invoices::new(config).version());
-    assert_eq!(plain.version() >> 24, 4);
+    assert_eq!(plain.version() >> 24, 5);
 }

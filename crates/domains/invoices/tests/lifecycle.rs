@@ -4,11 +4,16 @@
 
 mod support;
 
+use std::cell::Cell;
+
 use support::{DAY, HOUR, START, life, project, told};
-use waag_invoices::event::Stage;
+use waag_domain::memory::MemoryRows;
+use waag_domain::project::{Reads, Row, Rows, RowsError, Scan, Table};
+use waag_invoices::event::{IMPORT_WORDS_MAX, Stage};
 use waag_invoices::lists::{Filter, Narrow};
-use waag_invoices::queries::Queries;
+use waag_invoices::queries::{Grain, Queries};
 use waag_invoices::state::Condition;
+use waag_invoices::tables::HISTORY;
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 
@@ -173,6 +178,59 @@ fn given_odd_events_then_each_is_listed_with_its_reason_and_in_the_history() {
 }
 
 #[test]
+fn given_what_an_import_could_not_read_then_the_event_is_odd_for_that_reason() {
+    let found = |words: &[&str], text: Option<&'static str>| {
+        let event = told("A", "ingestion", 0).with("import_odd", words);
+        let event = text.into_iter().fold(event, |event, name| event.with(name, "soon"));
+        let lines = Queries::new(&project(&[event])).odd(at(0), None, 9).unwrap().lines;
+        lines.first().map_or(String::new(), |line| line.reasons.join("+"))
+    };
+    for (word, reason) in [
+        ("bad_amount", "unreadable_amount"),
+        ("bad_currency", "unknown_currency"),
+        ("bad_time", "unreadable_time"),
+        ("missing_time", "unreadable_time"),
+        ("missing_invoice_id", ""),
+        ("unmapped_status", "unknown_status"),
+        ("bad_day", "unreadable_due_date"),
+        ("long_text", ""),
+        ("time_too_early", ""),
+        ("frobbed", ""),
+    ] {
+        assert_eq!(found(&[word], None), reason, "{word}");
+    }
+    assert_eq!(found(&["bad_day"], Some("due_date_text")), "unreadable_due_date");
+    assert_eq!(found(&["bad_day"], Some("invoice_date_text")), "unreadable_invoice_date");
+    assert_eq!(found(&["frobbed", "bad_time", "bad_amount"], None), "unreadable_time+unreadable_amount");
+    assert_eq!(found(&[], Some("invoice_date")), "unreadable_invoice_date");
+    // Words beyond the limit are not read.
+    let mut words = vec!["frobbed"; IMPORT_WORDS_MAX - 1];
+    words.push("bad_amount");
+    assert_eq!(found(&words, None), "unreadable_amount");
+    words.insert(0, "frobbed");
+    assert_eq!(found(&words, None), "");
+    let report = |event| Queries::new(&project(&[event])).report(at(0)).unwrap();
+    let none = report(told("A", "ingestion", 0).with("import_odd", "bad_amount"));
+    assert_eq!(none.odd, 0, "one word is no list of words");
+}
+
+#[test]
+fn given_an_imported_event_without_a_readable_time_then_it_is_in_no_figure_of_the_day_of_the_import() {
+    let paid = told("A", "posting", 0).priced(100).with("status", "paid").time(None);
+    let counts = |event: support::Told| {
+        let rows = project(&[event]);
+        let queries = Queries::new(&rows);
+        let standing = queries.standing(at(1)).unwrap();
+        let days = queries.series(Stage::Posting, Grain::Day, (at(0), at(9)), None).unwrap().len();
+        let figures = queries.key_figures(&standing, 30).unwrap();
+        let on_time = figures.iter().find(|figure| figure.name == "on-time payment rate").unwrap().of;
+        (days, on_time, queries.report(at(1)).unwrap().cleared)
+    };
+    assert_eq!(counts(paid.clone().with("import_odd", &["bad_time"][..])), (0, 0, 1));
+    assert_eq!(counts(paid), (1, 1, 1));
+}
+
+#[test]
 fn given_a_report_then_every_invoice_is_cleared_rejected_or_in_a_stage() {
     let rows = project(&[
         told("A", "posting", 0).with("status", "paid"),
@@ -272,6 +330,57 @@ fn given_more_events_than_a_row_holds_then_the_whole_history_is_one_query() {
     assert_eq!(life.state.events, 100);
 }
 
+/// Rows that count how many histories' rows are handed over.
+struct Counted<'a>(&'a MemoryRows, Cell<usize>);
+
+impl Counted<'_> {
+    fn count(&self, table: &Table, rows: usize) {
+        self.1.set(self.1.get() + if table.name == "history" { rows } else { 0 });
+    }
+}
+
+impl Reads for Counted<'_> {
+    fn get(&self, table: &'static Table, keys: &[Row]) -> Result<Vec<Option<Row>>, RowsError> {
+        self.count(table, keys.len());
+        self.0.get(table, keys)
+    }
+
+    fn scan(&self, table: &'static Table, scan: &Scan<'_>) -> Result<Vec<Row>, RowsError> {
+        let rows = self.0.scan(table, scan)?;
+        self.count(table, rows.len());
+        Ok(rows)
+    }
+}
+
+#[test]
+fn given_a_long_history_then_its_end_is_read_in_as_few_rows_as_hold_it() {
+    for events in [1u64, 31, 32, 33, 64, 1_000] {
+        let told: Vec<_> = (0..events).map(|at| told("A", "ingestion", at.cast_signed())).collect();
+        let rows = project(&told);
+        let whole = life(&rows, "A");
+        for most in [0usize, 1, 31, 32, 33, 63, 64, 65, 200, usize::MAX] {
+            let counted = Counted(&rows, Cell::new(0));
+            let newest = Queries::new(&counted).newest_of("A", UtcNanos(START), most).unwrap().unwrap();
+            let earlier = whole.steps.len().saturating_sub(most);
+            assert_eq!(newest.steps, whole.steps[earlier..], "{most} of {events}");
+            assert_eq!((newest.state.events, &newest.state), (events, &whole.state));
+            assert!(counted.1.get() <= most.div_ceil(32), "{} rows for {most} of {events}", counted.1.get());
+        }
+    }
+    let rows = project(&[]);
+    assert_eq!(Queries::new(&rows).newest_of("A", UtcNanos(START), 1).unwrap(), None);
+}
+
+#[test]
+fn given_a_chunk_that_is_gone_then_the_end_of_the_history_is_not_told_without_it() {
+    let told: Vec<_> = (0..100).map(|hour| told("A", "ingestion", hour)).collect();
+    let mut rows = project(&told);
+    rows.delete(&HISTORY, &[vec!["A".into(), 2i64.into()]]).unwrap();
+    let newest = |most| Queries::new(&rows).newest_of("A", UtcNanos(START), most);
+    assert_eq!(newest(4).unwrap().unwrap().steps.len(), 4, "those stand in the invoice's own row");
+    assert_eq!(newest(5).unwrap_err().code, "E1001");
+}
+
 #[test]
 fn given_many_classes_then_pages_follow_the_deadline_without_gap_or_repeat() {
     let regions = ["", "eu-west-1", "uk-1"];
@@ -308,4 +417,143 @@ fn given_many_classes_then_pages_follow_the_deadline_without_gap_or_repeat() {
 fn given_a_payment_after_the_due_date_or_before_then_the_deadline_is_the_end_of_that_date() {
     let rows = project(&[told("A", "posting", 0).priced(100)]);
     assert_eq!(life(&rows, "A").state.deadline, Some(START + 28 * DAY));
+}
+
+#[test]
+fn given_a_payment_of_another_amount_then_the_invoice_is_worth_what_it_was() {
+    let worth = |events: &[support::Told]| {
+        let state = life(&project(events), "A").state;
+        (state.amount_minor, state.currency, state.condition)
+    };
+    let euro = || Some("EUR".to_owned());
+    let paid = |amount: i64| told("A", "posting", 5).with("status", "paid").with("amount_minor", amount);
+    let received = told("A", "ingestion", 0).priced(100_000);
+    let less = paid(98_000).with("currency", "USD");
+    assert_eq!(worth(&[received.clone(), less.clone()]), (Some(100_000), euro(), Condition::Paid));
+    let rows = project(&[received.clone(), less.clone()]);
+    assert_eq!(Queries::new(&rows).vendors(1).unwrap()[0].total.minor, 100_000);
+    // Where its value was not known, what was paid is the best word of it.
+    let unpriced = told("A", "ingestion", 0).with("currency", "EUR");
+    assert_eq!(worth(&[unpriced.clone(), less]), (Some(98_000), Some("USD".to_owned()), Condition::Paid));
+    assert_eq!(worth(&[unpriced, paid(7), paid(8)]), (Some(7), euro(), Condition::Paid));
+    // A correction that is no payment counts, before and after it.
+    let corrected = told("A", "reconciliation", 2).with("amount_minor", 99_000);
+    assert_eq!(worth(&[received, corrected, paid(1)]), (Some(99_000), euro(), Condition::Paid));
+}
+
+#[test]
+fn given_a_payment_of_a_part_then_it_is_open_in_its_stage_and_worth_what_it_was() {
+    for word in ["partially_paid", "Partly_Paid", "part_paid"] {
+        let part = |hours| told("A", "posting", hours).with("status", word).with("amount_minor", 40);
+        let events = [
+            told("A", "posting", 0).priced(100).with("status", "posted"),
+            part(5).with("currency", "USD"),
+            part(6),
+            told("A", "posting", 8).with("status", "paid"),
+        ];
+        let state = |count: usize| life(&project(&events[..count]), "A").state;
+        let open = state(3);
+        assert_eq!((open.condition, open.amount_minor, open.loops), (Condition::InProgress, Some(100), 0));
+        assert_eq!(open.currency.as_deref(), Some("EUR"));
+        assert_eq!((state(4).condition, state(4).loops), (Condition::Paid, 0));
+        assert_eq!(Queries::new(&project(&events)).report(at(9)).unwrap().odd, 0);
+        assert_eq!(life(&project(&[part(0)]), "A").state.amount_minor, None, "a part is not the whole");
+    }
+}
+
+/// The times of the visits in hours: in, out.
+fn visits(events: &[support::Told]) -> Vec<(Stage, Option<i64>, Option<i64>)> {
+    let hours = |at: Option<i64>| at.map(|at| (at - START) / HOUR);
+    let state = life(&project(events), "A").state;
+    state.visits.iter().map(|visit| (visit.stage, hours(visit.entered), hours(visit.left))).collect()
+}
+
+/// Received, matched, approved, posted, paid: one event each.
+fn one_word_each() -> Vec<support::Told> {
+    let word = |stage: &str, hours, status: &str| told("A", stage, hours).with("status", status);
+    vec![
+        word("ingestion", 0, "received"),
+        word("reconciliation", 24, "matched"),
+        word("authorization", 48, "approved"),
+        word("posting", 72, "posted"),
+        word("posting", 432, "paid"),
+    ]
+}
+
+#[test]
+fn given_one_word_of_each_stage_then_a_stage_begins_when_the_one_before_was_done() {
+    let events = one_word_each();
+    let third = (Stage::Authorization, Some(24), Some(48));
+    assert_eq!(visits(&events[..4])[2..], [third, (Stage::Posting, Some(48), None)]);
+    assert_eq!(visits(&events)[2..], [third, (Stage::Posting, Some(48), Some(432))]);
+    assert_eq!(visits(&events)[0], (Stage::Ingestion, Some(0), Some(24)));
+    // It was received, and then matched: when matching began, nobody told, and it is no time of nought.
+    assert_eq!(visits(&events)[1], (Stage::Reconciliation, None, Some(24)));
+    // A payment without a posting ends the wait after the approval.
+    let unposted: Vec<_> =
+        events.iter().filter(|event| event.accepted != START + 72 * HOUR).cloned().collect();
+    assert_eq!(visits(&unposted)[3], (Stage::Posting, Some(48), Some(432)));
+}
+
+#[test]
+fn given_a_posted_invoice_then_its_payment_is_due_from_the_begin_of_posting_and_nothing_begins_again() {
+    let mut events = one_word_each();
+    events.truncate(4);
+    let state = |events: &[support::Told]| life(&project(events), "A").state;
+    assert_eq!(state(&events).condition, Condition::Waiting);
+    assert_eq!(state(&events).deadline, Some(START + (48 + 720) * HOUR));
+    events.push(told("A", "posting", 80).with("status", "blocked"));
+    events.push(told("A", "posting", 90).with("status", "released"));
+    assert_eq!((state(&events).loops, state(&events).condition), (0, Condition::InProgress));
+    assert_eq!(state(&events).deadline, Some(START + (48 + 720) * HOUR));
+}
+
+#[test]
+fn given_a_return_or_times_out_of_order_or_of_two_clocks_then_no_begin_is_supposed() {
+    let word = |stage: &str, hours, status: &str| told("A", stage, hours).with("status", status);
+    let returned = [
+        word("ingestion", 0, "done"),
+        word("authorization", 10, "approved"),
+        word("reconciliation", 20, "matched"),
+    ];
+    let found = visits(&returned);
+    assert_eq!(found[2], (Stage::Authorization, Some(0), Some(10)));
+    assert_eq!(found[1], (Stage::Reconciliation, None, Some(20)), "a step back goes on with nothing");
+    let assumed = word("authorization", 10, "approved").time(None);
+    assert_eq!(visits(&[returned[0].clone(), assumed])[1], (Stage::Authorization, None, Some(10)));
+    // A close that is told late, of a time before: the stage did not begin after it ended.
+    let early = word("posting", 5, "paid").accepted(START + 30 * HOUR);
+    let found = visits(&[returned[0].clone(), returned[1].clone(), early]);
+    assert_eq!(found[2], (Stage::Posting, None, Some(5)));
+}
+
+#[test]
+fn given_an_approval_that_a_posting_implies_then_nobody_told_it() {
+    let events = [
+        told("A", "posting", 0),
+        told("A", "authorization", 5).with("status", "approved"),
+        told("A", "posting", 9).with("status", "paid"),
+    ];
+    let state = |count: usize| life(&project(&events[..count]), "A").state;
+    assert_eq!((state(1).approved, state(1).approval_told), (Some(START), false));
+    assert_eq!((state(2).approved, state(2).approval_told), (Some(START + 5 * HOUR), true));
+    let none = life(&project(&[told("B", "ingestion", 0)]), "B").state;
+    assert_eq!((none.approved, none.approval_told), (None, false));
+    // Since when it is where it is: in its stage, and nowhere once it is paid.
+    assert_eq!((state(1).since, state(2).since), (Some(START), Some(START + 5 * HOUR)));
+    assert_eq!((state(3).since, state(3).closed), (None, Some(START + 9 * HOUR)));
+}
+
+#[test]
+fn given_a_begin_that_was_supposed_when_the_entry_is_told_later_then_that_counts() {
+    let mut events = one_word_each();
+    events.truncate(3);
+    let late = START + 60 * HOUR;
+    events.push(told("A", "authorization", 40).with("status", "approved").accepted(late));
+    assert_eq!(visits(&events)[2], (Stage::Authorization, Some(24), Some(48)), "no word of the entry");
+    events.push(told("A", "authorization", 30).accepted(late));
+    assert_eq!(visits(&events)[2], (Stage::Authorization, Some(30), Some(48)));
+    events.push(told("A", "authorization", 28).accepted(late));
+    events.push(told("A", "authorization", 29).accepted(late));
+    assert_eq!(visits(&events)[2], (Stage::Authorization, Some(28), Some(48)), "the first of those told");
 }

@@ -122,7 +122,7 @@ fn times_are_those_of_all_vendor_classes_together() {
     }
     events.sort_by_key(|event| event.accepted);
     let rows = project_cut(&Config::default(), &events, &[7, 33, 50]);
-    let times = Queries::new(&rows).stage_times(at(5 * 24), 30).unwrap();
+    let times = Queries::new(&rows).stage_times(Grain::Day, (at(-25 * 24), at(5 * 24 + 1))).unwrap();
     let all = times.stages[&Stage::Ingestion];
     assert_eq!((times.stages.len(), all.count), (1, 100));
     // 1 to 100 hours, within 1 %.
@@ -148,10 +148,117 @@ fn times_are_those_of_visits_that_ended_on_the_days_whenever_they_were_recorded(
         [(at(5 * 24), 1, 0), (at(4 * 24 + 23), 1, 1), (at(4 * 24), 7, 7), (at(0), 30, 6)]
     {
         for rows in [&rows, &each] {
-            let times = Queries::new(rows).stage_times(now, days).unwrap();
+            // Whole days up to the end of that of `now`.
+            let end = now.0 - now.0.rem_euclid(DAY) + DAY;
+            let period = (UtcNanos(end - days * DAY), UtcNanos(end));
+            let times = Queries::new(rows).stage_times(Grain::Day, period).unwrap();
             assert_eq!(times.stages.get(&Stage::Ingestion).map_or(0, |times| times.count), count);
         }
     }
+}
+
+#[test]
+fn one_word_of_each_stage_is_a_time_in_it_and_posting_lasts_until_the_payment() {
+    let word = |stage: &str, hours, status: &str| told("A", stage, hours).with("status", status);
+    let events = [
+        word("ingestion", 0, "received"),
+        word("reconciliation", 24, "matched"),
+        word("authorization", 48, "approved"),
+        word("posting", 72, "posted"),
+        word("posting", 432, "paid"),
+    ];
+    let found = |events: &[Told]| -> Vec<(Stage, u64, u64)> {
+        let rows = project(events);
+        let each = project_cut(&Config::default(), events, &vec![1; events.len()]);
+        let times = Queries::new(&rows).stage_times(Grain::Day, (at(0), at(433))).unwrap();
+        assert_eq!(Queries::new(&each).stage_times(Grain::Day, (at(0), at(433))).unwrap(), times);
+        times
+            .stages
+            .into_iter()
+            .map(|(stage, one)| (stage, one.count, (one.p50_ms + 1_800_000) / 3_600_000))
+            .collect()
+    };
+    let first = [(Stage::Ingestion, 1, 24), (Stage::Authorization, 1, 24)];
+    // Received and then matched: the time between is that of ingestion, and nothing is left for matching.
+    assert_eq!(found(&events[..3]), first);
+    assert_eq!(found(&events[..4]), first, "posted, and not paid");
+    let last = found(&events)[2];
+    assert_eq!((last.0, last.1), (Stage::Posting, 1));
+    assert!(last.2.abs_diff(384) <= 4, "from the approval to the payment: {last:?}");
+    // The same with words that tell of each entry: from there, and no more.
+    let entered = [
+        told("A", "authorization", 40),
+        word("authorization", 48, "approved"),
+        told("A", "posting", 60),
+        word("posting", 72, "posted"),
+        word("posting", 84, "paid"),
+    ];
+    assert_eq!(found(&entered), [(Stage::Authorization, 1, 8), (Stage::Posting, 1, 24)]);
+}
+
+#[test]
+fn an_event_without_a_usable_time_is_in_no_figure_by_time() {
+    let past = Some("1948-01-26T23:59:00Z");
+    let event = |stage: &str, hours, time: Option<&str>| told("A", stage, hours).time(time);
+    let counts = |time: Option<&str>| {
+        let mut nobodys = event("ingestion", 1, time);
+        nobodys.subject = None;
+        let events = [
+            event("ingestion", 0, time),
+            event("reconciliation", 1, time),
+            event("posting", 2, time),
+            nobodys,
+        ];
+        let rows = project(&events);
+        let queries = Queries::new(&rows);
+        let lines =
+            queries.throughput(&queries.standing(at(3)).unwrap(), Grain::Hour, (at(0), at(9))).unwrap();
+        let counted: i64 = lines.iter().flat_map(|line| &line.points).map(|point| point.events).sum();
+        let series = queries.series(Stage::Ingestion, Grain::Hour, (at(0), at(9)), None).unwrap().len();
+        let flows = queries.flows(Grain::Hour, (at(0), at(9))).unwrap().len();
+        let times = queries.stage_times(Grain::Day, (at(0), at(3))).unwrap();
+        let times: u64 = times.stages.values().map(|times| times.count).sum();
+        let report = queries.report(at(3)).unwrap();
+        assert_eq!((report.events, report.cases), (4, 1));
+        (counted, series, flows, times, report.odd)
+    };
+    for bad in [past, Some("soon")] {
+        assert_eq!(counts(bad), (0, 0, 0, 0, 4));
+    }
+    // One that tells no time at all is taken to have happened when it was accepted.
+    assert_eq!(counts(None), (4, 2, 3, 2, 1));
+}
+
+#[test]
+fn stage_times_are_told_by_hour_too_across_midnight_and_hours_are_forgotten() {
+    let visit = |id: i64, hours: i64| {
+        let event = |stage, hours| told(&format!("{id}"), stage, hours);
+        [event("ingestion", hours - 2), event("reconciliation", hours)]
+    };
+    let mut events: Vec<Told> = [22i64, 23, 24, 25].into_iter().flat_map(|hour| visit(hour, hour)).collect();
+    events.sort_by_key(|event| event.accepted);
+    let count = |events: &[Told], grain, hours: (i64, i64)| {
+        let config = Config { minute_days: 2, ..Config::default() };
+        let rows = project_cut(&config, events, &[]);
+        let each = project_cut(&config, events, &vec![1; events.len()]);
+        let times = |rows| Queries::new(rows).stage_times(grain, (at(hours.0), at(hours.1))).unwrap();
+        assert_eq!(times(&each), times(&rows));
+        let found = times(&rows).stages.get(&Stage::Ingestion).map_or(0, |one| one.count);
+        (found, rows.all(&LATENCY_REGION).filter(|row| row[0].integer() == Some(1)).count())
+    };
+    // An hour after midnight, the last 24 hours reach into the day before.
+    assert_eq!(count(&events, Grain::Hour, (1, 25)), (3, 4));
+    assert_eq!(count(&events, Grain::Hour, (24, 26)).0, 2);
+    assert_eq!(count(&events, Grain::Minute, (23, 24)).0, 1, "minutes are not told apart");
+    assert_eq!(count(&events, Grain::Day, (24, 48)).0, 2);
+    // Hours of the day before yesterday's day go; days stay.
+    events.extend(visit(90, 73));
+    assert_eq!(count(&events, Grain::Hour, (0, 74)), (3, 3));
+    assert_eq!(count(&events, Grain::Day, (0, 96)).0, 5);
+    // A visit of long ago that is told today is of its day alone.
+    events.extend(visit(91, -200).map(|event| event.accepted(START + 74 * HOUR)));
+    assert_eq!(count(&events, Grain::Hour, (-210, -190)), (0, 3));
+    assert_eq!(count(&events, Grain::Day, (-210, -190)).0, 1);
 }
 
 #[test]
@@ -165,8 +272,11 @@ fn regions_beyond_the_limit_share_one_in_stage_times_too() {
         events.extend((0..regions).map(|n| event(n, "reconciliation", 1)));
         let times = |cuts: &[usize]| {
             let rows = project_cut(&config, &events, cuts);
-            assert_eq!(rows.count(&LATENCY), rows.count(&LATENCY_REGION));
-            Queries::new(&rows).stage_times(at(24), 30).unwrap()
+            for level in [1, 2] {
+                let of_level = rows.all(&LATENCY_REGION).filter(|row| row[0].integer() == Some(level));
+                assert_eq!(rows.count(&LATENCY), of_level.count());
+            }
+            Queries::new(&rows).stage_times(Grain::Day, (at(0), at(24))).unwrap()
         };
         let whole = times(&[]);
         assert_eq!(times(&vec![1; events.len()]), whole);

@@ -80,6 +80,12 @@ impl From<&str> for Json {
     }
 }
 
+impl From<&[&str]> for Json {
+    fn from(texts: &[&str]) -> Self {
+        Self(Value::Array(texts.iter().map(|text| Value::Text(Cow::Owned((*text).to_owned()))).collect()))
+    }
+}
+
 impl From<i64> for Json {
     fn from(number: i64) -> Self {
         Self(Value::Integer(number.into()))
