@@ -14,7 +14,6 @@ mod told;
 use std::sync::Arc;
 
 use hyper::body::Incoming;
-use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use waag_pattern::Pattern;
@@ -27,6 +26,7 @@ use crate::deliveries::asked::{Page, Pull};
 use crate::door::{Does, Door, Pass};
 use crate::fault::{Fault, Kind, Outcome};
 use crate::keys::Role;
+use crate::media;
 use crate::problem::Answer;
 use crate::routes::{Delivery, name_of};
 
@@ -407,11 +407,7 @@ impl Door {
         request: Request<Incoming>,
         learned: &mut Learned,
     ) -> Result<bytes::Bytes, Fault> {
-        let media = request.headers().get(CONTENT_TYPE).and_then(|media| media.to_str().ok());
-        let essence = media.unwrap_or_default().split(';').next().unwrap_or_default().trim_ascii();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::of(Kind::MediaType("`application/json`")));
-        }
+        media::json(request.headers())?;
         let (head, body) = request.into_parts();
         self.body_within(asked::BODY_BYTES_MAX, &head.headers, body, learned).await
     }

@@ -38,12 +38,14 @@ pub(crate) use crate::limit::Method as Does;
 use crate::limit::{self, Left, Limiter};
 use crate::mailbox::Mailbox;
 use crate::mapping::{Mapping, Mappings};
+use crate::media;
 use crate::metrics::{self, Metrics};
 use crate::openapi;
 use crate::ports::{Ledger, Node};
 use crate::problem::{self, Answer};
 use crate::receipt::{self, Shape};
 use crate::routes::Route;
+use crate::shared::Shared;
 use crate::stored;
 use crate::tlog::LogTurns;
 use crate::trace::{self, Trace};
@@ -117,7 +119,8 @@ pub struct Door {
     pub(crate) parts: DoorParts,
     schemas: RwLock<Arc<Schemas>>,
     answers: Answers,
-    pub(crate) metrics: Metrics,
+    pub(crate) metrics: Arc<Metrics>,
+    figures_text: Shared,
     pub(crate) mailbox: Arc<Mailbox>,
     /// Turns to read events back (`stored`).
     pub(crate) reads: Arc<Semaphore>,
@@ -147,7 +150,8 @@ impl Door {
             parts,
             schemas: RwLock::default(),
             answers: Answers::default(),
-            metrics: Metrics::default(),
+            metrics: Arc::default(),
+            figures_text: Shared::default(),
             mailbox: Arc::default(),
             reads: Arc::new(Semaphore::new(stored::READS_MAX)),
             turns: Turns::default(),
@@ -223,8 +227,8 @@ impl Door {
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
             }
             Route::Metrics => {
-                let text = self.figures().await?;
-                Ok(Answer::of(metrics::MEDIA, StatusCode::OK, text.into_bytes()))
+                let body = self.figures().await?;
+                Ok(Answer { body, ..Answer::of(metrics::MEDIA, StatusCode::OK, Vec::new()) })
             }
             Route::OpenApi => Ok(Answer::json(StatusCode::OK, openapi::text().to_vec())),
             Route::Docs => {
@@ -269,8 +273,8 @@ impl Door {
         let (head, body) = request.into_parts();
         let idempotency_key = idempotency::key_of(&head.headers)?;
         let body = self.body(&head.headers, body, learned).await?;
-        let repeated =
-            idempotency_key.map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body)));
+        let repeated = idempotency_key
+            .map(|key| (key, idempotency::fingerprint("/v1/events", &head.headers, &body, None)));
         let (source, shape) = events::source(&head.headers, body)?;
         let source = self.validated(source);
         self.once(&pass, repeated, source, shape, None).await
@@ -284,21 +288,17 @@ impl Door {
     ) -> Result<Answer, Fault> {
         let pass = self.pass(request.headers(), Role::Producer, Does::Record, learned)?;
         let (head, body) = request.into_parts();
-        let media = head.headers.get(CONTENT_TYPE).and_then(|media| media.to_str().ok()).unwrap_or_default();
-        let essence = media.split(';').next().unwrap_or_default().trim_ascii();
-        if !essence.eq_ignore_ascii_case("application/json") {
-            return Err(Fault::of(Kind::MediaType("`application/json`")));
-        }
+        media::json(&head.headers)?;
         let idempotency_key = idempotency::key_of(&head.headers)?;
         let body = self.body(&head.headers, body, learned).await?;
-        let form = Form {
-            stage,
-            mapping: self.parts.mappings.find(&pass.key.id, stage),
-            idempotency_key: idempotency_key.clone(),
-            source: invoices::source_of(pass.key.actor.as_str()),
-        };
-        let path = head.uri.path();
-        let repeated = idempotency_key.map(|key| (key, idempotency::fingerprint(path, &head.headers, &body)));
+        let mapping = self.parts.mappings.find(&pass.key.id, stage);
+        let (path, headers) = (head.uri.path(), &head.headers);
+        let repeated = idempotency_key.clone().map(|key| {
+            let fingerprint = idempotency::fingerprint(path, headers, &body, mapping.as_deref());
+            (key, fingerprint)
+        });
+        let source = invoices::source_of(pass.key.actor.as_str());
+        let form = Form { stage, mapping, idempotency_key, source };
         let shape = if invoices::is_array(&body) { Shape::Many } else { Shape::One };
         let ids_made = IdsMade::default();
         let source = Box::new(Invoices { form, body, ids_made: ids_made.clone() });
@@ -359,14 +359,15 @@ impl Door {
         answer.await.map_err(|_| Fault::of(Kind::Stopped))
     }
 
-    /// All figures as text. Some are asked of other threads, so not on the one that serves connections.
-    async fn figures(&self) -> Result<String, Fault> {
-        let (mut families, others) = (self.metrics.families(), self.parts.figures.clone());
-        let told = tokio::task::spawn_blocking(move || {
+    /// All figures as text, made once for those who ask at the same time.
+    async fn figures(&self) -> Result<Bytes, Fault> {
+        let (own, others) = (Arc::clone(&self.metrics), self.parts.figures.clone());
+        let make = move || {
+            let mut families = own.families();
             families.extend(others.iter().flat_map(|figures| figures.families()));
             metrics::text(&families)
-        });
-        told.await.map_err(|_| Fault::of(Kind::Stopped))
+        };
+        self.figures_text.get(make).await
     }
 
     /// A source whose events are held to their types' schemas, where there are any.

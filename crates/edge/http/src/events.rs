@@ -10,12 +10,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use hyper::HeaderMap;
-use hyper::header::CONTENT_TYPE;
 use waag_cloudevents::{Items, read_event, read_value};
 
 use crate::fault::{Fault, Kind};
 use crate::intake::{Source, Take};
 use crate::json;
+use crate::media;
+use crate::percent;
 use crate::receipt::Shape;
 
 /// A guess of an event's bytes, for how many there are in a body.
@@ -36,19 +37,19 @@ const NO_ATTRIBUTES: [(&str, &str); 3] = [
 /// The events of a body, by the mode that the headers name.
 ///
 /// # Errors
-/// [`Kind::MediaType`], [`Kind::Header`], [`Kind::NoAttribute`]; the event's own, in binary mode.
+/// [`Kind::MediaType`], [`Kind::Charset`], [`Kind::Header`], [`Kind::HeaderTwice`], [`Kind::NoAttribute`]; the event's own, in binary mode.
 pub(crate) fn source(headers: &HeaderMap, body: Bytes) -> Result<(Box<dyn Source>, Shape), Fault> {
-    let media = match headers.get(CONTENT_TYPE) {
-        None => "",
-        Some(value) => value.to_str().map_err(|_| Fault::of(Kind::Header("content-type")))?,
-    };
-    let essence = media.split(';').next().unwrap_or_default().trim_ascii();
+    let media = media::told(headers)?;
+    let essence = media::essence(media);
     let is = |name: &str| essence.eq_ignore_ascii_case(name);
     Ok(if is("application/cloudevents-batch+json") {
+        media::utf_8(media)?;
         (Box::new(Batch(body)), Shape::Many)
     } else if is("application/cloudevents+json") {
+        media::utf_8(media)?;
         (Box::new(One(body)), Shape::One)
     } else if ["application/jsonl", "application/x-ndjson", "application/json-lines"].into_iter().any(is) {
+        media::utf_8(media)?;
         (Box::new(Lines(body)), Shape::Many)
     } else if essence.len() >= 23
         && essence.get(..23).is_some_and(|start| start.eq_ignore_ascii_case("application/cloudevents"))
@@ -147,7 +148,8 @@ fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Faul
         json::text(&mut out, name);
         out.push(b':');
         let value = value.to_str().map_err(|_| Fault::of(Kind::Header("ce-*")).at(&format!("/{name}")))?;
-        let value = decoded(value).ok_or_else(|| Fault::of(Kind::Header("ce-*")).at(&format!("/{name}")))?;
+        let value = percent::of_header(value)
+            .ok_or_else(|| Fault::of(Kind::Header("ce-*")).at(&format!("/{name}")))?;
         json::text(&mut out, &value);
         out.push(b',');
     }
@@ -158,7 +160,8 @@ fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Faul
     }
     if body.is_empty() {
         out.pop();
-    } else if is_json(media) {
+    } else if media::is_json(media) {
+        media::utf_8(media)?;
         // Read alone first: text that closes the value and goes on would write attributes of its own.
         read_value(body).map_err(|refusal| {
             let fault = Fault::from(refusal);
@@ -174,39 +177,6 @@ fn binary(headers: &HeaderMap, media: &str, body: &[u8]) -> Result<Vec<u8>, Faul
     }
     out.push(b'}');
     Ok(out)
-}
-
-/// Whether a media type is JSON (JSON format §3.1: `json` as subtype or structured suffix).
-pub(crate) fn is_json(media: &str) -> bool {
-    let essence = media.split(';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-    essence.split_once('/').is_some_and(|(_, subtype)| subtype == "json" || subtype.ends_with("+json"))
-}
-
-/// A header's value as an attribute's (HTTP binding §3.1.3.2): quotes and percent-encoding taken off.
-pub(crate) fn decoded(value: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value.as_bytes();
-    let quoted = rest.len() >= 2 && rest.first() == Some(&b'"') && rest.last() == Some(&b'"');
-    if quoted {
-        rest = rest.get(1..rest.len() - 1)?;
-    }
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'\\' if quoted => {
-                let (escaped, after) = rest.split_first()?;
-                bytes.push(*escaped);
-                rest = after;
-            }
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2)?;
-                bytes.push(u8::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()?);
-                rest = after;
-            }
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -276,6 +246,32 @@ mod tests {
     }
 
     #[test]
+    fn a_body_is_read_by_one_content_type_and_json_as_utf_8() {
+        let event: &[u8] = br#"{"specversion":"1.0","id":"1","source":"/s","type":"t"}"#;
+        let of = |media: &str| {
+            Bytes::from(if media.contains("batch") { [b"[", event, b"]"].concat() } else { event.to_vec() })
+        };
+        for media in
+            ["application/cloudevents+json", "application/cloudevents-batch+json", "application/jsonl"]
+        {
+            let read = |media: &str| {
+                source(&headers(&[("content-type", media)]), of(media))
+                    .map(|_| ())
+                    .map_err(|fault| fault.kind)
+            };
+            assert_eq!(read(&format!("{media}; charset=\"UTF-8\"")), Ok(()), "{media}");
+            assert_eq!(read(&format!("{media}; Charset=utf-16")), Err(Kind::Charset), "{media}");
+            let twice = [("content-type", media), ("content-type", "application/json")];
+            let fault = source(&headers(&twice), of(media)).map(|_| ()).unwrap_err();
+            assert_eq!((fault.kind.code(), fault.kind.status().as_u16()), ("E0909", 400), "{media}");
+        }
+        let binary = |media| CORE.into_iter().chain([("content-type", media)]).collect::<Vec<_>>();
+        assert_eq!(read(&binary("application/json;charset=utf-16"), b"{}"), Err("E0906"));
+        // What is kept as bytes is of whatever encoding its sender says.
+        assert!(read(&binary("text/plain;charset=utf-16"), b"h\0i\0").is_ok());
+    }
+
+    #[test]
     fn what_is_no_event_is_refused_by_its_own_code() {
         assert_eq!(read(&[("content-type", "application/json")], b"{}"), Err("E0906"));
         assert_eq!(
@@ -286,7 +282,9 @@ mod tests {
         let mut twice = CORE.to_vec();
         twice.push(("ce-id", "2"));
         assert_eq!(read(&twice, b""), Err("E0106"));
-        assert_eq!(read(&[("ce-id", "%zz"), ("ce-type", "t")], b""), Err("E0909"));
+        for bad in ["%zz", "%+7"] {
+            assert_eq!(read(&[("ce-id", bad), ("ce-type", "t")], b""), Err("E0909"), "{bad}");
+        }
         assert_eq!(read(&CORE[..3], b""), Err("E0110"));
     }
 }

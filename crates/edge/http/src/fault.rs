@@ -37,6 +37,8 @@ pub enum Kind {
     BodyTooLarge(usize),
     /// The content type is none that this path reads; those that it reads.
     MediaType(&'static str),
+    /// A body that is read as JSON is said to be in another encoding than UTF-8.
+    Charset,
     /// The body has a content encoding; every path reads bodies as they are.
     ContentEncoding,
     /// The body did not come within its time.
@@ -45,6 +47,8 @@ pub enum Kind {
     BodyBroken,
     /// A header has a form that it may not have.
     Header(&'static str),
+    /// A header that has one value comes twice.
+    HeaderTwice(&'static str),
     /// A header of binary mode that names no attribute, and where what it would say is.
     NoAttribute(&'static str, &'static str),
     /// More events than a request may have.
@@ -205,10 +209,10 @@ impl Kind {
             Self::BadKey => "E0903",
             Self::Forbidden => "E0904",
             Self::BodyTooLarge(_) => "E0905",
-            Self::MediaType(_) | Self::ContentEncoding => "E0906",
+            Self::MediaType(_) | Self::Charset | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
             Self::BodyBroken => "E0908",
-            Self::Header(_) | Self::NoAttribute(..) => "E0909",
+            Self::Header(_) | Self::HeaderTwice(_) | Self::NoAttribute(..) => "E0909",
             Self::TooManyEvents(_) => "E0910",
             Self::BatchFull => "E0911",
             Self::NoEvent => "E0912",
@@ -260,10 +264,11 @@ impl Kind {
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
             Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::MediaType(_) | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::MediaType(_) | Self::Charset | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
             Self::BodyBroken
             | Self::Header(_)
+            | Self::HeaderTwice(_)
             | Self::NoAttribute(..)
             | Self::Query(_)
             | Self::NoEvent
@@ -321,10 +326,12 @@ impl Kind {
             | Self::Forbidden
             | Self::BodyTooLarge(_)
             | Self::MediaType(_)
+            | Self::Charset
             | Self::ContentEncoding
             | Self::BodyTime
             | Self::BodyBroken
             | Self::Header(_)
+            | Self::HeaderTwice(_)
             | Self::NoAttribute(..)
             | Self::TooManyEvents(_)
             | Self::BatchFull
@@ -367,10 +374,14 @@ impl fmt::Display for Kind {
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
             Self::MediaType(read) => write!(f, "this path reads {read}, and no other content type"),
+            Self::Charset => {
+                write!(f, "a body of JSON is UTF-8, and its `content-type` names another `charset`")
+            }
             Self::ContentEncoding => write!(f, "the header `content-encoding` may be `identity` alone"),
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),
             Self::Header(which) => write!(f, "the header `{which}` has a form that it may not have"),
+            Self::HeaderTwice(which) => write!(f, "the header `{which}` comes twice"),
             Self::NoAttribute(which, what) => write!(f, "the header `{which}` is no attribute: {what}"),
             Self::TooManyEvents(limit) => write!(f, "the request has more than {limit} events"),
             Self::BatchFull => write!(f, "the request's events do not fit into one batch"),

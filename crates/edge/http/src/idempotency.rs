@@ -14,6 +14,7 @@ use waag_model::time::UtcNanos;
 
 use crate::events::ATTRIBUTE_PREFIX;
 use crate::fault::{Fault, Kind};
+use crate::mapping::Mapping;
 use crate::problem::Answer;
 
 /// How long an answer is kept, in nanoseconds: a day.
@@ -25,7 +26,8 @@ const BYTES_MAX: usize = 64 * 1_024 * 1_024;
 /// Longest key.
 const KEY_BYTES_MAX: usize = 200;
 
-/// The key of a request: a structured field's String (RFC 8941 §3.3.3).
+/// The key of a request: a structured field's String (RFC 8941 §3.3.3), whose characters are those that can be seen and the
+/// space.
 ///
 /// # Errors
 /// [`Kind::IdempotencyForm`], [`Kind::IdempotencyLength`].
@@ -43,8 +45,9 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     while let Some(char) = chars.next() {
         match char {
             '\\' => key.push(chars.next().filter(|next| matches!(next, '"' | '\\')).ok_or_else(bad)?),
-            '"' => return Err(bad()),
-            other => key.push(other),
+            // A tab passes as a header's text, and would be in the ids that are made from the key.
+            ' '..='~' if char != '"' => key.push(char),
+            _ => return Err(bad()),
         }
     }
     if key.is_empty() || key.len() > KEY_BYTES_MAX {
@@ -55,11 +58,16 @@ pub(crate) fn key_of(headers: &HeaderMap) -> Result<Option<String>, Fault> {
 
 /// What a request is, so that another under the same key is recognised.
 ///
-/// Headers that are a part of it count: in binary mode an event's id, type and source are there and not in the body.
-pub(crate) fn fingerprint(path: &str, headers: &HeaderMap, body: &[u8]) -> [u8; 32] {
-    let counts = |name: &str| {
-        matches!(name, "content-type" | "content-encoding") || name.starts_with(ATTRIBUTE_PREFIX)
-    };
+/// Headers that are a part of it count: in binary mode an event's id, type and source are there and not in the body. A
+/// content encoding does not: there is none but `identity` (`body`), which says nothing. What a mapping makes of a body is
+/// another request under another mapping: two API keys of one holder may have two.
+pub(crate) fn fingerprint(
+    path: &str,
+    headers: &HeaderMap,
+    body: &[u8],
+    mapping: Option<&Mapping>,
+) -> [u8; 32] {
+    let counts = |name: &str| name == "content-type" || name.starts_with(ATTRIBUTE_PREFIX);
     let told = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
     let mut told: Vec<(&str, &[u8])> = told.filter(|(name, _)| counts(name)).collect();
     // The order of headers of different names means nothing (RFC 9110 §5.3); that of the same name is kept.
@@ -71,6 +79,9 @@ pub(crate) fn fingerprint(path: &str, headers: &HeaderMap, body: &[u8]) -> [u8; 
     };
     field(path.as_bytes());
     field(body);
+    // A mapping's maps are sorted, and none has no bytes.
+    let mapping = mapping.map(|mapping| serde_json::to_vec(mapping).unwrap_or_default());
+    field(&mapping.unwrap_or_default());
     for (name, value) in told {
         field(name.as_bytes());
         field(value);
@@ -178,13 +189,15 @@ mod tests {
     fn a_key_is_a_quoted_string() {
         assert_eq!(key_of(&HeaderMap::new()).unwrap(), None);
         assert_eq!(key(r#""a\"b\\""#).unwrap().unwrap(), r#"a"b\"#);
-        for bad in ["abc", "", "\"", "\"a", r#""a"b""#, r#""a\x""#] {
+        for bad in ["abc", "", "\"", "\"a", r#""a"b""#, r#""a\x""#, "\"a\tb\"", "\"\t\"", "\"a\\\tb\""] {
             assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyForm, "{bad}");
         }
         for bad in ["\"\"", &format!("\"{}\"", "x".repeat(201))] {
             assert_eq!(key(bad).unwrap_err().kind, Kind::IdempotencyLength(200), "{bad}");
         }
         assert!(key(&format!("\"{}\"", "x".repeat(200))).is_ok());
+        let all: String = (' '..='~').filter(|char| !matches!(char, '"' | '\\')).collect();
+        assert_eq!(key(&format!("\"{all}\"")).unwrap().unwrap(), all);
     }
 
     #[test]
@@ -204,7 +217,7 @@ mod tests {
             for (name, value) in pairs {
                 headers.append(name.parse::<hyper::header::HeaderName>().unwrap(), value.parse().unwrap());
             }
-            fingerprint("/v1/events", &headers, b"{}")
+            fingerprint("/v1/events", &headers, b"{}", None)
         };
         let first = [("content-type", "application/json"), ("ce-id", "1"), ("ce-type", "t")];
         let turned =
@@ -216,11 +229,25 @@ mod tests {
             [("content-type", "application/json"), ("ce-id", "1"), ("ce-type", "u")],
             [("content-type", "application/json"), ("ce-id", "1t"), ("ce-type", "")],
             [("content-type", "application/json"), ("ce-id", "1"), ("ce-subject", "t")],
-            [("content-encoding", "application/json"), ("ce-id", "1"), ("ce-type", "t")],
         ] {
             assert_ne!(print(&first), print(&other), "{other:?}");
         }
         assert_ne!(print(&first), print(&first[..2]));
+        // The only encoding that gets here says what its absence says.
+        let encoded: Vec<_> = first.into_iter().chain([("content-encoding", "identity")]).collect();
+        assert_eq!(print(&first), print(&encoded));
+    }
+
+    #[test]
+    fn the_same_body_under_another_mapping_is_another_request() {
+        let mapping = |text: &str| Mapping::read(text.as_bytes()).unwrap();
+        let print = |mapping: Option<&Mapping>| fingerprint("/", &HeaderMap::new(), b"{}", mapping);
+        let first = mapping(r#"{"fields":{"id":"/a","amount":"/b"}}"#);
+        let same = mapping(r#"{"fields":{"amount":"/b","id":"/a"},"constants":{}}"#);
+        let other = mapping(r#"{"fields":{"id":"/a","amount":"/c"}}"#);
+        assert_eq!(print(Some(&first)), print(Some(&same)));
+        assert_ne!(print(Some(&first)), print(Some(&other)));
+        assert_ne!(print(Some(&first)), print(None));
     }
 
     #[test]

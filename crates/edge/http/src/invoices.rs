@@ -13,7 +13,8 @@ use serde_json::json;
 use waag_cloudevents::{Items, is_attribute_text, is_timestamp, read_value};
 use waag_invoices::event::Stage;
 use waag_model::event::{Data, Event};
-use waag_model::value::{Object, Value};
+use waag_model::money::Currency;
+use waag_model::value::{Decimal, Object, Value};
 
 use crate::fault::{Fault, Kind};
 use crate::intake::{Source, Take};
@@ -21,7 +22,7 @@ use crate::mapping::Mapping;
 use crate::validate::Validator;
 
 /// The fields of the standard form.
-pub const FIELDS: [&str; 11] = [
+pub const FIELDS: [&str; 16] = [
     "id",
     "invoice_id",
     "amount",
@@ -33,7 +34,14 @@ pub const FIELDS: [&str; 11] = [
     "due_date",
     "region",
     "account",
+    "vendor_class",
+    "reference",
+    "invoice_date",
+    "touch",
+    "exception",
 ];
+/// Largest amount in major units, of either sign: in every currency 64 bits hold its minor units, as the figures do.
+pub const AMOUNT_MAX: i64 = 922_337_203_685_477;
 
 /// The schema of the standard form, JSON Schema 2020-12.
 #[must_use]
@@ -46,7 +54,10 @@ pub fn schema() -> serde_json::Value {
         "properties": {
             "id": text(200),
             "invoice_id": text(200),
-            "amount": {"type": "number", "description": "in units of the currency; digits are kept as written"},
+            "amount": {
+                "type": "number", "minimum": -AMOUNT_MAX, "maximum": AMOUNT_MAX,
+                "description": "in units of the currency, with no more decimals than it has; digits are kept as written"
+            },
             "currency": {"type": "string", "pattern": "^[A-Z]{3}$", "description": "ISO 4217"},
             "status": text(100),
             "time": {"type": "string", "maxLength": 64, "description": "RFC 3339 date-time"},
@@ -54,7 +65,15 @@ pub fn schema() -> serde_json::Value {
             "payment_terms": text(200),
             "due_date": {"type": "string", "maxLength": 10, "description": "YYYY-MM-DD"},
             "region": text(100),
-            "account": text(100)
+            "account": text(100),
+            "vendor_class": text(100),
+            "reference": text(200),
+            "invoice_date": {"type": "string", "maxLength": 10, "description": "YYYY-MM-DD"},
+            "touch": {"enum": ["manual", "auto"], "description": "who acted: a person, or nobody"},
+            "exception": {
+                "type": ["string", "boolean"], "minLength": 1, "maxLength": 200,
+                "description": "what went wrong, or that something did"
+            }
         }
     })
 }
@@ -116,6 +135,39 @@ impl Invoices {
 fn is_like_of_list(id: &str) -> bool {
     let number = id.rsplit_once('/').map(|(_, number)| number);
     number.is_some_and(|number| number.parse().is_ok_and(|index: usize| index.to_string() == number))
+}
+
+/// Why a text cannot be the id of a notification or an invoice, beyond its length. Ids become the event's `id` and
+/// `subject`, which have no control characters (CloudEvents §3.1), and names on pages, which are to be seen.
+fn no_id(text: &str) -> Option<&'static str> {
+    if !is_attribute_text(text) {
+        Some("has a control character, or one that is none")
+    } else if !text.is_empty() && text.chars().all(char::is_whitespace) {
+        Some("has white space only")
+    } else {
+        None
+    }
+}
+
+/// What of an amount the figures would drop: nobody would see that the money is missing.
+fn money_fault(value: &Value<'_>) -> Option<Fault> {
+    let code = value.child("currency")?.as_text()?;
+    let Some(currency) = Currency::of(code) else {
+        let is_code = code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_uppercase());
+        let fault = Fault::of(Kind::Schema("is no active code of ISO 4217".to_owned())).at("/currency");
+        // Any other text breaks the pattern, and has been told.
+        return is_code.then_some(fault);
+    };
+    let Value::Decimal(amount) = value.child("amount")? else { return None };
+    let mut digits = *amount;
+    while digits.exponent < 0 && digits.significand % 10 == 0 {
+        digits = Decimal { significand: digits.significand / 10, exponent: digits.exponent + 1 };
+    }
+    let places = currency.exponent();
+    (digits.exponent < -i32::from(places)).then(|| {
+        let why = format!("has more decimals than its currency: at most {places}");
+        Fault::of(Kind::Schema(why)).at("/amount")
+    })
 }
 
 /// Whether a body is an array.
@@ -187,6 +239,9 @@ impl Form {
         let text = |name: &str| value.child(name).and_then(Value::as_text).map(str::to_owned);
         let id = text("id").or_else(|| self.id_made(index));
         let id = id.ok_or_else(|| Fault::of(Kind::IdempotencyMissing))?;
+        if !is_attribute_text(&id) {
+            return Err(Fault::of(Kind::IdempotencyForm));
+        }
         let (subject, time) = (text("invoice_id"), text("time").unwrap_or_default());
         let attributes = vec![
             (Cow::Borrowed("time"), Value::Text(Cow::Owned(time))),
@@ -219,17 +274,19 @@ impl Form {
         if value.child("time").and_then(Value::as_text).is_some_and(|time| !is_timestamp(time)) {
             faults.push(Fault::of(Kind::Time("RFC 3339 date-time")).at("/time"));
         }
-        // They become the event's `id` and `subject`, which have no control characters (CloudEvents §3.1).
         for (name, path) in [("id", "/id"), ("invoice_id", "/invoice_id")] {
-            if value.child(name).and_then(Value::as_text).is_some_and(|text| !is_attribute_text(text)) {
-                let why = "has a control character, or one that is none".to_owned();
-                faults.push(Fault::of(Kind::Schema(why)).at(path));
+            let text = value.child(name).and_then(Value::as_text);
+            if let Some(why) = text.and_then(no_id) {
+                faults.push(Fault::of(Kind::Schema(why.to_owned())).at(path));
             }
         }
         let is_date = |date: &str| is_timestamp(&format!("{date}T00:00:00Z"));
-        if value.child("due_date").and_then(Value::as_text).is_some_and(|date| !is_date(date)) {
-            faults.push(Fault::of(Kind::Time("date of the form YYYY-MM-DD")).at("/due_date"));
+        for (name, path) in [("due_date", "/due_date"), ("invoice_date", "/invoice_date")] {
+            if value.child(name).and_then(Value::as_text).is_some_and(|date| !is_date(date)) {
+                faults.push(Fault::of(Kind::Time("date of the form YYYY-MM-DD")).at(path));
+            }
         }
+        faults.extend(money_fault(value));
         faults
     }
 }
@@ -266,6 +323,91 @@ mod tests {
             r#""id":"k1/3","source":"/invoices/erp%201","type":"invoice.posting","subject":"I-1""#
         ));
         assert!(text.contains(r#""amount":12.50"#), "{text}");
+    }
+
+    #[test]
+    fn what_the_figures_read_can_be_told() {
+        let more = r#","vendor_class":"C","reference":"R-1","invoice_date":"2026-11-20","touch":"manual","exception":true}"#;
+        let body = INVOICE.replace('}', more);
+        let event = form(None).event(body.as_bytes(), None).unwrap();
+        let mut out = Vec::new();
+        waag_cloudevents::write_event(&event, &mut out);
+        let told: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        for (name, value) in serde_json::from_str::<serde_json::Value>(&body).unwrap().as_object().unwrap() {
+            assert_eq!(&told["data"][name], value, "{name}");
+        }
+        for (from, to, path) in [
+            ("\"manual\"", "\"both\"", "/touch"),
+            ("true", "1", "/exception"),
+            ("true", "\"\"", "/exception"),
+            ("2026-11-20", "2026-11-31", "/invoice_date"),
+            ("R-1", &"r".repeat(201), "/reference"),
+            ("\"C\"", "7", "/vendor_class"),
+        ] {
+            assert_eq!(paths(&form(None), &body.replace(from, to)), [path], "{to}");
+        }
+        assert!(form(None).event(body.replace("true", "\"no order\"").as_bytes(), None).is_ok());
+        let text =
+            form(None).event(body.replace("touch", "touched").as_bytes(), None).unwrap_err().to_string();
+        let [first, last] = ["`account`, `amount`", "`vendor_class`"];
+        assert!(text.contains(first) && text.ends_with(last), "{text}");
+        assert!(FIELDS.iter().all(|field| text.contains(&format!("`{field}`"))), "{text}");
+    }
+
+    #[test]
+    fn money_that_the_figures_would_drop_is_refused() {
+        let paths_of = |amount: &str, currency: &str| {
+            let body = INVOICE.replace("12.50", amount).replace("EUR", currency);
+            form(None).event(body.as_bytes(), None).map_or_else(|fault| fault.path, |_| "taken".to_owned())
+        };
+        let most = AMOUNT_MAX.to_string();
+        for (amount, currency, told) in [
+            ("12.50", "EUR", "taken"),
+            ("12.500", "EUR", "taken"),
+            ("12.505", "EUR", "/amount"),
+            ("1e-3", "EUR", "/amount"),
+            ("-0.001", "EUR", "/amount"),
+            ("0.0000", "JPY", "taken"),
+            ("1250.0", "JPY", "taken"),
+            ("1250.5", "JPY", "/amount"),
+            ("1.234", "BHD", "taken"),
+            ("1.2345", "BHD", "/amount"),
+            ("1.2345", "CLF", "taken"),
+            ("125e1", "JPY", "taken"),
+            (&most, "EUR", "taken"),
+            (&most, "CLF", "taken"),
+            (&format!("-{most}"), "CLF", "taken"),
+            (&format!("{most}.01"), "EUR", "/amount"),
+            ("1e15", "EUR", "/amount"),
+            ("1e300", "JPY", "/amount"),
+            ("1", "XXQ", "/currency"),
+            ("1", "XAU", "/currency"),
+            ("1", "eur", "/currency"),
+        ] {
+            assert_eq!(paths_of(amount, currency), told, "{amount} {currency}");
+        }
+        // What is taken is what the figures read.
+        for currency in ["EUR", "JPY", "BHD", "CLF"].map(|code| Currency::of(code).unwrap()) {
+            for significand in [AMOUNT_MAX, -AMOUNT_MAX] {
+                let amount = Decimal { significand: significand.into(), exponent: 0 };
+                let money = waag_model::money::Money::from_major(amount, currency).unwrap();
+                assert!(!money.stored().1, "{currency}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_id_can_be_seen_and_one_that_is_made_is_held_to_what_told_ones_are() {
+        for (id, path) in [("  ", "/invoice_id"), ("\u{a0}\u{3000}", "/invoice_id")] {
+            assert_eq!(paths(&form(None), &INVOICE.replace("I-1", id)), [path], "{id:?}");
+            let own = INVOICE.replacen('{', &format!("{{\"id\":\"{id}\","), 1);
+            assert_eq!(paths(&form(None), &own), ["/id"], "{id:?}");
+        }
+        assert!(form(None).event(INVOICE.replace("I-1", " I 1").as_bytes(), None).is_ok());
+        for key in ["a\tb", "a\u{7f}"] {
+            let form = Form { idempotency_key: Some(key.to_owned()), ..form(None) };
+            assert_eq!(form.event(INVOICE.as_bytes(), None).unwrap_err().kind, Kind::IdempotencyForm);
+        }
     }
 
     #[test]

@@ -7,9 +7,11 @@
 //! `RateLimit-Policy` and `RateLimit` have the form of draft-ietf-httpapi-ratelimit-headers-11.
 //! Not here: who a key belongs to (`keys`), where plans lie (`plans`), where a day's counts outlive the process (the node).
 //!
-//! - `LIMIT-1`: counters are bounded by the number of keys, and a key that does not exist gets none.
+//! - `LIMIT-1`: counters are bounded by the number of keys: one that does not exist gets none, and that of one that was
+//!   withdrawn is forgotten ([`Limiter::forget`]).
 //! - `LIMIT-2`: a request that one limit turns away takes nothing from another: a key that is out of its rate does not use
 //!   up the node's.
+//! - `LIMIT-3`: a clock that was wrong and is put right gives a key one day's events more at most, and takes no day away.
 
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -23,6 +25,10 @@ use crate::fault::{Fault, Kind};
 
 const SECOND_NS: u128 = 1_000_000_000;
 const DAY_S: u64 = 86_400;
+const DAY_NS: i64 = 86_400 * 1_000_000_000;
+/// From how far back a time shows that the clock was put right; what is still to be counted of requests under way is not
+/// nearly as old.
+const PUT_RIGHT_NS: i64 = 6 * 3_600 * 1_000_000_000;
 /// Names of limits, as the headers have them.
 const ALL: &str = "all";
 const READ: &str = "read";
@@ -159,6 +165,10 @@ struct Used {
     write: Option<Bucket>,
     day: Option<UtcDay>,
     events: u64,
+    /// The newest time of that day that was told.
+    newest: Option<UtcNanos>,
+    /// The day before it and its events, for a clock that was ahead and comes back to it.
+    before: Option<(UtcDay, u64)>,
 }
 
 /// A limit of a plan that a request meets.
@@ -174,10 +184,22 @@ impl Used {
         slot.get_or_insert_with(|| Bucket::full(rate, now))
     }
 
-    /// Begins a day; one that is over does not come back, or what was counted since would be forgotten.
-    fn turn(&mut self, day: UtcDay) {
-        if self.day.is_none_or(|known| known < day) {
-            (self.day, self.events) = (Some(day), 0);
+    /// Begins a day. One that is over does not come back, or what was counted since would be forgotten; but where the
+    /// clock was put right, what was counted ahead counts for the day that it is (`LIMIT-3`).
+    fn turn(&mut self, utc: UtcNanos) {
+        let day = utc.day();
+        let Some(known) = self.day.filter(|known| *known >= day) else {
+            self.before = self.day.map(|known| (known, self.events));
+            (self.day, self.events, self.newest) = (Some(day), 0, Some(utc));
+            return;
+        };
+        let newest = self.newest.map_or(utc, |newest| newest.max(utc));
+        if known > day && newest.0.saturating_sub(utc.0) >= PUT_RIGHT_NS {
+            let of_day = self.before.filter(|(before, _)| *before == day).map_or(0, |(_, events)| events);
+            (self.day, self.events, self.newest) = (Some(day), self.events.saturating_add(of_day), Some(utc));
+            self.before = None;
+        } else {
+            self.newest = Some(newest);
         }
     }
 }
@@ -247,13 +269,18 @@ impl Limiter {
             .into_iter()
             .filter_map(|(at, rate)| Some((at, rate?)))
             .collect();
-        let quota = plan.events_per_day.filter(|_| method == Method::Record);
+        let is_record = method == Method::Record;
+        let quota = plan.events_per_day.filter(|_| is_record);
         if met.is_empty() && quota.is_none() {
+            if is_record {
+                // What it records is counted, for it may get a quota within the day.
+                drop(self.used(key));
+            }
             return Taken { left: Vec::new(), outcome: self.of_node(now).map_err(Fault::of) };
         }
         let used = self.used(key);
         let mut used = locked(&used);
-        used.turn(utc.day());
+        used.turn(utc);
         let waits = met.iter().filter_map(|met| used.bucket(*met, now).fill(met.1, now).err());
         let longest = waits.max();
         let outcome = match (longest, quota) {
@@ -290,14 +317,20 @@ impl Limiter {
         Ok(())
     }
 
-    /// Counts events that were recorded, also for keys without a quota: they may get one within the day.
+    /// Counts events that were recorded, also for keys without a quota: they may get one within the day. One that was
+    /// forgotten meanwhile gets no counter again (`LIMIT-1`).
     pub(crate) fn recorded(&self, key: &str, events: u64, utc: UtcNanos) {
-        if events > 0 {
-            let used = self.used(key);
+        let used = locked(&self.keys).get(key).map(Arc::clone);
+        if let Some(used) = used.filter(|_| events > 0) {
             let mut used = locked(&used);
-            used.turn(utc.day());
+            used.turn(utc);
             used.events = used.events.saturating_add(events);
         }
+    }
+
+    /// Forgets what a key has used; to be called once it is withdrawn and passes no more.
+    pub fn forget(&self, key_id: &str) {
+        locked(&self.keys).remove(key_id);
     }
 
     /// What each key recorded on a day.
@@ -316,10 +349,12 @@ impl Limiter {
 
     /// Goes on with what was counted before; to be called before the first request.
     pub fn resume(&self, counts: &DayCounts) {
+        // At least so late was it when they were counted.
+        let begin = UtcNanos(i64::from(counts.day.0).saturating_mul(DAY_NS));
         for (key, events) in &counts.events {
             let used = self.used(key);
             let mut used = locked(&used);
-            (used.day, used.events) = (Some(counts.day), *events);
+            (used.day, used.events, used.newest) = (Some(counts.day), *events, Some(begin));
         }
     }
 
@@ -412,6 +447,7 @@ mod tests {
         };
         let before = limiter(None, plan);
         let noon = UtcNanos(43_200 * 1_000_000_000);
+        assert_eq!(at(&before, "a", noon), Ok(()));
         before.recorded("a", 4, noon);
         assert_eq!(at(&before, "a", noon), Ok(()));
         before.recorded("a", 3, noon);
@@ -425,5 +461,79 @@ mod tests {
             assert_eq!(at(&limiter, "a", UtcNanos(86_400 * 1_000_000_000)), Ok(()), "another day");
             assert!(take(&limiter, "a", Method::Write, 0).is_ok(), "settings are no events");
         }
+    }
+
+    const HOUR_NS: i64 = 3_600 * 1_000_000_000;
+
+    #[test]
+    fn a_clock_that_was_ahead_takes_no_day_away_and_gives_one_more_at_most() {
+        let quota = 10;
+        let noon = |day: i64| UtcNanos((24 * day + 12) * HOUR_NS);
+        let limiter = limiter(None, Plan { events_per_day: Some(quota), ..Plan::default() });
+        // As many as are let through, one at a time.
+        let record = |most: u64, utc: UtcNanos| {
+            (0..most)
+                .take_while(|_| {
+                    let taken = limiter.request(("k", "p"), Method::Record, (Duration::ZERO, utc));
+                    taken.outcome.map(|()| limiter.recorded("k", 1, utc)).is_ok()
+                })
+                .count() as u64
+        };
+        assert_eq!(record(7, noon(0)), 7);
+        // A year ahead for a moment: what was recorded there counts for the day that it is.
+        assert_eq!(record(1, noon(365)), 1);
+        assert_eq!(record(100, noon(0)), 2, "8 are used of 10");
+        for day in 1..400 {
+            assert_eq!(record(100, noon(day)), quota, "{day}");
+        }
+        // All of a day that is not there, and no more of the one that is.
+        assert_eq!(record(7, noon(400)), 7);
+        assert_eq!(record(100, noon(700)), quota);
+        assert_eq!(record(100, noon(400)), 0, "17 are used, fewer than of two days");
+        assert_eq!(record(100, noon(401)), quota);
+        // Also where it was started anew meanwhile.
+        let counts = DayCounts { day: noon(800).day(), events: vec![("k".to_owned(), 4)] };
+        limiter.resume(&counts);
+        assert_eq!(record(100, noon(401)), 6);
+        // A day ahead is enough to be told from a late count.
+        assert_eq!((record(4, noon(402)), record(1, noon(403)), record(100, noon(402))), (4, 1, 5));
+    }
+
+    #[test]
+    fn what_is_counted_late_does_not_bring_a_day_back() {
+        let limiter = limiter(None, Plan { events_per_day: Some(5), ..Plan::default() });
+        let (evening, night) = (UtcNanos(24 * HOUR_NS - 1), UtcNanos(24 * HOUR_NS));
+        let outcome = |utc| {
+            let taken = limiter.request(("k", "p"), Method::Record, (Duration::ZERO, utc));
+            taken.outcome.map_err(|fault| fault.kind)
+        };
+        assert_eq!(outcome(evening), Ok(()));
+        limiter.recorded("k", 5, evening);
+        assert_eq!(outcome(night), Ok(()));
+        limiter.recorded("k", 3, night);
+        // Requests of the day before that were under way, as far back as is no correction.
+        limiter.recorded("k", 1, evening);
+        limiter.recorded("k", 1, UtcNanos(night.0 - PUT_RIGHT_NS + 1));
+        assert_eq!(outcome(night), Err(Kind::Quota(DAY_S)));
+        assert_eq!(limiter.counts(night.day()).events, [("k".to_owned(), 5)]);
+    }
+
+    #[test]
+    fn a_key_that_is_forgotten_has_no_counter_also_where_its_last_events_are_counted_late() {
+        let plan = Plan { events_per_day: Some(5), ..Plan::default() };
+        let limiter = limiter(None, plan);
+        for (key, plan) in [("a", "p"), ("b", "unlimited"), ("c", "p")] {
+            assert!(limiter.request((key, plan), Method::Record, (Duration::ZERO, MIDNIGHT)).outcome.is_ok());
+            limiter.recorded(key, 1, MIDNIGHT);
+        }
+        assert_eq!(locked(&limiter.keys).len(), 3);
+        limiter.forget("a");
+        limiter.forget("b");
+        limiter.forget("never");
+        for key in ["a", "b", "never"] {
+            limiter.recorded(key, 1, MIDNIGHT);
+        }
+        assert_eq!(limiter.counts(MIDNIGHT.day()).events, [("c".to_owned(), 1)]);
+        assert_eq!(locked(&limiter.keys).len(), 1, "LIMIT-1");
     }
 }

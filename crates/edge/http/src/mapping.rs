@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
-use waag_invoices::event::Stage;
+use waag_invoices::event::{STAGES, Stage};
 use waag_model::value::{Object, Value};
 
 use crate::fault::{Fault, Kind};
@@ -157,5 +157,46 @@ impl Mappings {
             None => drop(known.remove(&name)),
         }
         Ok(())
+    }
+
+    /// Removes the mappings of a key, of every stage; to be called once it is withdrawn and passes no more.
+    ///
+    /// # Errors
+    /// [`KeyError::Desk`]; what could not be removed is there still, and another call goes on with it.
+    pub fn forget(&self, key_id: &str) -> Result<(), KeyError> {
+        let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
+        for name in STAGES.map(|stage| name(key_id, stage)) {
+            if known.contains_key(&name) {
+                self.desk.save(Shelf::Mappings, &name, None).map_err(KeyError::Desk)?;
+                known.remove(&name);
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ports::MemoryDesk;
+
+    #[test]
+    fn the_mappings_of_a_key_that_is_forgotten_are_gone_and_no_others() {
+        let desk = Arc::new(MemoryDesk::default());
+        let mappings = Mappings::load(desk.clone()).unwrap();
+        let mapping = Mapping::read(br#"{"fields":{"id":"/a"}}"#).unwrap();
+        for key in ["0f3a9c0d1e2b4a57", "0f3a9c0d1e2b4a58"] {
+            for stage in STAGES {
+                mappings.save(key, stage, Some(mapping.clone())).unwrap();
+            }
+        }
+        mappings.forget("0f3a9c0d1e2b4a57").unwrap();
+        mappings.forget("0f3a9c0d1e2b4a57").unwrap();
+        for mappings in [mappings, Mappings::load(desk).unwrap()] {
+            for stage in STAGES {
+                assert!(mappings.find("0f3a9c0d1e2b4a57", stage).is_none());
+                assert!(mappings.find("0f3a9c0d1e2b4a58", stage).is_some());
+            }
+        }
     }
 }

@@ -122,9 +122,9 @@ fn title(kind: &Kind) -> Cow<'static, str> {
         "the event was refused"
     } else if matches!(kind, Kind::NotFound(_)) {
         "nothing is served under this path"
-    } else if matches!(kind, Kind::MediaType(_) | Kind::ContentEncoding) {
+    } else if matches!(kind, Kind::MediaType(_) | Kind::Charset | Kind::ContentEncoding) {
         "the content type is none that this path reads"
-    } else if matches!(kind, Kind::Header(_) | Kind::NoAttribute(..)) {
+    } else if matches!(kind, Kind::Header(_) | Kind::HeaderTwice(_) | Kind::NoAttribute(..)) {
         "a header has a form that it may not have"
     } else if matches!(kind, Kind::IdempotencyForm | Kind::IdempotencyLength(_)) {
         "the header `Idempotency-Key` is no quoted string"

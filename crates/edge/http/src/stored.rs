@@ -15,10 +15,11 @@ use waag_model::value::Value;
 
 use crate::access::Learned;
 use crate::door::{Does, Door};
-use crate::events::{decoded, is_json};
 use crate::fault::{Absent, Fault, Kind};
 use crate::json;
 use crate::keys::Role;
+use crate::media::is_json;
+use crate::percent;
 use crate::ports::{Reveal, Stored};
 use crate::problem::Answer;
 
@@ -90,7 +91,7 @@ fn mode(query: &str) -> Result<Mode, Fault> {
 fn reason(headers: &HeaderMap) -> Result<Option<String>, Fault> {
     let Some(value) = headers.get(REASON) else { return Ok(None) };
     let bad = || Fault::of(Kind::Header(REASON));
-    let reason = value.to_str().ok().and_then(decoded).ok_or_else(bad)?;
+    let reason = value.to_str().ok().and_then(percent::of_header).ok_or_else(bad)?;
     let reason = reason.trim();
     let is_fine = (1..=REASON_BYTES_MAX).contains(&reason.len()) && !reason.chars().any(char::is_control);
     is_fine.then(|| Some(reason.to_owned())).ok_or_else(bad)

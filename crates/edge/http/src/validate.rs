@@ -18,6 +18,8 @@ use pattern::Pattern;
 
 /// Most faults told of one event.
 const FAULTS_MAX: usize = 32;
+/// Most names or choices of a schema that are told with a fault.
+const LISTED_MAX: usize = 32;
 /// Deepest schema.
 const DEPTH_MAX: usize = 32;
 /// Keywords that check nothing.
@@ -249,18 +251,18 @@ impl Check {
         if let Some(choices) = &node.choices
             && !choices.iter().any(|choice| is_choice(choice, value))
         {
-            self.fault("is none of the values that the schema allows");
+            self.fault(format!("is none of the values that the schema allows: {}", listed(choices.iter())));
         }
         match value {
             Value::Text(text) => self.text(node, text),
             Value::Integer(_) | Value::Decimal(_) => self.number(node, value),
             Value::Array(items) => {
                 let count = items.len() as u64;
-                if node.items_min.is_some_and(|min| count < min) {
-                    self.fault("has fewer elements than the schema asks for");
+                if let Some(min) = node.items_min.filter(|min| count < *min) {
+                    self.fault(format!("has fewer elements than the {min} that the schema asks for"));
                 }
-                if node.items_max.is_some_and(|max| count > max) {
-                    self.fault("has more elements than the schema allows");
+                if let Some(max) = node.items_max.filter(|max| count > *max) {
+                    self.fault(format!("has more elements than the {max} that the schema allows"));
                 }
                 if let Some(of) = &node.items {
                     for (index, item) in items.iter().enumerate() {
@@ -285,13 +287,17 @@ impl Check {
             }
         }
         if node.closed {
+            // Told once: a list of events may have as many such members as its bytes allow.
+            let names = || listed(node.properties.iter().map(|known| known.name.as_str()));
+            let mut which = Some(|| format!(", which has {}", names()));
             for (name, _) in object.members() {
                 if !node.properties.iter().any(|known| known.name == *name) {
                     let end = self.path.len();
                     self.path.push('/');
                     let shown: String = name.chars().take(64).collect();
                     self.path.push_str(&step_of(&shown));
-                    self.fault("is not known to the schema");
+                    let which = which.take().map(|which| which()).unwrap_or_default();
+                    self.fault(format!("is not known to the schema{which}"));
                     self.path.truncate(end);
                 }
             }
@@ -301,29 +307,37 @@ impl Check {
     fn text(&mut self, node: &Node, text: &str) {
         if node.chars_min.is_some() || node.chars_max.is_some() {
             let chars = text.chars().count() as u64;
-            if node.chars_min.is_some_and(|min| chars < min) {
-                self.fault("is shorter than the schema allows");
+            if let Some(min) = node.chars_min.filter(|min| chars < *min) {
+                self.fault(format!("is shorter than the schema allows: at least {min} characters"));
             }
-            if node.chars_max.is_some_and(|max| chars > max) {
-                self.fault("is longer than the schema allows");
+            if let Some(max) = node.chars_max.filter(|max| chars > *max) {
+                self.fault(format!("is longer than the schema allows: at most {max} characters"));
             }
         }
-        if node.pattern.as_ref().is_some_and(|pattern| !pattern.matches(text)) {
-            self.fault("does not have the schema's pattern");
+        if let Some(pattern) = node.pattern.as_ref().filter(|pattern| !pattern.matches(text)) {
+            self.fault(format!("does not have the schema's pattern `{}`", pattern.text));
         }
     }
 
     fn number(&mut self, node: &Node, value: &Value<'_>) {
-        let against = |bound: Option<i64>| bound.map(|bound| compare(value, bound));
-        if against(node.minimum).is_some_and(std::cmp::Ordering::is_lt)
-            || against(node.above).is_some_and(std::cmp::Ordering::is_le)
-        {
-            self.fault("is smaller than the schema allows");
+        let is_below = |bound: &i64| compare(value, *bound).is_lt();
+        if let Some(min) = node.minimum.filter(is_below) {
+            self.fault(format!("is smaller than the schema allows: at least {min}"));
+        } else if let Some(above) = node.above.filter(|above| compare(value, *above).is_le()) {
+            self.fault(format!("is smaller than the schema allows: more than {above}"));
         }
-        if against(node.maximum).is_some_and(std::cmp::Ordering::is_gt) {
-            self.fault("is greater than the schema allows");
+        if let Some(max) = node.maximum.filter(|max| compare(value, *max).is_gt()) {
+            self.fault(format!("is greater than the schema allows: at most {max}"));
         }
     }
+}
+
+/// Names or choices of a schema in a row, each in backticks; of very many the first.
+fn listed(of: impl Iterator<Item = impl fmt::Display>) -> String {
+    let mut of = of.map(|one| format!("`{one}`"));
+    let mut told: Vec<String> = of.by_ref().take(LISTED_MAX).collect();
+    told.extend(of.next().map(|_| "…".to_owned()));
+    told.join(", ")
 }
 
 fn is_of(wanted: Type, value: &Value<'_>) -> bool {
@@ -479,6 +493,42 @@ mod tests {
     }
 
     #[test]
+    fn a_fault_says_what_the_schema_would_take() {
+        let schema = serde_json::json!({
+            "type": "object", "additionalProperties": false,
+            "properties": {
+                "a": {"type": "string", "minLength": 2, "maxLength": 3, "pattern": "^[A-Z]{3}$"},
+                "b": {"type": "number", "minimum": -5, "maximum": 10},
+                "c": {"type": "array", "minItems": 1, "maxItems": 2},
+                "d": {"enum": ["x", true]},
+                "e": {"exclusiveMinimum": 0}
+            }
+        });
+        let validator = Validator::compile(&schema).unwrap();
+        assert!(validator.is_own());
+        for (text, told) in [
+            (r#"{"a":"abcd"}"#, "is longer than the schema allows: at most 3 characters"),
+            (r#"{"a":"a"}"#, "is shorter than the schema allows: at least 2 characters"),
+            (r#"{"a":"abc"}"#, "does not have the schema's pattern `^[A-Z]{3}$`"),
+            (r#"{"b":-6}"#, "is smaller than the schema allows: at least -5"),
+            (r#"{"b":10.5}"#, "is greater than the schema allows: at most 10"),
+            (r#"{"c":[]}"#, "has fewer elements than the 1 that the schema asks for"),
+            (r#"{"c":[1,2,3]}"#, "has more elements than the 2 that the schema allows"),
+            (r#"{"d":"y"}"#, r#"is none of the values that the schema allows: `"x"`, `true`"#),
+            (r#"{"e":0}"#, "is smaller than the schema allows: more than 0"),
+            (r#"{"f":0,"g":0}"#, "is not known to the schema, which has `a`, `b`, `c`, `d`, `e`"),
+        ] {
+            let faults = validator.faults(&read_value(text.as_bytes()).unwrap(), "");
+            assert_eq!(faults.first().unwrap().to_string(), told, "{text}: {faults:?}");
+        }
+        let faults = validator.faults(&read_value(br#"{"f":0,"g":0}"#).unwrap(), "");
+        assert_eq!(faults.last().unwrap().to_string(), "is not known to the schema");
+        let names = (0..LISTED_MAX + 1).map(|name| name.to_string());
+        assert!(listed(names.clone().take(LISTED_MAX)).ends_with("`31`"));
+        assert!(listed(names).ends_with("`31`, …"));
+    }
+
+    #[test]
     fn the_shipped_schema_is_checked_without_conversion() {
         let document = include_str!("../../../../schemas/invoice.schema.json");
         let schema: serde_json::Value = serde_json::from_str(document).unwrap();
@@ -489,10 +539,25 @@ mod tests {
             r#"{"invoice_id":"I-1","due_date":"2026-11-21","currency":"EUR","contact":{"id":"C"}}"#,
             r#"{"invoice_id":"","due_date":"21.11.2026","currency":"eur","contact":{}}"#,
             r#"{"due_date":"2026-11-2","amount_minor":1.5,"touch":"both","contact":{"id":7}}"#,
+            r#"{"invoice_id":7,"due_date":"2026-11-21T08:00:00+01:00","exception":true}"#,
+            r#"{"invoice_id":7.5,"due_date":"2026-11-21x","exception":1}"#,
         ];
         for case in cases {
             assert_eq!(paths(&own, case), paths(&library, case), "{case}");
         }
+        // What the read model of invoices reads is taken (`docs/reference/invoices.md`).
+        for read in [
+            r#"{"status":"received"}"#,
+            r#"{"invoice_id":4711}"#,
+            r#"{"due_date":"2026-11-21T08:00:00.5Z"}"#,
+            r#"{"exception":true}"#,
+            &format!(r#"{{"invoice_id":"{}"}}"#, "i".repeat(waag_invoices::event::INVOICE_ID_BYTES_MAX)),
+        ] {
+            assert_eq!(paths(&own, read), [""; 0], "{read}");
+        }
+        let long =
+            format!(r#"{{"invoice_id":"{}"}}"#, "i".repeat(waag_invoices::event::INVOICE_ID_BYTES_MAX + 1));
+        assert_eq!(paths(&own, &long), ["/invoice_id"]);
     }
 
     #[test]

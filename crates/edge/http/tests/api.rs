@@ -171,6 +171,61 @@ fn a_body_with_a_content_encoding_is_refused_by_every_path_that_reads_one() {
 }
 
 #[test]
+fn a_body_has_one_content_type_and_json_is_utf_8_on_every_path_that_reads_it() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let admin = new_key(&door.keys, "default", Role::Admin);
+    for (path, media, body) in [
+        ("/v1/events", ONE, event("1", 1)),
+        ("/invoices/posting", JSON, INVOICE.to_owned()),
+        ("/v1/patterns/test", JSON, r#"{"pattern":{"type":["t"]},"event":{}}"#.to_owned()),
+    ] {
+        let of = |media: &str| {
+            format!("{media};charset={}", if path == "/v1/events" { "utf-16" } else { "\"UTF-16\"" })
+        };
+        let wrong = of(media);
+        for (medias, status, code) in [
+            (&[media, media][..], 400, "E0909"),
+            (&[media, "text/plain"], 400, "E0909"),
+            (&[wrong.as_str()], 415, "E0906"),
+        ] {
+            let mut headers = vec![("x-api-key", admin.as_str())];
+            headers.extend(medias.iter().map(|media| ("content-type", *media)));
+            let got = client.call("POST", path, &headers, body.as_bytes());
+            assert_eq!((got.status, got.body["code"].as_str()), (status, Some(code)), "{medias:?}: {got:?}");
+        }
+        let right = format!("{media}; Charset=\"Utf-8\"");
+        let headers = [("x-api-key", admin.as_str()), ("content-type", right.as_str())];
+        let got = client.call("POST", path, &headers, body.as_bytes());
+        assert!(got.status == 200 || got.body["code"].as_str() == Some("E1150"), "{path}: {got:?}");
+    }
+}
+
+#[test]
+fn a_repeated_request_is_the_same_whatever_says_nothing_and_another_under_another_mapping() {
+    let door = TestDoor::open(Settings::default());
+    let mut client = door.connect();
+    let body = INVOICE.replace(r#""id":"n-1","#, "");
+    let key = ("idempotency-key", "\"k-1\"");
+    let first = post(&mut client, "/invoices/posting", &[key], &body);
+    let again = post(&mut client, "/invoices/posting", &[key, ("content-encoding", "identity")], &body);
+    assert_eq!((first.status, again.status, &first.body), (200, 200, &again.body), "{again:?}");
+    let got = post(&mut client, "/invoices/posting", &[("idempotency-key", "\"a\tb\"")], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0940")), "{got:?}");
+    // Another API key of the same holder, which names its fields otherwise.
+    client.key = new_key(&door.keys, "default", Role::Producer);
+    let headers = [("content-type", JSON), ("x-api-key", client.key.as_str())];
+    let mapping = format!(
+        r#"{{"mapping":{{"fields":{{"invoice_id":"/status","amount":"/amount","currency":"/currency","time":"/time"}},"constants":{{"status":"posted"}}}},"sample":{body}}}"#
+    );
+    let put = door.connect().call("PUT", "/v1/mappings/posting", &headers, mapping.as_bytes());
+    assert_eq!(put.status, 200, "{put:?}");
+    let got = post(&mut client, "/invoices/posting", &[key], &body);
+    assert_eq!((got.status, got.body["code"].as_str()), (422, Some("E0943")), "{got:?}");
+    assert_eq!(client.get("/v1/ledger").body["entries"].as_u64(), Some(1));
+}
+
+#[test]
 fn an_answer_about_many_bad_events_stays_in_proportion_and_tells_of_each() {
     let door = TestDoor::open(Settings::default());
     let mut client = door.connect();

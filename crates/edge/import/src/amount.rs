@@ -14,6 +14,11 @@ pub(crate) struct NumberForm {
     pub(crate) thousands: Option<char>,
 }
 
+impl NumberForm {
+    /// The form that JSON has for numbers (RFC 8259 §6), whatever a log's texts have.
+    pub(crate) const JSON: Self = Self { decimal: '.', thousands: None };
+}
+
 /// The minor units of an amount, within 64 bits; `None` where it is none or has more decimals than its currency.
 pub(crate) fn minor_units(text: &str, currency: Currency, form: NumberForm) -> Option<i64> {
     let (negative, unsigned) = match text.strip_prefix(['-', '\u{2212}']) {

@@ -8,6 +8,8 @@ pub const MAPPING_NAMES_MAX: usize = 10_000;
 pub const PIECE_BYTES_MAX: usize = 1_048_576;
 /// Longest text that is taken of one field, in bytes of UTF-8; what is longer is cut at a character, and marked.
 pub const FIELD_BYTES_MAX: usize = 16_384;
+/// Most digits of a JSON number that are written out; a longer one keeps its exponent.
+pub const NUMBER_DIGITS_MAX: usize = 40;
 /// Deepest nesting of XML elements.
 pub const ELEMENT_DEPTH_MAX: usize = 64;
 /// Most examples kept of one kind of oddity; its count goes on.

@@ -440,14 +440,20 @@ impl Document {
 impl Numbers {
     fn checked(&self, lines: &Lines<'_>) -> Result<NumberForm, MappingError> {
         let mut form = NumberForm { decimal: '.', thousands: None };
+        let sign = |told: &Spanned<String>, key| match lines.one_char(told, key)? {
+            // They are a number's own, or would be taken for its exponent: an amount would be read as another one.
+            c if c.is_alphanumeric() || matches!(c, '+' | '-' | '\u{2212}') => {
+                Err(lines.wrong(told, key, "is a letter, a digit or a sign of a number"))
+            }
+            c => Ok(c),
+        };
         if let Some(decimal) = &self.decimal {
-            form.decimal = lines.one_char(decimal, "numbers.decimal")?;
+            form.decimal = sign(decimal, "numbers.decimal")?;
         }
         if let Some(thousands) = &self.thousands {
-            let separator = lines.one_char(thousands, "numbers.thousands")?;
-            if separator == form.decimal || separator.is_ascii_digit() {
-                let why = "is a digit, or the decimal sign too";
-                return Err(lines.wrong(thousands, "numbers.thousands", why));
+            let separator = sign(thousands, "numbers.thousands")?;
+            if separator == form.decimal {
+                return Err(lines.wrong(thousands, "numbers.thousands", "is the decimal sign too"));
             }
             form.thousands = Some(separator);
         }

@@ -23,6 +23,8 @@ pub(crate) struct Record {
 #[derive(Clone, Debug, Default)]
 struct Slot {
     is_set: bool,
+    /// Whether it stood there as a number of JSON, which has one form whatever the log's texts have.
+    is_number: bool,
     text: String,
 }
 
@@ -50,10 +52,23 @@ impl Record {
             self.cut = true;
         }
         if let Some(slot) = self.slots.get_mut(slot) {
-            slot.is_set = true;
+            (slot.is_set, slot.is_number) = (true, false);
             slot.text.clear();
             slot.text.push_str(text.get(..end).unwrap_or_default());
         }
+    }
+
+    /// Puts the digits of a number of JSON into a slot.
+    pub(crate) fn set_number(&mut self, slot: usize, digits: &str) {
+        self.set(slot, digits);
+        if let Some(slot) = self.slots.get_mut(slot) {
+            slot.is_number = true;
+        }
+    }
+
+    /// Whether a slot has a number of JSON, and no text.
+    pub(crate) fn is_number(&self, slot: usize) -> bool {
+        self.slots.get(slot).is_some_and(|slot| slot.is_set && slot.is_number)
     }
 
     /// The text of a slot; white space around it does not count, and nothing else is nothing.

@@ -10,7 +10,7 @@ use waag_model::limits::ATTRIBUTE_BYTES_MAX;
 use waag_model::money::Currency;
 use waag_model::value::{Object, Value};
 
-use crate::amount::minor_units;
+use crate::amount::{NumberForm, minor_units};
 use crate::hash::FileHash;
 use crate::mapping::{Field, Mapping, Stage};
 use crate::record::Record;
@@ -78,6 +78,11 @@ impl<'r> Draft<'_, 'r> {
     fn field(&self, field: Field) -> Option<&'r str> {
         let slot = self.mapping.fields.iter().position(|own| *own == field)?;
         self.record.get(slot)
+    }
+
+    fn is_number(&self, field: Field) -> bool {
+        let slot = self.mapping.fields.iter().position(|own| *own == field);
+        slot.is_some_and(|slot| self.record.is_number(slot))
     }
 
     fn has(&self, field: Field) -> bool {
@@ -174,7 +179,8 @@ impl<'r> Draft<'_, 'r> {
             self.text("currency_text", code);
         }
         if let Some(amount) = self.field(Field::Amount) {
-            let units = currency.and_then(|currency| minor_units(amount, currency, self.mapping.numbers));
+            let form = if self.is_number(Field::Amount) { NumberForm::JSON } else { self.mapping.numbers };
+            let units = currency.and_then(|currency| minor_units(amount, currency, form));
             match units {
                 Some(units) => self.data.push(("amount_minor".into(), Value::Integer(units.into()))),
                 None => {

@@ -131,6 +131,33 @@ fn json_lines_are_read_by_paths() {
 }
 
 #[test]
+fn numbers_of_json_lines_keep_their_digits_wherever_they_stand() {
+    let mapping = "version = 1\nformat = 'jsonl'\nsource = 's'\n[fields]\ninvoice_id = 'no'\nactivity = 'step'\n\
+                   id = 'uid'\ntime = 'at'\namount = 'sum'\naccount = 'account'\nreference = 'ref'\n\
+                   [extra]\nshare = 'share'\n[constants]\ncurrency = 'EUR'\n[numbers]\ndecimal = ','\n\
+                   thousands = '.'\n[dates]\ntime = 'unix_seconds'\n[activities]\nscan = { stage = 'ingestion' }";
+    let line = r#"{"no":7.0,"step":"scan","uid":12.50,"at":1763712000.5,"sum":1.250,"account":44.5,"ref":4400.10,"share":0.25}"#;
+    let text_line = line.replace("1.250", "\"1.250\"");
+    let huge = line.replace("44.5", "1e400").replace("7.0", "7e-400");
+    let whole =
+        import(&Mapping::parse(mapping).unwrap(), format!("{line}\n{text_line}\n{huge}").as_bytes(), 0);
+    let [first, of_text, huge] = &whole.events[..] else { panic!("{} events", whole.events.len()) };
+    assert_eq!((first.event.id.as_ref(), first.event.subject.as_deref()), ("12.50", Some("7.0")));
+    assert_eq!(time(&first.event), Some("2025-11-21T08:00:00.5Z"));
+    for (name, digits) in [("account", "44.5"), ("reference", "4400.10"), ("share", "0.25")] {
+        assert_eq!(text(&first.event, name), Some(digits), "{name}");
+    }
+    // A number of JSON has its own form; the mapping's is that of the log's texts.
+    assert_eq!(member(&first.event, "amount_minor"), Some(&Value::Integer(125)));
+    assert_eq!(member(&of_text.event, "amount_minor"), Some(&Value::Integer(125_000)));
+    assert_eq!(
+        (text(&huge.event, "account"), huge.event.subject.as_deref()),
+        (Some("1e400"), Some("7e-400"))
+    );
+    assert!(whole.report.odd.is_empty(), "{:?}", whole.report.odd);
+}
+
+#[test]
 fn a_mapping_is_refused_with_its_line() {
     let base = "version = 1\nformat = 'csv'\nsource = 's'\n[fields]\ninvoice_id = 'i'\nactivity = 'a'\n";
     assert!(Mapping::parse(base).is_ok());
@@ -143,6 +170,15 @@ fn a_mapping_is_refused_with_its_line() {
         ("[csv]\ndelimiter = '€'", "E1021", 8),
         ("[csv]\nquote = ','", "E1021", 8),
         ("[numbers]\nthousands = '.'", "E1021", 8),
+        ("[numbers]\nthousands = '5'", "E1021", 8),
+        ("[numbers]\ndecimal = '5'", "E1021", 8),
+        ("[numbers]\ndecimal = '٥'", "E1021", 8),
+        ("[numbers]\ndecimal = '-'", "E1021", 8),
+        ("[numbers]\nthousands = '+'", "E1021", 8),
+        ("[numbers]\nthousands = '\u{2212}'", "E1021", 8),
+        ("[numbers]\ndecimal = 'e'", "E1021", 8),
+        ("[numbers]\nthousands = 'E'", "E1021", 8),
+        ("[numbers]\ndecimal = 'x'", "E1021", 8),
         ("[dates]\ntime = '%d.%m'", "E1021", 8),
         ("[constants]\ncurrency = 'euro'", "E1021", 8),
         ("[extra]\ncost = 'c'\nstatus = 's'", "E1021", 9),

@@ -26,6 +26,7 @@ use zeroize::Zeroizing;
 
 use super::below;
 use crate::fault::{Fault, Kind};
+use crate::percent;
 
 /// Largest body about deliveries: an event and a pattern to be tried, or as many answers as there may be.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1_024 * 1_024;
@@ -323,9 +324,9 @@ impl Parameters {
         let mut found = BTreeMap::new();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(name) = decoded(name) else { continue };
+            let Some(name) = percent::of_query(name) else { continue };
             let Some(name) = known.iter().copied().find(|known| *known == name) else { continue };
-            let value = decoded(value).ok_or_else(|| Fault::of(Kind::Query(name)))?;
+            let value = percent::of_query(value).ok_or_else(|| Fault::of(Kind::Query(name)))?;
             if found.insert(name, value).is_some() {
                 return Err(Fault::of(Kind::Query(name)));
             }
@@ -350,26 +351,6 @@ impl Parameters {
         let is_fine = (least..=most).contains(&number);
         is_fine.then_some(number).ok_or_else(|| Fault::of(Kind::Query(name)))
     }
-}
-
-/// A name or value of a query, as forms and URLs have it.
-fn decoded(text: &str) -> Option<String> {
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        rest = after;
-        match byte {
-            b'%' => {
-                let (digits, after) = rest.split_at_checked(2)?;
-                let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
-                bytes.push(u8::from_str_radix(digits, 16).ok()?);
-                rest = after;
-            }
-            b'+' => bytes.push(b' '),
-            other => bytes.push(*other),
-        }
-    }
-    String::from_utf8(bytes).ok()
 }
 
 /// A piece of a list: behind what, and how much.

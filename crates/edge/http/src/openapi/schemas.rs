@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use waag_model::limits::{
     ATTRIBUTE_BYTES_MAX, EXTENSION_NAME_BYTES_MAX, EXTENSIONS_MAX, SOURCE_BYTES_MAX, TYPE_BYTES_MAX,
 };
+use waag_model::money::Currency;
 
 use crate::invoices::{self, FIELDS};
 use crate::mapping::TEXT_CHARS_MAX;
@@ -14,6 +15,9 @@ use crate::mapping::TEXT_CHARS_MAX;
 /// `id`, `source`, `type`, `specversion`, `subject`, `time`, `datacontenttype`, `dataschema`, and one of two bodies.
 const NAMED_MAX: usize = 9;
 const URI_CHARS: &str = r"(?:[A-Za-z0-9\-._~:/?#\[\]@!$&'()*+,;=]|%[0-9A-Fa-f]{2})";
+
+/// White space that is no control character, as a set of a pattern has it (Unicode `White_Space`).
+const WHITE_SPACE: &str = r" \u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000";
 
 /// The characters of an attribute's text (CloudEvents §3.1, String): no control characters, no noncharacters.
 fn no_controls() -> String {
@@ -85,18 +89,41 @@ fn event(taken: bool) -> Value {
 /// The standard form of an invoice, with what is checked in code beside its schema.
 fn invoice() -> Value {
     let mut schema = invoices::schema();
+    let (none, blank) = (no_controls(), WHITE_SPACE);
+    // Something that can be seen, and characters of an attribute before and behind it.
+    let id = format!("^[^{none}]*[^{none}{blank}][^{none}]*$");
     for (field, keyword, value) in [
         ("time", "format", json!("date-time")),
         ("due_date", "format", json!("date")),
-        ("id", "pattern", json!(format!("^[^{}]*$", no_controls()))),
-        ("invoice_id", "pattern", json!(format!("^[^{}]*$", no_controls()))),
+        ("invoice_date", "format", json!("date")),
+        ("id", "pattern", json!(id)),
+        ("invoice_id", "pattern", json!(id)),
     ] {
         let at = schema.pointer_mut(&format!("/properties/{field}")).and_then(Value::as_object_mut);
         if let Some(at) = at {
             at.insert(keyword.to_owned(), value);
         }
     }
+    if let Some(schema) = schema.as_object_mut() {
+        schema.insert("anyOf".to_owned(), moneys());
+    }
     schema
+}
+
+/// Each number of decimals with the currencies that have as many.
+fn moneys() -> Value {
+    let letters = || 'A'..='Z';
+    let codes = letters().flat_map(|a| letters().flat_map(move |b| letters().map(move |c| [a, b, c])));
+    let known: Vec<Currency> =
+        codes.filter_map(|code| Currency::of(&code.iter().collect::<String>())).collect();
+    let of = |(decimals, step): (u8, f64)| {
+        let codes = known.iter().filter(|currency| currency.exponent() == decimals).map(Currency::code);
+        let codes: Vec<&str> = codes.collect();
+        // A step of 1 as a whole number, as it is written.
+        let step = if decimals == 0 { json!(1) } else { json!(step) };
+        json!({"properties": {"currency": {"enum": codes}, "amount": {"multipleOf": step}}})
+    };
+    [(2, 0.01), (0, 1.0), (3, 0.001), (4, 0.0001)].into_iter().map(of).collect()
 }
 
 fn mapping() -> Value {
@@ -223,4 +250,76 @@ pub(super) fn headers() -> Value {
         "Waag-Masked": header(&format!("what is shown in part: {places}"), false, text.clone()),
         "Waag-Withheld": header(&format!("what was erased: {places}"), false, text)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use waag_invoices::event::Stage;
+
+    use super::*;
+    use crate::invoices::Form;
+
+    #[test]
+    fn what_the_document_says_of_invoices_is_what_the_door_takes() {
+        let form =
+            Form { stage: Stage::Posting, mapping: None, idempotency_key: None, source: "/s".to_owned() };
+        let options =
+            jsonschema::options().with_draft(jsonschema::Draft::Draft202012).should_validate_formats(true);
+        let document = options.build(&invoice()).unwrap();
+        let whole = json!({
+            "id": "n", "invoice_id": "I", "amount": 12.5, "currency": "EUR", "status": "s", "time": "2026-11-21T08:00:00Z"
+        });
+        let most = crate::invoices::AMOUNT_MAX;
+        for (members, is_taken) in [
+            (json!({}), true),
+            (json!({"amount": 0.35}), true),
+            (json!({"amount": 1.15}), true),
+            (json!({"amount": 4_611_686.07}), true),
+            (json!({"amount": 12.505}), false),
+            (json!({"amount": 1e-9}), false),
+            (json!({"amount": 12.505, "currency": "KWD"}), true),
+            (json!({"amount": 12.505, "currency": "CLF"}), true),
+            (json!({"amount": 12.5, "currency": "JPY"}), false),
+            (json!({"amount": 12.0, "currency": "JPY"}), true),
+            (json!({"amount": most}), true),
+            (json!({"amount": most + 1}), false),
+            (json!({"amount": -most - 1}), false),
+            (json!({"amount": 1e300}), false),
+            (json!({"currency": "XXQ"}), false),
+            (json!({"currency": "eur"}), false),
+            (json!({"id": " "}), false),
+            (json!({"id": "\u{3000}"}), false),
+            (json!({"invoice_id": " \u{a0}"}), false),
+            (json!({"invoice_id": " a "}), true),
+            (json!({"invoice_id": "a\u{85}"}), false),
+            (json!({"touch": "auto", "exception": false, "vendor_class": "c", "reference": "r"}), true),
+            (json!({"touch": "automatic"}), false),
+            (json!({"exception": "no order"}), true),
+            (json!({"exception": ""}), false),
+            (json!({"exception": 1}), false),
+            (json!({"invoice_date": "2026-02-28"}), true),
+            (json!({"invoice_date": "2026-02-29"}), false),
+            (json!({"invoice_dated": "2026-02-28"}), false),
+        ] {
+            let mut body = whole.clone();
+            body.as_object_mut().unwrap().extend(members.as_object().unwrap().clone());
+            let text = body.to_string();
+            let taken = form.event(text.as_bytes(), None);
+            assert_eq!(
+                (taken.is_ok(), document.is_valid(&body)),
+                (is_taken, is_taken),
+                "{members}: {taken:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn every_currency_stands_under_its_decimals() {
+        let moneys = moneys();
+        let codes = |at: usize| moneys[at]["properties"]["currency"]["enum"].as_array().unwrap();
+        assert!(codes(0).contains(&json!("EUR")) && codes(1).contains(&json!("JPY")));
+        assert!(codes(2).contains(&json!("BHD")) && codes(3).contains(&json!("CLF")));
+        assert!((0..4).map(|at| codes(at).len()).sum::<usize>() > 150);
+        assert_eq!(moneys[1]["properties"]["amount"].to_string(), r#"{"multipleOf":1}"#);
+    }
 }

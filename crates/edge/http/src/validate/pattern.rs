@@ -1,7 +1,8 @@
 //! The patterns of codes and dates, checked without a regular expression engine: `^[A-Z]{3}$`, `^[0-9]{4}-[0-9]{2}$`.
 //!
-//! A pattern of fixed length, anchored on both sides, made of ASCII ranges, each with an optional count, and of letters,
-//! digits, `-`, `_`, `/` and `:` that stand for themselves.
+//! A pattern of fixed length, anchored on both sides, made of sets of ASCII letters, digits and spaces, each with an optional
+//! count, and of letters, digits, `-`, `_`, `/` and `:` that stand for themselves. At its end there may be `(?:[…][ -~]*)?`:
+//! a character of the set and any text of ASCII behind it, as a time behind its day.
 //! Not here: any other pattern; its schema goes to the library.
 
 use std::ops::RangeInclusive;
@@ -11,13 +12,31 @@ const CHARS_MAX: usize = 64;
 /// Characters that stand for themselves in a regular expression.
 const PLAIN: &[u8] = b"-_/:";
 
+/// What may stand at one place of a text.
+type Set = Vec<RangeInclusive<u8>>;
+
 /// One set of bytes for each place of a text.
-pub(super) struct Pattern(Vec<Vec<RangeInclusive<u8>>>);
+pub(super) struct Pattern {
+    places: Vec<Set>,
+    /// With which more may begin behind them.
+    more: Option<Set>,
+    /// As it was written, to be told.
+    pub(super) text: String,
+}
 
 impl Pattern {
     /// The pattern, where it is one of this form.
     pub(super) fn compile(text: &str) -> Option<Self> {
-        let mut rest = text.strip_prefix('^')?.strip_suffix('$')?.as_bytes();
+        let inner = text.strip_prefix('^')?.strip_suffix('$')?;
+        let (inner, more) = match inner.strip_suffix("[ -~]*)?") {
+            None => (inner, None),
+            Some(before) => {
+                let (before, group) = before.rsplit_once("(?:[")?;
+                let (set, rest) = ranges(group.as_bytes())?;
+                rest.is_empty().then_some((before, Some(set)))?
+            }
+        };
+        let mut rest = inner.as_bytes();
         let mut places = Vec::new();
         while let [first, after @ ..] = rest {
             let set;
@@ -35,18 +54,26 @@ impl Pattern {
             }
             places.extend(std::iter::repeat_n(set, count));
         }
-        Some(Self(places))
+        Some(Self { places, more, text: text.to_owned() })
     }
 
     /// Whether a text is of the pattern.
     pub(super) fn matches(&self, text: &str) -> bool {
-        let is_in = |set: &Vec<RangeInclusive<u8>>, byte: u8| set.iter().any(|range| range.contains(&byte));
-        text.len() == self.0.len() && self.0.iter().zip(text.bytes()).all(|(set, byte)| is_in(set, byte))
+        let is_in = |set: &Set, byte: u8| set.iter().any(|range| range.contains(&byte));
+        let Some((fixed, behind)) = text.as_bytes().split_at_checked(self.places.len()) else { return false };
+        let is_end = match (behind.split_first(), &self.more) {
+            (None, _) => true,
+            (Some((first, rest)), Some(more)) => {
+                is_in(more, *first) && rest.iter().all(|byte| matches!(byte, b' '..=b'~'))
+            }
+            (Some(_), None) => false,
+        };
+        is_end && self.places.iter().zip(fixed).all(|(set, byte)| is_in(set, *byte))
     }
 }
 
 /// The ranges up to `]`, and what follows.
-fn ranges(mut rest: &[u8]) -> Option<(Vec<RangeInclusive<u8>>, &[u8])> {
+fn ranges(mut rest: &[u8]) -> Option<(Set, &[u8])> {
     let mut set = Vec::new();
     loop {
         match rest {
@@ -55,6 +82,14 @@ fn ranges(mut rest: &[u8]) -> Option<(Vec<RangeInclusive<u8>>, &[u8])> {
                 if from.is_ascii_alphanumeric() && to.is_ascii_alphanumeric() && from <= to =>
             {
                 set.push(*from..=*to);
+                rest = after;
+            }
+            [one, after @ ..] if one.is_ascii_alphanumeric() || *one == b' ' => {
+                // A range of other ends is left to the library.
+                if after.first() == Some(&b'-') {
+                    return None;
+                }
+                set.push(*one..=*one);
                 rest = after;
             }
             _ => return None,
@@ -78,7 +113,10 @@ mod tests {
 
     #[test]
     fn codes_and_dates_are_told_as_the_library_tells_them() {
-        let patterns = ["^[A-Z]{3}$", "^[0-9]{4}-[0-9]{2}-[0-9]{2}$", "^INV[0-9A-F]{2}$", "^a/[a-c]:$"];
+        let day = "^[0-9]{4}-[0-9]{2}-[0-9]{2}";
+        let time = format!("{day}(?:[Tt ][ -~]*)?$");
+        let day = format!("{day}$");
+        let patterns = ["^[A-Z]{3}$", &day, &time, "^INV[0-9A-F]{2}$", "^a/[a-c]:$", "^[ab c-d]$"];
         let texts = [
             "EUR",
             "eur",
@@ -88,6 +126,17 @@ mod tests {
             "2026-11-21",
             "2026-1-21",
             "2026-11-21\n",
+            "2026-11-21T08:00:00Z",
+            "2026-11-21t",
+            "2026-11-21 8 o'clock",
+            "2026-11-21T\n",
+            "2026-11-21T08:00\u{e9}",
+            "2026-11-21x",
+            "2026-11-2T",
+            "2026-11-\u{e9}1",
+            " ",
+            "b",
+            "-",
             "INV0F",
             "INV0G",
             "a/b:",
@@ -120,6 +169,10 @@ mod tests {
             "^\\d$",
             "^[z-a]$",
             "^(a)$",
+            "^a(?:[T][a-z]*)?$",
+            "^a[ -~]*)?$",
+            "^(?:[T]x[ -~]*)?$",
+            "^a(?:[ -~][ -~]*)?$",
         ] {
             assert!(Pattern::compile(pattern).is_none(), "{pattern}");
         }
