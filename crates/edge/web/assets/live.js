@@ -15,9 +15,9 @@
   let newest = bar.dataset.newest ? Date.parse(bar.dataset.newest) : 0;
   let arrived = Date.now();
   let ageThen = Number(bar.dataset.age);
-  // How far the node is, and how far it was when it drew this page. What a page tells beside events is not in that number,
-  // so such a page asks once more.
-  let seen = null, shown = bar.dataset.of === "" ? bar.dataset.projected : "";
+  // How the node stands, and how it stood when it drew this page, as ids of a line's events: how far it is, and what
+  // has stopped. What a page tells beside that is not known of its drawing, so such a page asks once more.
+  let seen = null, shown = bar.dataset.drawn;
   let asked = null, paused = false, reached = false, drawn = true, state = "";
 
   // What everybody sees, and what is read aloud.
@@ -66,8 +66,9 @@
     if (drawn) refresh(); else setTimeout(refresh, AGAIN_MS);
   });
 
+  let line = null;
   function open() {
-    const line = new EventSource(`/live${bar.dataset.of}`);
+    line = new EventSource(`/live${bar.dataset.of}`);
     line.addEventListener("progress", (event) => {
       const told = JSON.parse(event.data);
       arrived = Date.now();
@@ -81,14 +82,16 @@
       age();
       refresh();
     });
-    line.addEventListener("error", () => {
+    // A line ends after a while and asks to be opened again: nothing is lost by that.
+    line.addEventListener("again", () => { line.close(); open(); });
+    line.addEventListener("error", (event) => {
       reached = false;
       tell();
       // A refused line is not tried again by the browser itself.
-      if (line.readyState === EventSource.CLOSED) setTimeout(open, REOPEN_MS);
+      if (event.target.readyState === EventSource.CLOSED) setTimeout(open, REOPEN_MS);
     });
-    addEventListener("pagehide", () => line.close(), { once: true });
   }
+  addEventListener("pagehide", () => line.close());
 
   pause.hidden = false;
   pause.addEventListener("click", () => {

@@ -53,7 +53,7 @@ impl Range {
         }
     }
 
-    /// How many days times in stage are told for, today among them: they are kept by day.
+    /// How many days it is, today among them.
     #[must_use]
     pub fn days(self) -> i64 {
         match self {
@@ -71,10 +71,11 @@ impl Range {
         }
     }
 
-    /// Those days in words, after "on".
+    /// The hours or days that times in stage are told for, in words, after "in": they are kept by hour and by day.
     pub(crate) fn days_name(self) -> &'static str {
         match self {
-            Self::Hour | Self::Day => "this day (UTC)",
+            Self::Hour => "this hour and the one before (UTC)",
+            Self::Day => "the last 24 hours",
             Self::Week => "the last 7 days",
             Self::Month => "the last 30 days",
         }

@@ -61,7 +61,9 @@ pub(crate) struct Tick {
 pub(crate) fn table(series: &Series) -> Vec<Tick> {
     let steps = series.lines.iter().map(|line| line.values.len()).max().unwrap_or(0);
     let tick = |at: usize| Tick {
-        at: series.start.later_by(i64::try_from(at).unwrap_or(0) * series.step_s * 1_000_000_000),
+        at: series.start.later_by(
+            i64::try_from(at).unwrap_or(0).saturating_mul(series.step_s).saturating_mul(1_000_000_000),
+        ),
         values: series.lines.iter().map(|line| line.values.get(at).copied().unwrap_or(0)).collect(),
     };
     (0..steps).rev().map(tick).collect()

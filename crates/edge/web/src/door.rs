@@ -7,9 +7,10 @@
 
 use std::sync::Arc;
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
-use axum::http::{Method, StatusCode};
+use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -35,16 +36,45 @@ const FENCES: [(HeaderName, &str); 7] = [
 /// Checks a request before any page sees it, and fences every answer in, refusals included.
 pub(crate) async fn pass(State(pages): State<Arc<Pages>>, request: Request, next: Next) -> Response {
     let refusal = refused(&pages, &request);
+    let takes_forms = takes_forms(&pages, request.uri().path());
     let mut response = match refusal {
+        // No address takes this one, so whichever is asked tells what it takes, and does nothing.
+        Some(WebError::Method) => next.run(with_no_method(request.uri())).await,
         Some(error) => plain(&error),
         None => next.run(request).await,
     };
+    let is_refused = response.status() == StatusCode::METHOD_NOT_ALLOWED;
     let headers = response.headers_mut();
+    if is_refused {
+        let methods = allowed(headers, takes_forms);
+        headers.insert(header::ALLOW, methods);
+    }
     for (name, value) in FENCES {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+/// Nothing of a request but where it goes.
+fn with_no_method(address: &Uri) -> Request {
+    let mut request = Request::new(Body::empty());
+    *request.method_mut() = Method::OPTIONS;
+    *request.uri_mut() = address.clone();
+    request
+}
+
+/// Whether a form may be sent to this address, if it is one that takes forms at all.
+fn takes_forms(pages: &Pages, path: &str) -> bool {
+    pages.forms().is_some() && (pages.acts() || evidence::is_question(path))
+}
+
+/// The methods that an address takes, as the router tells them, less those that this door does not let through; that
+/// may be none (RFC 9110 §10.2.1).
+fn allowed(headers: &HeaderMap, takes_forms: bool) -> HeaderValue {
+    let told = headers.get(header::ALLOW).and_then(|told| told.to_str().ok()).unwrap_or("");
+    let methods = told.split(',').map(str::trim).filter(|method| takes_forms || *method != "POST");
+    HeaderValue::from_str(&methods.collect::<Vec<_>>().join(", ")).unwrap_or(HeaderValue::from_static(""))
 }
 
 /// Why a request is turned away at the door.
@@ -54,7 +84,7 @@ fn refused(pages: &Pages, request: &Request) -> Option<WebError> {
     }
     match (request.method(), pages.forms()) {
         (&Method::GET | &Method::HEAD, _) => None,
-        (&Method::POST, Some(forms)) if pages.acts() || evidence::is_question(request.uri().path()) => {
+        (&Method::POST, Some(forms)) if takes_forms(pages, request.uri().path()) => {
             (!forms.came_from_here(request.headers())).then_some(WebError::Forgery)
         }
         _ => Some(WebError::Method),
@@ -80,11 +110,7 @@ fn is_loopback_name(headers: &HeaderMap) -> bool {
 /// A refusal in plain text: whoever is turned away here is not shown a page.
 pub(crate) fn plain(error: &WebError) -> Response {
     let text = format!("{}: {error}\n{}\n", error.code(), error.advice());
-    let mut response = (error.status(), text).into_response();
-    if error.status() == StatusCode::METHOD_NOT_ALLOWED {
-        response.headers_mut().insert(header::ALLOW, HeaderValue::from_static("GET, HEAD"));
-    }
-    response
+    (error.status(), text).into_response()
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use crate::ports::HouseError;
 pub enum WebError {
     /// E1060: the Host header is none of this listener's names.
     Host,
-    /// E1061: neither GET nor HEAD.
+    /// E1061: this address does not take this method; most take GET and HEAD only.
     Method,
     /// E1062: no page or file has this address.
     NoPage,
@@ -194,7 +194,7 @@ impl fmt::Display for WebError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host => f.write_str("the Host header names another host than this listener"),
-            Self::Method => f.write_str("this address answers GET and HEAD only"),
+            Self::Method => f.write_str("this address does not take this method"),
             Self::NoPage => f.write_str("no page or file has this address"),
             Self::Parameter { name, allowed } => write!(f, "`{name}` may be {allowed}"),
             Self::NoInvoice(id) => write!(f, "no event about the invoice `{id}` is in the read model"),

@@ -226,10 +226,26 @@ pub(crate) fn absolute(at: &UtcNanos) -> String {
     seconds(at).replace('T', " ").replace('Z', " UTC")
 }
 
+/// From one time to another, held at the ends of the range: an event may tell a date of any century, and a deadline
+/// that follows from it lies at such an end.
+pub(crate) fn passed(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> i64 {
+    now.given().0.saturating_sub(at.given().0)
+}
+
+/// How long ago or ahead a time is, in two units and without the words around it.
+pub(crate) fn distance(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> String {
+    duration(passed(at, now))
+}
+
+/// The same in one unit, for tiles.
+pub(crate) fn short_distance(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> String {
+    short_duration(passed(at, now))
+}
+
 /// Time as people say it, with the exact time in the title.
 pub(crate) fn ago(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> Html {
     let (at, now) = (at.given(), now.given());
-    let passed = now.0.saturating_sub(at.0);
+    let passed = passed(at, now);
     let said = if passed.unsigned_abs() >= (400 * DAY_S * SECOND_NS).unsigned_abs() {
         at.day().to_string()
     } else if passed >= 0 {
@@ -262,7 +278,7 @@ pub(crate) fn day(day: impl Given<UtcDay>, today: impl Given<UtcDay>) -> Html {
 /// How long ago, without the word; the exact time in the title.
 pub(crate) fn since(at: impl Given<UtcNanos>, now: impl Given<UtcNanos>) -> Html {
     let (at, now) = (at.given(), now.given());
-    let passed = duration(now.0.saturating_sub(at.0).max(0));
+    let passed = duration(passed(at, now).max(0));
     Html(format!("<time datetime=\"{}\" title=\"{}\">{passed}</time>", seconds(&at), absolute(&at)))
 }
 
@@ -500,6 +516,22 @@ mod tests {
             ago(UtcNanos(i64::MIN), at).0.contains(">1677-09-21<"),
             "a date of long ago is told as a date"
         );
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_range_are_told_from_each_other() {
+        let ends = [UtcNanos(i64::MIN), UtcNanos(-1), UtcNanos(0), UtcNanos(i64::MAX)];
+        for at in ends {
+            for now in ends {
+                assert!(!distance(at, now).is_empty() && !short_distance(at, now).is_empty());
+                assert!(ago(at, now).0.contains("<time ") && since(at, now).0.contains("<time "));
+            }
+        }
+        assert_eq!(distance(UtcNanos(i64::MIN), UtcNanos(i64::MAX)), "106,751 d");
+        assert_eq!(short_distance(UtcNanos(i64::MAX), UtcNanos(i64::MIN)), "106,751 d");
+        assert_eq!(distance(UtcNanos(0), UtcNanos(90 * SECOND_NS)), "1 m 30 s");
+        let days = [UtcDay(i32::MIN), UtcDay(i32::MAX)];
+        assert!(days.iter().all(|at| days.iter().all(|today| day(at, today).0.contains("<time "))));
     }
 
     #[test]

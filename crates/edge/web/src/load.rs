@@ -22,7 +22,7 @@ use waag_model::time::UtcNanos;
 
 use crate::address::{Asked, Range};
 use crate::error::WebError;
-use crate::figures::Figures;
+use crate::figures::{Figures, HISTORY_EVENTS_MAX};
 use crate::model::{
     Amount, Cash, FigureValue, Flow, Invoice, KeyFigure, Latency, Line, Operations, Overview, Region, Row,
     Series, StageSpeed, StageTile,
@@ -58,6 +58,17 @@ impl Loaded {
         let grid = Grid::of(range, standing.now());
         let lines = self.queries().throughput(standing, grid.grain, (grid.start, standing.now()))?;
         Ok(Pace { grid, lines })
+    }
+
+    /// Times of visits that ended in a range, in whole hours or days (`Range::days_name`).
+    fn times(&self, range: Range, now: UtcNanos) -> Result<StageTimes, WebError> {
+        let (grain, hours) = match range {
+            Range::Hour => (Grain::Hour, 1),
+            Range::Day => (Grain::Hour, 23),
+            Range::Week | Range::Month => (Grain::Day, 24 * (range.days() - 1)),
+        };
+        let from = UtcNanos(now.0.saturating_sub(hours * 3_600_000_000_000));
+        Ok(self.queries().stage_times(grain, (from, now))?)
     }
 }
 
@@ -235,18 +246,22 @@ fn figure(theirs: TheirFigure) -> KeyFigure {
     let days = |hundredths: i64| hundredths.saturating_mul(864_000_000_000);
     let days_in = |hundredths: i128| days(i64::try_from(hundredths).unwrap_or(i64::MAX));
     let value = match theirs.unit {
-        Unit::Percent => theirs.value.map(|hundredths| FigureValue::Ratio(whole(hundredths) * 100)),
+        Unit::Percent => {
+            theirs.value.map(|hundredths| FigureValue::Ratio(whole(hundredths).saturating_mul(100)))
+        }
         Unit::Days if !theirs.by_currency.is_empty() => Some(FigureValue::DurationIn(
             theirs.by_currency.iter().map(|one| (one.currency.clone(), days_in(one.value))).collect(),
         )),
         Unit::Days => theirs.value.map(|hundredths| FigureValue::Duration(days(hundredths))),
+        // Without a currency it is nought, or not known.
+        Unit::Money if theirs.by_currency.is_empty() => theirs.value.map(|_| FigureValue::Money(Vec::new())),
         Unit::Money => Some(FigureValue::Money(theirs.by_currency.iter().map(in_currency).collect())),
     };
     KeyFigure {
         name: theirs.name.to_owned(),
         definition: theirs.definition.to_owned(),
         value,
-        note: theirs.note.map(str::to_owned),
+        note: theirs.note,
     }
 }
 
@@ -256,7 +271,7 @@ impl Figures for Loaded {
         let standing = queries.standing(now)?;
         let counts = queries.overview(&standing)?;
         let pace = self.pace(&standing, asked.range)?;
-        let times = queries.stage_times(now, asked.range.days())?;
+        let times = self.times(asked.range, now)?;
         let flows = queries.flows(pace.grid.grain, (pace.grid.start, now))?;
         let stuck = queries.list(&standing, List::Stuck, &Narrow::default(), None, STUCK_ROWS)?;
         Ok(Overview {
@@ -293,7 +308,7 @@ impl Figures for Loaded {
             _ => return Err(WebError::Parameter { name: "filter", allowed: "one of the lists on the page" }),
         };
         let pace = self.pace(&standing, asked.range)?;
-        let times = queries.stage_times(now, asked.range.days())?;
+        let times = self.times(asked.range, now)?;
         let regions = standing.regions();
         let mut currencies: Vec<String> =
             regions.iter().flat_map(|region| &region.value).filter_map(|sum| told(&sum.currency)).collect();
@@ -319,7 +334,8 @@ impl Figures for Loaded {
     }
 
     fn invoice(&self, id: &str, now: UtcNanos) -> Result<Option<Invoice>, WebError> {
-        Ok(self.queries().invoice(id, now)?.map(|life| life::invoice(&life)))
+        let found = self.queries().newest_of(id, now, HISTORY_EVENTS_MAX)?;
+        Ok(found.map(|life| life::invoice(&life)))
     }
 
     fn cash(&self, asked: &Asked, now: UtcNanos) -> Result<Cash, WebError> {

@@ -302,11 +302,11 @@ pub struct Invoice {
     pub facts: Vec<(String, String)>,
     /// Its way through the stages, one a stage.
     pub passages: Vec<Passage>,
-    /// Where its events stand in the ledger, oldest first.
+    /// Where its newest events stand in the ledger, oldest first.
     pub positions: Vec<u64>,
     /// What is told of the events at some of them, in words: out of order, late, repeated.
     pub told_of: BTreeMap<u64, Vec<String>>,
-    /// Events in all, where not every position is kept.
+    /// Events in all, of which there may be more than positions.
     pub events: u64,
 }
 

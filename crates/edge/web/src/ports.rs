@@ -41,8 +41,15 @@ pub trait House: Send + Sync {
     /// [`HouseError`] where the log or the tree cannot be read.
     fn proof(&self, position: Position) -> Result<Option<Proof>, HouseError>;
 
-    /// How the node is, told from memory.
+    /// How the node is; some of it may have to be looked up on a disk.
     fn health(&self) -> Health;
+
+    /// What has stopped, for open pages to hear of: each of them asks once a second.
+    ///
+    /// A house whose [`Self::health`] takes long has a shorter way to tell it.
+    fn halts(&self) -> Halts {
+        self.health().halts()
+    }
 
     /// The latest progress of the read model; changes whenever rows became visible to [`House::reads`].
     fn changes(&self) -> watch::Receiver<Progress>;
@@ -173,6 +180,15 @@ pub enum Writer {
     Halted(&'static str, String),
 }
 
+/// The codes of what has stopped; none where all goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Halts {
+    /// The writer's.
+    pub writer: Option<&'static str>,
+    /// The read model's.
+    pub shown: Option<&'static str>,
+}
+
 /// The last checkpoint.
 #[derive(Clone, Debug)]
 pub struct LastCheckpoint {
@@ -209,4 +225,16 @@ pub struct Health {
     pub checkpoint: Option<LastCheckpoint>,
     /// The address of the intake, for the line that sends the first event.
     pub intake: String,
+}
+
+impl Health {
+    /// What has stopped.
+    #[must_use]
+    pub fn halts(&self) -> Halts {
+        let writer = match &self.writer {
+            Writer::Halted(code, _) => Some(*code),
+            Writer::Writing | Writer::ReadingOnly => None,
+        };
+        Halts { writer, shown: self.shown_halted }
+    }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: connections (`server`), the pages of deliveries and of evidence, and what they order (`deliveries`, `evidence`).
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -9,13 +10,13 @@ use std::time::Duration;
 
 use askama::Template;
 use axum::Router;
-use axum::extract::{DefaultBodyLimit, Path, Query, Request, State};
+use axum::extract::{DefaultBodyLimit, Path, Query, State};
 use axum::http::header::{self, HeaderMap, HeaderValue};
 use axum::http::{StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use waag_domain::project::Reads;
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
@@ -26,19 +27,17 @@ use crate::error::WebError;
 use crate::figures::Figures;
 use crate::format;
 use crate::forms::Forms;
-use crate::live::{self, LIVE_CONNECTIONS_MAX};
+use crate::live::{self, Lines};
 use crate::ports::{House, Proof};
 use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
 use crate::server::{self, Bounds};
 use crate::shell::{Shell, Theme};
 use crate::{assets, deliveries, door, evidence};
 
-/// Pages drawn at once; each holds a blocking thread and a snapshot of the read model.
+/// Pages drawn at once, those of errors included; each holds a blocking thread and a snapshot of the read model.
 const PAGES_AT_ONCE_MAX: usize = 16;
 /// How long a request waits for its turn, in milliseconds.
 const TURN_WAIT_MS: u64 = 2_000;
-/// Events listed on an invoice's page; an invoice has some ten, a loop may have thousands.
-const HISTORY_EVENTS_MAX: usize = 200;
 /// Longest form, in bytes as it is sent: a pattern of full length, and what percent-encoding adds.
 const FORM_BYTES_MAX: usize = 256 * 1_024;
 /// A year, for the cookie of light and dark.
@@ -52,8 +51,8 @@ pub struct Pages {
     house: Arc<dyn House>,
     clock: Arc<dyn Clock>,
     figures: Arc<FiguresOf>,
-    turns: Semaphore,
-    lines: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
+    lines: Lines,
     /// Present where forms are taken.
     forms: Option<Forms>,
     /// Whether forms may order; without it they only ask.
@@ -80,8 +79,8 @@ impl Pages {
             house,
             clock,
             figures: Arc::new(figures),
-            turns: Semaphore::new(PAGES_AT_ONCE_MAX),
-            lines: Arc::new(Semaphore::new(LIVE_CONNECTIONS_MAX)),
+            turns: Arc::new(Semaphore::new(PAGES_AT_ONCE_MAX)),
+            lines: Lines::default(),
             forms: None,
             acts: false,
             kept: evidence::Kept::default(),
@@ -126,6 +125,12 @@ impl Pages {
         &*self.house
     }
 
+    /// A request's turn to hold a blocking thread, kept until that is free again; none where it did not come in time.
+    async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        let turn = Arc::clone(&self.turns).acquire_owned();
+        tokio::time::timeout(Duration::from_millis(TURN_WAIT_MS), turn).await.ok()?.ok()
+    }
+
     fn figures(&self) -> Result<Box<dyn Figures>, WebError> {
         Ok((self.figures)(self.house.reads()?))
     }
@@ -134,7 +139,7 @@ impl Pages {
 /// All addresses.
 pub fn router(pages: Pages) -> Router {
     let pages = Arc::new(pages);
-    Router::new()
+    let addresses = Router::new()
         .route("/", get(overview))
         .route("/operations", get(operations))
         .route("/invoice", get(invoice))
@@ -147,10 +152,13 @@ pub fn router(pages: Pages) -> Router {
         .merge(deliveries::addresses())
         .merge(evidence::addresses())
         .fallback(nothing)
+        // The router adds which methods the address takes.
         .method_not_allowed_fallback(|| async { door::plain(&WebError::Method) })
         .layer(DefaultBodyLimit::max(FORM_BYTES_MAX))
-        .with_state(Arc::clone(&pages))
-        .layer(axum::middleware::from_fn_with_state(pages, door::pass))
+        .with_state(Arc::clone(&pages));
+    // Around the whole: a layer on the addresses themselves would run behind the choice of one by path and method.
+    let door = axum::middleware::from_fn_with_state(pages, door::pass);
+    Router::new().fallback_service(addresses).layer(door)
 }
 
 /// Pages that are served; how that ended.
@@ -195,7 +203,7 @@ pub(crate) struct Visit {
     here: String,
 }
 
-pub(crate) fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
+fn visit(headers: &HeaderMap, uri: &Uri) -> Visit {
     let cookies = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let theme = cookies
         .flat_map(|line| line.split(';'))
@@ -226,7 +234,8 @@ pub(crate) async fn drawn<F>(pages: Arc<Pages>, headers: HeaderMap, uri: Uri, dr
 where
     F: FnOnce(&Pages, &Visit) -> Result<String, WebError> + Send + 'static,
 {
-    done(pages, headers, uri, draw).await.map_or_else(|refusal| refusal, |html| page(StatusCode::OK, html))
+    let done = done(pages, headers, uri, move |pages, visit| Ok(page(StatusCode::OK, draw(pages, visit)?)));
+    done.await.unwrap_or_else(|refusal| refusal)
 }
 
 /// Draws a page that has forms; where forms are taken, it brings the cookie that they need.
@@ -259,21 +268,25 @@ where
     T: Send + 'static,
 {
     let visit = visit(&headers, &uri);
-    let waiting = tokio::time::timeout(Duration::from_millis(TURN_WAIT_MS), pages.turns.acquire());
-    let Ok(Ok(_turn)) = waiting.await else {
-        return Err(failed(&pages, &visit, WebError::Busy));
-    };
-    let at_work = Arc::clone(&pages);
+    // A page that says so would need a turn as well.
+    let Some(turn) = pages.turn().await else { return Err(door::plain(&WebError::Busy)) };
     let work = tokio::task::spawn_blocking(move || {
-        let done = work(&at_work, &visit);
-        (done, visit)
+        let done = work(&pages, &visit).map_err(|error| Box::new(failed(&pages, &visit, error)));
+        // The work goes on when its client has gone away, and its turn lasts as long.
+        drop(turn);
+        done
     });
     match work.await {
-        Ok((done, visit)) => done.map_err(|error| failed(&pages, &visit, error)),
-        Err(error) => {
-            let visit = self::visit(&headers, &uri);
-            Err(failed(&pages, &visit, WebError::Drawing(error.to_string())))
-        }
+        Ok(done) => done.map_err(|refusal| *refusal),
+        Err(error) => Err(door::plain(&WebError::Drawing(error.to_string()))),
+    }
+}
+
+/// An error's own page for a request that has no work to be done: it is drawn in its turn as any other page.
+async fn refused(pages: Arc<Pages>, headers: HeaderMap, uri: Uri, error: WebError) -> Response {
+    match done(pages, headers, uri, move |_, _| Err::<Infallible, _>(error)).await {
+        Ok(never) => match never {},
+        Err(refusal) => refusal,
     }
 }
 
@@ -282,8 +295,8 @@ pub(crate) fn page(status: StatusCode, html: String) -> Response {
     (status, kind, format::visible(html)).into_response()
 }
 
-/// An error's own page; in plain text where even that cannot be drawn.
-pub(crate) fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
+/// An error's own page; in plain text where even that cannot be drawn. It tells how the node is, which takes its time.
+fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
     let status = error.status();
     let shell = shell(pages, visit, error.title(), "", false);
     let text = format!("{}: {error}\n", error.code());
@@ -335,8 +348,7 @@ async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs
             found => found,
         };
         let invoice = found.ok_or(WebError::NoInvoice(id))?;
-        let newest = invoice.positions.len().saturating_sub(HISTORY_EVENTS_MAX);
-        let positions: Vec<Position> = invoice.positions.iter().skip(newest).copied().map(Position).collect();
+        let positions: Vec<Position> = invoice.positions.iter().copied().map(Position).collect();
         let history = pages.house.history(&positions)?;
         Ok(InvoiceScreen { shell, invoice, history }.render()?)
     })
@@ -350,9 +362,8 @@ async fn help(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
     .await
 }
 
-async fn nothing(State(pages): Shared, request: Request) -> Response {
-    let visit = visit(request.headers(), request.uri());
-    failed(&pages, &visit, WebError::NoPage)
+async fn nothing(State(pages): Shared, headers: HeaderMap, uri: Uri) -> Response {
+    refused(pages, headers, uri, WebError::NoPage).await
 }
 
 /// Keeps light or dark in a cookie and goes back; no other state is in a cookie.
@@ -361,7 +372,7 @@ async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs):
     let back = value("back").filter(|back| address::is_own(back)).unwrap_or("/");
     let Some(theme) = value("to").and_then(Theme::from_word) else {
         let error = WebError::Parameter { name: "to", allowed: "`auto`, `light` or `dark`" };
-        return failed(&pages, &visit(&headers, &uri), error);
+        return refused(pages, headers, uri, error).await;
     };
     let cookie =
         format!("waag_theme={}; Path=/; Max-Age={THEME_AGE_S}; SameSite=Strict; HttpOnly", theme.word());
@@ -369,46 +380,38 @@ async fn theme(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs):
     (StatusCode::SEE_OTHER, headers).into_response()
 }
 
-async fn live_line(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
-    let stamp = match pairs.iter().find(|(name, _)| name == "of").map(|(_, value)| value.as_str()) {
+async fn live_line(State(pages): Shared, Query(pairs): Pairs) -> Response {
+    let more = match pairs.iter().find(|(name, _)| name == "of").map(|(_, value)| value.as_str()) {
         Some("deliveries") => pages.house.router().map(live::of_deliveries),
         Some("evidence") => pages.house.evidence().map(live::of_evidence),
         _ => None,
     };
-    match Arc::clone(&pages.lines).try_acquire_owned() {
-        Ok(place) => {
-            let (changes, closing) = (pages.house.changes(), pages.closing.subscribe());
-            live::answer(changes, closing, Arc::clone(&pages.clock), stamp, place)
-        }
-        Err(_) => failed(&pages, &visit(&headers, &uri), WebError::Busy),
-    }
+    let stamp = live::of_house(Arc::clone(&pages.house), more);
+    let (changes, closing) = (pages.house.changes(), pages.closing.subscribe());
+    let line = pages.lines.answer(changes, closing, Arc::clone(&pages.clock), stamp);
+    // No reader sees this one.
+    line.unwrap_or_else(|| door::plain(&WebError::Busy))
 }
 
 async fn asset(State(pages): Shared, Path(file): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
-    assets::answer(&file, &headers)
-        .unwrap_or_else(|| failed(&pages, &visit(&headers, &uri), WebError::NoPage))
+    match assets::answer(&file, &headers) {
+        Some(answer) => answer,
+        None => refused(pages, headers, uri, WebError::NoPage).await,
+    }
 }
 
 /// The proof of one entry: `N.tlog-proof` the file, `N.entry` the sealed bytes, `N.json` both with the keys.
 async fn proof(State(pages): Shared, Path(file): Path<String>, headers: HeaderMap, uri: Uri) -> Response {
-    let visit = visit(&headers, &uri);
-    let Some((position, form)) = file.split_once('.').and_then(|(number, form)| {
-        let position = number.parse::<u64>().ok()?;
-        ["tlog-proof", "entry", "json"].contains(&form).then(|| (position, form.to_owned()))
-    }) else {
-        return failed(&pages, &visit, WebError::NoPage);
-    };
-    let Ok(_turn) = pages.turns.acquire().await else {
-        return failed(&pages, &visit, WebError::Busy);
-    };
-    let at_work = Arc::clone(&pages);
-    let work = tokio::task::spawn_blocking(move || at_work.house.proof(Position(position)));
-    match work.await {
-        Ok(Ok(Some(proof))) => proof_file(position, &form, proof),
-        Ok(Ok(None)) => failed(&pages, &visit, WebError::NoEntry(position)),
-        Ok(Err(error)) => failed(&pages, &visit, error.into()),
-        Err(error) => failed(&pages, &visit, WebError::Drawing(error.to_string())),
-    }
+    let done = done(pages, headers, uri, move |pages, _| {
+        let (number, form) = file.split_once('.').ok_or(WebError::NoPage)?;
+        let position: u64 = number.parse().map_err(|_| WebError::NoPage)?;
+        if !["tlog-proof", "entry", "json"].contains(&form) {
+            return Err(WebError::NoPage);
+        }
+        let proof = pages.house.proof(Position(position))?.ok_or(WebError::NoEntry(position))?;
+        Ok(proof_file(position, form, proof))
+    });
+    done.await.unwrap_or_else(|refusal| refusal)
 }
 
 fn proof_file(position: u64, form: &str, proof: Proof) -> Response {

@@ -323,8 +323,7 @@ pub(crate) fn passage_word(passage: &Passage) -> &'static str {
 
 /// Time spent in a stage, or so far in the one that the invoice is in; or what was not told of it.
 pub(crate) fn passage_time(passage: &Passage, now: &UtcNanos) -> String {
-    let until =
-        |entered: UtcNanos, until: UtcNanos| format::duration(until.0.saturating_sub(entered.0).max(0));
+    let until = |entered: UtcNanos, until: UtcNanos| format::duration(format::passed(entered, until).max(0));
     match (passage.entered, passage.left, passage.is_here) {
         (Some(entered), Some(left), _) => until(entered, left),
         (Some(entered), None, true) => format!("{} so far", until(entered, *now)),

@@ -3,6 +3,7 @@
 use waag_model::time::UtcNanos;
 
 use crate::format;
+use crate::live;
 use crate::ports::{Health, Writer};
 
 /// Light, dark, or as the system has it; kept in a cookie so that the first paint is right.
@@ -76,6 +77,16 @@ impl Shell {
         }
     }
 
+    /// What this page was drawn of, as a live line tells it; none where the page shows more than that.
+    pub(crate) fn drawn_of(&self) -> String {
+        let health = &self.health;
+        if self.of().is_empty() {
+            live::id(&health.progress, &live::halted(health.halts()))
+        } else {
+            String::new()
+        }
+    }
+
     /// The newest event's age, in words; `None` in an empty ledger.
     pub(crate) fn freshness(&self) -> Option<format::Html> {
         self.health.progress.newest.map(|at| format::ago(at, self.now))
@@ -112,7 +123,7 @@ impl Shell {
 
     /// The newest event's age in milliseconds by the node's clock, which a browser's may differ from.
     pub(crate) fn age_ms(&self) -> i64 {
-        let passed = self.health.progress.newest.map_or(0, |at| self.now.0.saturating_sub(at.0));
+        let passed = self.health.progress.newest.map_or(0, |at| format::passed(at, self.now));
         passed.max(0) / 1_000_000
     }
 

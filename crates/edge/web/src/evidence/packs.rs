@@ -43,6 +43,8 @@ const FILE_CHARS_MAX: usize = 120;
 
 /// Files on their way here: each is held in memory whole.
 static SENDING: Semaphore = Semaphore::const_new(1);
+/// Pieces of packs that are read at once: each holds a blocking thread, also when its client has gone away.
+static READING: Semaphore = Semaphore::const_new(4);
 
 pub(super) async fn evidence(pages: Shared, headers: HeaderMap, uri: Uri) -> Response {
     page_with_forms(pages, headers, uri, |pages, visit| {
@@ -190,8 +192,13 @@ pub(super) async fn fetch(
             if at >= bytes {
                 return Ok::<_, std::io::Error>(None);
             }
-            let read = tokio::task::spawn_blocking(move || content.read_at(at, PIECE_BYTES)).await;
-            let piece = read.map_err(std::io::Error::other)??;
+            let turn = READING.acquire().await.map_err(std::io::Error::other)?;
+            let read = tokio::task::spawn_blocking(move || {
+                let piece = content.read_at(at, PIECE_BYTES);
+                drop(turn);
+                piece
+            });
+            let piece = read.await.map_err(std::io::Error::other)??;
             if piece.is_empty() {
                 return Err(std::io::ErrorKind::UnexpectedEof.into());
             }

@@ -33,6 +33,12 @@ fn is_unseen(c: char) -> bool {
         '\t' | '\n' | '\r' => false,
         '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
         '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        // A hyphen that shows at the end of a line only, and a separator of vowels.
+        '\u{ad}' | '\u{180e}' => true,
+        // Letters of Hangul that fill a place.
+        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => true,
+        // Tags: all of ASCII once more, which can hold a whole text.
+        '\u{e0000}'..='\u{e007f}' => true,
         other => other.is_control(),
     }
 }
@@ -168,6 +174,13 @@ mod tests {
             ("INV\0-1", "INV\u{2400}-1"),
             ("a\u{202e}b\u{2066}c\u{200f}", "a\\u{202e}b\\u{2066}c\\u{200f}"),
             ("\u{7f}\u{85}\u{feff}\u{200b}", "\u{2421}\\u{85}\\u{feff}\\u{200b}"),
+            ("INV\u{ad}-\u{180e}1", "INV\\u{ad}-\\u{180e}1"),
+            ("\u{3164}\u{115f}\u{1160}\u{ffa0}", "\\u{3164}\\u{115f}\\u{1160}\\u{ffa0}"),
+            (
+                "\u{dffff}\u{e0000}\u{e0041}\u{e007f}\u{e0080}",
+                "\u{dffff}\\u{e0000}\\u{e0041}\\u{e007f}\u{e0080}",
+            ),
+            ("\u{ac}\u{ae}\u{180d}\u{115e}\u{1161}", "\u{ac}\u{ae}\u{180d}\u{115e}\u{1161}"),
             ("two\n\tlines\r\n", "two\n\tlines\r\n"),
             (
                 "é שלום 5.1\u{202f}% \u{1f469}\u{200d}\u{1f527}",
@@ -178,5 +191,6 @@ mod tests {
             assert_eq!(visible(text.to_owned()), shown);
         }
         assert_eq!(sent("<\u{202e}>\n").0, "&lt;&#8238;&gt;\n");
+        assert_eq!(sent("a\u{ad}\u{e0041}").0, "a&#173;&#917569;");
     }
 }

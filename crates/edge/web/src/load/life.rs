@@ -55,9 +55,18 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
     for mark in life.steps.iter().flat_map(|step| &step.marks) {
         *counts.entry(mark).or_default() += 1;
     }
-    marks.extend(counts.into_iter().map(|(mark, count)| {
-        (Grade::Note, format!("{}: {}", mark.replace('_', " "), format::counted(count, "event", "events")))
-    }));
+    let listed = u64::try_from(life.steps.len()).unwrap_or(u64::MAX);
+    let events = |count: u64| {
+        if state.events > listed {
+            // Of the earlier ones nothing was read, so nothing is said.
+            format!("{} of the newest {} events", format::count(count), format::count(listed))
+        } else {
+            format::counted(count, "event", "events")
+        }
+    };
+    let told =
+        counts.into_iter().map(|(mark, count)| format!("{}: {}", mark.replace('_', " "), events(count)));
+    marks.extend(told.map(|text| (Grade::Note, text)));
     marks
 }
 

@@ -45,7 +45,7 @@ pub(super) fn value(state: &InvoiceState) -> Option<Amount> {
 /// An invoice in a list.
 pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     let (grade, word) = condition(state);
-    let late = state.deadline.map_or(0, |at| now.0.saturating_sub(at));
+    let late = state.deadline.map_or(0, |at| format::passed(UtcNanos(at), now));
     let (grade, why) = if state.stuck {
         (if late > BAD_AFTER_NS { Grade::Bad } else { Grade::Warning }, format!("Late, {word}"))
     } else if state.loops > 0 {
@@ -53,7 +53,6 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     } else {
         (grade, word.to_owned())
     };
-    let visit = state.visits.iter().find(|visit| visit.stage == state.stage);
     Row {
         invoice: state.id.clone(),
         position: None,
@@ -61,7 +60,7 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
         why,
         like: None,
         grade,
-        since: visit.and_then(|visit| visit.entered).map(UtcNanos),
+        since: state.since.map(UtcNanos),
         deadline: state.deadline.map(UtcNanos),
         value: value(state),
         vendor: told(&state.vendor),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use base64::Engine as _;
 use serde_json::json;
 use waag_chromium::Chromium;
 use waag_stdx::entropy::SystemEntropy;
@@ -396,6 +397,66 @@ fn needs_chromium_an_open_page_shows_progress_within_a_second() {
         browser.value("document.getElementById('main').innerText.includes('3,000,000')"),
         json!(false)
     );
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_an_open_page_hears_of_what_has_stopped() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.window(1_440);
+    browser.open(&format!("{base}/"));
+    browser.until("document.getElementById('fresh').classList.contains('on')");
+    browser.value("document.body.dataset.since = 'the beginning'");
+    let says =
+        |place: &str, text: &str| format!("document.getElementById('{place}').innerText.includes('{text}')");
+    house.halted.store(true, Ordering::Relaxed);
+    // As the read model tells it: at the place where it stopped.
+    house.progress.send_modify(|_| {});
+    for place in ["node", "main"] {
+        browser.until(&says(place, "Recording, not shown (E0690)"));
+    }
+    // Of the writer nobody tells; the page's line asks.
+    house.stopped.store(true, Ordering::Relaxed);
+    for place in ["node", "main"] {
+        browser.until(&says(place, "Halted (E0602)"));
+    }
+    house.halted.store(false, Ordering::Relaxed);
+    house.stopped.store(false, Ordering::Relaxed);
+    browser.until("!/E0|Halted/.test(document.getElementById('node').innerText)");
+    assert_eq!(
+        browser.value("document.body.dataset.since"),
+        json!("the beginning"),
+        "it was not loaded again"
+    );
+    quiet(&browser);
+}
+
+#[test]
+fn needs_chromium_a_line_that_ends_is_opened_again_and_nothing_is_called_lost() {
+    let house = Sample::new(false);
+    let base = served(&house);
+    let mut browser = Chromium::start();
+    browser.call("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/live" }] }));
+    browser.call("Page.navigate", json!({ "url": format!("{base}/") }));
+    let held = browser.event("Fetch.requestPaused");
+    // A line as the node ends it after its time.
+    let told = "id: 1284311\nevent: progress\ndata: {\"age_ms\":400}\n\nevent: again\ndata: {}\n\n";
+    let answer = json!({
+        "requestId": held["requestId"],
+        "responseCode": 200,
+        "responseHeaders": [{ "name": "content-type", "value": "text/event-stream" }],
+        "body": base64::engine::general_purpose::STANDARD.encode(told),
+    });
+    browser.call("Fetch.fulfillRequest", answer);
+    let held = browser.event("Fetch.requestPaused");
+    assert_eq!(browser.value("document.getElementById('fresh').classList.contains('on')"), json!(true));
+    browser.call("Fetch.continueRequest", json!({ "requestId": held["requestId"] }));
+    house.progress.send_modify(|progress| progress.projected = 2_000_001);
+    browser.until("document.getElementById('main').innerText.includes('2,000,001')");
+    assert_eq!(browser.value("document.getElementById('fresh-said').textContent"), json!(""));
+    assert_eq!(browser.value("document.getElementById('fresh-lost').hidden"), json!(true));
     quiet(&browser);
 }
 

@@ -3,6 +3,7 @@
 #![cfg(test)]
 #![expect(clippy::cast_possible_truncation, reason = "samples of known size")]
 
+mod bounds;
 mod browser;
 mod deliveries;
 mod evidence;

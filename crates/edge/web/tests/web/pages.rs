@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use axum::body::{Body, to_bytes};
 use axum::http::{Method, Request, StatusCode, header};
@@ -15,6 +16,7 @@ use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
+use waag_stdx::entropy::SystemEntropy;
 use waag_web::ports::{Field, Health, House, HouseError, Progress, Proof, Recorded, Shown};
 use waag_web::{Pages, WebError, router, serve};
 
@@ -112,12 +114,47 @@ async fn another_host_or_method_is_refused_at_the_door() {
     let response = ask(sample(false), foreign).await;
     assert_eq!(response.status(), StatusCode::MISDIRECTED_REQUEST);
     assert!(text(response).await.starts_with(WebError::Host.code()));
-    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE] {
+    for method in [Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS, Method::TRACE, Method::CONNECT]
+    {
         let request = Request::builder().method(&method).uri("/").header(header::HOST, "localhost");
         let response = ask(sample(false), request.body(Body::empty()).unwrap()).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method}");
         assert_eq!(response.headers()[header::ALLOW], "GET, HEAD");
     }
+}
+
+#[tokio::test]
+async fn a_refused_method_is_told_which_the_address_takes() {
+    let entropy = SystemEntropy::new();
+    let silent = || sample(false);
+    let asked = || sample(false).asked(&entropy).unwrap();
+    let acts = || sample(false).commanded(&entropy).unwrap();
+    let (put, pages) = (Method::PUT, ["GET, HEAD", "GET, HEAD", "GET, HEAD"]);
+    for (method, path, [by_silent, by_asked, by_acts]) in [
+        (&put, "/", pages),
+        (&put, "/operations?range=30d", pages),
+        (&put, "/event/3", pages),
+        (&put, "/assets/waag.css", pages),
+        (&put, "/replay", ["GET, HEAD", "GET, HEAD", "GET, HEAD, POST"]),
+        (&put, "/subjects", ["GET, HEAD", "GET, HEAD, POST", "GET, HEAD, POST"]),
+        (&Method::GET, "/dead-letters/redrive", ["", "", "POST"]),
+        (&Method::HEAD, "/jobs/42/cancel", ["", "", "POST"]),
+        (&put, "/subscriptions/erp-payments/pause", ["", "", "POST"]),
+    ] {
+        for (pages, allowed) in [(silent(), by_silent), (asked(), by_asked), (acts(), by_acts)] {
+            let mut request = get(path);
+            *request.method_mut() = method.clone();
+            let response = ask(pages, request).await;
+            assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED, "{method} {path}");
+            assert_eq!(response.headers()[header::ALLOW], allowed, "{method} {path}");
+            assert_eq!(response.headers().get_all(header::ALLOW).iter().count(), 1);
+        }
+    }
+    let mut nowhere = get("/nothing");
+    *nowhere.method_mut() = put;
+    let response = ask(silent(), nowhere).await;
+    assert_eq!(response.status(), StatusCode::NOT_FOUND);
+    assert!(!response.headers().contains_key(header::ALLOW));
 }
 
 #[tokio::test]
@@ -426,7 +463,7 @@ async fn a_page_says_where_the_read_model_has_stopped() {
     };
     let page = text(ask(pages(), get("/")).await).await;
     assert!(page.contains("Recording") && !page.contains("not shown"));
-    house.halted.store(true, std::sync::atomic::Ordering::Relaxed);
+    house.halted.store(true, Ordering::Relaxed);
     let page = text(ask(pages(), get("/")).await).await;
     assert!(page.contains("Recording, not shown (E0690)"), "{page}");
 }

@@ -51,6 +51,8 @@ pub(crate) struct Sample {
     pub(crate) failing: AtomicBool,
     /// Whether the read model has stopped.
     pub(crate) halted: AtomicBool,
+    /// Whether the writer has stopped.
+    pub(crate) stopped: AtomicBool,
     /// Whether nothing was recorded so far.
     pub(crate) empty: bool,
 }
@@ -63,8 +65,8 @@ impl Sample {
         let progress = watch::Sender::new(Progress { projected, newest });
         let deliveries = Arc::new(SampleDeliveries::new(empty));
         let evidence = Arc::new(SampleEvidence::new(empty));
-        let [tampered, failing, halted] = [(); 3].map(|()| AtomicBool::new(false));
-        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, halted, empty })
+        let [tampered, failing, halted, stopped] = [(); 4].map(|()| AtomicBool::new(false));
+        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, halted, stopped, empty })
     }
 }
 
@@ -95,7 +97,11 @@ impl House for Sample {
             origin: checkpoint.checkpoint().origin.clone(),
             entries: self.progress.borrow().projected,
             progress: *self.progress.borrow(),
-            writer: Writer::Writing,
+            writer: if self.stopped.load(Ordering::Relaxed) {
+                Writer::Halted("E0602", "the disk is full".to_owned())
+            } else {
+                Writer::Writing
+            },
             shown_halted: self.halted.load(Ordering::Relaxed).then_some("E0690"),
             disk_free_bytes: 412_000_000_000,
             store_bytes: 1_734_000_000,

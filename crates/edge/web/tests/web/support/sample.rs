@@ -162,7 +162,7 @@ fn key_figures() -> Vec<KeyFigure> {
     let figure = |(theirs, value): (waag_invoices::figures::KeyFigure, Option<FigureValue>)| KeyFigure {
         name: theirs.name.to_owned(),
         definition: theirs.definition.to_owned(),
-        note: theirs.note.filter(|_| value.is_none()).map(str::to_owned),
+        note: theirs.note.filter(|_| value.is_none()),
         value,
     };
     named.into_iter().zip(values).map(figure).collect()
