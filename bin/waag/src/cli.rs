@@ -40,6 +40,7 @@ mod receipt;
 mod replay;
 mod report;
 mod restore;
+mod rules;
 mod schema;
 mod serve;
 mod setting;
@@ -119,6 +120,8 @@ enum Command {
     Key(key::Args),
     /// Set, list and assign usage plans of API keys
     Plan(plan::Args),
+    /// Show and set the invoices' rules: service levels, what is late, odd or a loop
+    Rules(rules::Args),
     /// Try an event pattern on an event
     Pattern(pattern::Args),
     /// Make, list, change, pause and remove subscriptions
@@ -240,6 +243,7 @@ fn dispatch(cli: Cli, output: &mut Output) -> Result<Exit, Failure> {
         Command::Views(args) => views::run(setting, &args, output),
         Command::Key(args) => key::run(setting, &args, output),
         Command::Plan(args) => plan::run(setting, &args, output),
+        Command::Rules(args) => rules::run(setting, &args, output),
         Command::Pattern(args) => pattern::run(&args, output),
         Command::Subscription(args) => subscription::run(setting, &args, output),
         Command::DeadLetter(args) => dead_letter::run(setting, &args, output),

@@ -27,6 +27,7 @@ pub mod publishing;
 pub mod read_models;
 mod recorded;
 pub mod routing;
+pub mod rules;
 pub mod shipped;
 pub mod subjects;
 pub mod traces;
@@ -55,6 +56,7 @@ use bridges::Bridges;
 use bridges::error::BridgeError;
 use following::{Following, FollowingError};
 use publishing::{PublishError, PublishOptions, Publishing};
+use rules::RulesError;
 use subjects::Sweeper;
 use upkeeping::Upkeeping;
 use witnessing::{OwnWitness, WitnessOptions};
@@ -66,8 +68,8 @@ pub struct NodeOptions {
     pub store: Options,
     /// The bounds of its intake.
     pub intake: IntakeLimits,
-    /// The invoices' service levels and bounds.
-    pub invoices: waag_invoices::config::Config,
+    /// The invoices' service levels and bounds; those set for the store, or else the program's own, where there are none.
+    pub invoices: Option<waag_invoices::config::Config>,
     /// Where deliveries may go.
     pub targets: routing::TargetOptions,
     /// How its log is published.
@@ -91,6 +93,8 @@ pub enum NodeError {
     Bridges(BridgeError),
     /// Its publication.
     Publishing(PublishError),
+    /// The rules that were set for its store.
+    Rules(RulesError),
     /// A thread cannot be had.
     Thread(std::io::Error),
 }
@@ -106,6 +110,7 @@ impl NodeError {
             Self::Routing(error) => error.code(),
             Self::Bridges(error) => error.code(),
             Self::Publishing(error) => error.code(),
+            Self::Rules(error) => error.code(),
             Self::Thread(_) => "E0850",
         }
     }
@@ -120,6 +125,7 @@ impl fmt::Display for NodeError {
             Self::Routing(error) => error.fmt(f),
             Self::Bridges(error) => error.fmt(f),
             Self::Publishing(error) => error.fmt(f),
+            Self::Rules(error) => error.fmt(f),
             Self::Thread(_) => write!(f, "a thread of the node cannot be started"),
         }
     }
@@ -131,7 +137,7 @@ impl std::error::Error for NodeError {
             Self::Store(error) => std::error::Error::source(error),
             Self::Schemas(error) => std::error::Error::source(error),
             Self::Following(error) => std::error::Error::source(error),
-            Self::Routing(_) => None,
+            Self::Routing(_) | Self::Rules(_) => None,
             Self::Bridges(error) => std::error::Error::source(error),
             Self::Publishing(error) => std::error::Error::source(error),
             Self::Thread(error) => Some(error),
@@ -176,7 +182,11 @@ impl Running {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, NodeError> {
         let store = with_schemas(place, options, actor, progress)?;
-        let following = Following::start(&store, &options.invoices).map_err(NodeError::Following)?;
+        let invoices = match &options.invoices {
+            Some(given) => given.clone(),
+            None => rules::in_force(&store.keyring).map_err(NodeError::Rules)?,
+        };
+        let following = Following::start(&store, &invoices).map_err(NodeError::Following)?;
         let router = routing::start(&store, &options.targets).map_err(NodeError::Routing)?;
         let means = Means {
             sealer: Arc::clone(&store.sealer),

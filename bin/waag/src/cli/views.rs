@@ -5,7 +5,6 @@ use std::sync::atomic::AtomicBool;
 
 use clap::Subcommand;
 use serde::Serialize;
-use waag_invoices::config::Config;
 use waag_views::check::check;
 use waag_views::contract::Views;
 use waag_views::follow::Following;
@@ -80,7 +79,7 @@ struct TableJson {
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
-    let models = ReadModels::open(&setting.place()?, &setting.options()?, &Config::default())?;
+    let models = ReadModels::open(&setting.place()?, &setting.options()?)?;
     match args.command {
         Command::Status => status(&models, output),
         Command::Rebuild => build(&models, output),

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use waag_domain::project::Projection;
-use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
 use waag_model::ids::Position;
 use waag_stdx::clock::Clock;
@@ -25,6 +24,7 @@ use crate::store::reader::open_reader;
 use super::NodeError;
 use super::exchange::catch_up;
 use super::following::{FollowingError, open_views};
+use super::rules;
 
 /// How often a build that another process exchanges meanwhile is looked for again.
 const EXCHANGED_TRIES_MAX: u32 = 16;
@@ -51,16 +51,17 @@ impl std::fmt::Debug for ReadModels {
 }
 
 impl ReadModels {
-    /// Opens a store to read, and its read models to write.
+    /// Opens a store to read, and its read models to write, by the rules that were set for the store.
     ///
     /// # Errors
     /// [`NodeError`].
-    pub fn open(place: &Place, options: &Options, invoices: &Config) -> Result<Self, NodeError> {
+    pub fn open(place: &Place, options: &Options) -> Result<Self, NodeError> {
         let (following, guarded) = recorded(place, options)?;
+        let invoices = rules::in_force(&following.source.keyring).map_err(NodeError::Rules)?;
         Ok(Self {
             views: open_views(place).map_err(NodeError::Following)?,
             following,
-            invoices: Arc::new(Invoices::new(invoices.clone())),
+            invoices: Arc::new(Invoices::new(invoices)),
             clock: Arc::clone(&options.clock),
             place: place.clone(),
             options: options.clone(),

@@ -26,6 +26,7 @@ mod operations;
 mod overload;
 mod packs;
 mod publishing;
+mod rules;
 mod support;
 mod tls;
 mod upkeeping;

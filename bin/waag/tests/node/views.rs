@@ -193,7 +193,7 @@ fn damage_that_is_met_while_projecting_stops_no_recording_and_is_mended_at_the_n
 /// A node within this process.
 fn run(folder: &Folder, invoices: &Config) -> Running {
     let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
-    let options = NodeOptions { invoices: invoices.clone(), ..NodeOptions::default() };
+    let options = NodeOptions { invoices: Some(invoices.clone()), ..NodeOptions::default() };
     Running::start(&place, &options, &Actor::new("test").unwrap(), &mut |_, _| {}).unwrap()
 }
 
