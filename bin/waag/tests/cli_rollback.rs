@@ -79,6 +79,55 @@ fn a_state_that_was_rolled_back_is_refused() {
     is_refused(&folder, "E0633", "it was rolled back");
 }
 
+/// Puts the state's database back alone, as it was; the log and the guard stay.
+fn put_state_back(folder: &Folder, kept: Vec<u8>) {
+    folder.write(&format!("{STATE}/state.db"), kept);
+    for beside in ["state.db-wal", "state.db-shm"] {
+        drop(std::fs::remove_file(folder.path(STATE).join(beside)));
+    }
+}
+
+/// A store with a person, whose data no law keeps; the state's database as it is then, folded into one file.
+fn with_person() -> (Folder, Vec<u8>) {
+    let folder = Folder::with_store();
+    folder.write("schema.json", SCHEMA);
+    folder.run(&["schema", "add", "--type", "contact.told", "--schema", "schema.json"]).exits(0);
+    folder.feed(&["append"], contact(1).as_bytes()).exits(0);
+    let kept = std::fs::read(folder.path(STATE).join("state.db")).unwrap();
+    (folder, kept)
+}
+
+const SCHEMA: &str = r#"{"type": "object", "x-retention": "contact", "properties": {"customer": {
+    "x-classification": "personal", "x-data-subject": "id", "x-data-subject-kind": "contact",
+    "properties": {"id": {}, "name": {}}}}}"#;
+
+fn contact(number: u64) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"c{number}","source":"/t","type":"contact.told","data":{{"customer":{{"id":"c-3","name":"Ada"}}}}}}"#
+    )
+}
+
+#[test]
+fn an_erasure_a_restriction_or_a_withdrawal_is_not_undone_by_putting_the_state_back() {
+    let person = ["--person", "contact:c-3", "--reason", "request 1"];
+    for order in [&["subject", "erase"][..], &["keys", "destroy"], &["subject", "restrict"]] {
+        let (folder, kept) = with_person();
+        folder.run(&[order, &person].concat()).exits(0);
+        // Events under keys that were there before are no help to who puts the state back.
+        folder.feed(&["append"], contact(2).replace("c-3", "c-4").as_bytes()).exits(0);
+        put_state_back(&folder, kept);
+        is_refused(&folder, "E0633", "it was rolled back");
+        let report = folder.run(&["verify", "--deep", "--json"]).exits(1).json();
+        assert_eq!(report["faults"][0]["code"], "E0633", "{report}");
+    }
+    let folder = Folder::with_store();
+    let made = folder.run(&["key", "create", "--json"]).exits(0).json();
+    let kept = std::fs::read(folder.path(STATE).join("state.db")).unwrap();
+    folder.run(&["key", "withdraw", made["id"].as_str().unwrap()]).exits(0);
+    put_state_back(&folder, kept);
+    is_refused(&folder, "E0633", "it was rolled back");
+}
+
 #[test]
 fn a_log_that_is_ahead_of_a_state_and_guard_put_back_is_refused() {
     let folder = grown();
