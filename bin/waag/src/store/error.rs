@@ -214,10 +214,10 @@ impl fmt::Display for StoreError {
                 write!(f, "there is no store in `{}`; `waag init` makes one", root.display())
             }
             Self::NoTenant { tenant, root } => {
+                let root = root.display();
                 write!(
                     f,
-                    "there is no tenant `{tenant}` in `{}`; `waag init --tenant {tenant}` makes one",
-                    root.display()
+                    "there is no tenant `{tenant}` in `{root}`; `waag init --tenant {tenant}` makes one"
                 )
             }
             Self::StateMissing(path) => {
@@ -228,18 +228,12 @@ impl fmt::Display for StoreError {
                 write!(f, "the data folder `{}` is missing, its state is there", path.display())
             }
             Self::StateInside(path) => {
-                write!(
-                    f,
-                    "the state folder `{}` lies inside the data folder; it must stand apart",
-                    path.display()
-                )
+                let path = path.display();
+                write!(f, "the state folder `{path}` lies inside the data folder; it must stand apart")
             }
             Self::TooOpen { path, mode } => {
-                write!(
-                    f,
-                    "others can write `{}` (mode {mode:04o}); it must be its owner's alone",
-                    path.display()
-                )
+                let path = path.display();
+                write!(f, "others can write `{path}` (mode {mode:04o}); it must be its owner's alone")
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),

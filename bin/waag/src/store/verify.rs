@@ -372,7 +372,12 @@ fn check_opening(place: &Place, ledger: LedgerId, report: &mut Report) {
             }),
             // Told by the frames that were counted.
             OpenError::GuardTooOld { .. } => {}
-            _ => report.file_fault(place.data.join(FOLDER), code, text),
+            OpenError::Held
+            | OpenError::BehindGuard { .. }
+            | OpenError::Exists
+            | OpenError::Failed { .. }
+            | OpenError::Config(_)
+            | OpenError::Ledger => report.file_fault(place.data.join(FOLDER), code, text),
         }
     }
 }
