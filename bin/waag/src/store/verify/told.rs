@@ -129,6 +129,14 @@ impl Told {
             let what = format!("of more than {RESTRICTED_MAX} restricted persons not all were looked up");
             report.note(place.state.clone(), what, false);
         }
+        if !missing.is_empty() && guard.is_read_only() {
+            // Its state is a backup's, and a restriction may have been asked for since.
+            let what = format!(
+                "the state that was restored lacks restrictions that the ledger tells of ({}): restrict again",
+                missing.len()
+            );
+            return report.note(place.state.clone(), what, false);
+        }
         // A writer that runs beside lifts a restriction behind an event that this walk has not seen.
         let now = read_guard(&*place.guard_files()).ok().and_then(|inspection| inspection.record);
         if !missing.is_empty() && now.is_none_or(|now| now.sequence != guard.sequence) {
