@@ -56,16 +56,33 @@ fn a_wrong_place_or_tenant_is_named_and_nothing_is_made() {
 }
 
 #[test]
-fn nothing_empty_missing_or_cut_is_verified() {
+fn nothing_missing_or_cut_is_verified() {
     let folder = Folder::new();
     let verify = || folder.run(&["verify", "--json"]).exits(1).json();
-    assert_eq!(verify()["faults"][0]["code"], "E0801");
+    // Another folder is meant: that is no alarm.
+    assert_eq!(folder.run(&["verify", "--json"]).exits(3).json()["error"]["code"], "E0801");
     folder.run(&["init"]).exits(0);
-    let empty = verify();
     assert_eq!(
-        (&empty["ok"], &empty["entries"], &empty["faults"][0]["code"]),
-        (&false.into(), &0.into(), &"E0814".into())
+        folder.run(&["verify", "--tenant", "other", "--json"]).exits(3).json()["error"]["code"],
+        "E0802"
     );
+    // A ledger that nothing was recorded in is whole, and its guard is signed.
+    let empty = folder.run(&["verify", "--json"]).exits(0).json();
+    assert_eq!((&empty["ok"], &empty["entries"]), (&true.into(), &0.into()), "{empty}");
+    assert!(folder.run(&["verify"]).exits(0).out.contains("no entry yet"));
+    let guard = std::fs::read(folder.path("waag-data.state/default/guard")).unwrap();
+    std::fs::remove_file(folder.path("waag-data.state/default/state.db")).unwrap();
+    let told = folder.run(&["verify"]).exits(1).out;
+    assert!(told.contains("there is no state here") && !told.contains("record :"), "{told}");
+    assert!(!told.contains("offset 0") && !told.contains("record  "), "{told}");
+    std::fs::remove_dir_all(folder.path("waag-data")).unwrap();
+    std::fs::remove_dir_all(folder.path("waag-data.state")).unwrap();
+    folder.run(&["init"]).exits(0);
+    folder.write("waag-data.state/default/guard", guard);
+    assert_eq!(verify()["ok"], false, "another empty ledger's guard");
+    std::fs::remove_dir_all(folder.path("waag-data")).unwrap();
+    std::fs::remove_dir_all(folder.path("waag-data.state")).unwrap();
+    folder.run(&["init"]).exits(0);
     folder.feed(&["append"], events(0..10).as_bytes()).exits(0);
     let good = folder.run(&["verify", "--json"]).exits(0).json();
     assert_eq!((&good["ok"], &good["entries"]), (&true.into(), &10.into()));
@@ -195,6 +212,73 @@ fn bytes_beyond_the_guard_are_residue() {
     let residue = &report["residue"]["bytes"][0];
     assert_eq!(residue["offset"], beyond as u64, "{report}");
     assert!(residue["file"].as_str().unwrap().ends_with("log/00000000000000000000.seg"));
+}
+
+#[test]
+fn what_keeps_a_store_from_being_written_is_no_residue() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..5).as_bytes()).exits(0);
+    let log = "waag-data/default/log";
+    let foreign = format!("{log}/00000000000000000999.seg");
+    folder.write(&foreign, b"");
+    assert_eq!(
+        folder.feed(&["append", "--json"], events(5..6).as_bytes()).exits(3).json()["error"]["code"],
+        "E0461"
+    );
+    let report = folder.run(&["verify", "--json"]).exits(1).json();
+    assert_eq!(report["faults"][0]["code"], "E0461", "{report}");
+    assert!(report["faults"][0]["file"].as_str().unwrap().ends_with("999.seg"), "{report}");
+    // Of a copy of the whole segment every frame is told in one line.
+    for n in 5..12 {
+        std::fs::remove_file(folder.path(&foreign)).unwrap();
+        folder.feed(&["append"], events(n..n + 1).as_bytes()).exits(0);
+        std::fs::copy(folder.path(&format!("{log}/00000000000000000000.seg")), folder.path(&foreign))
+            .unwrap();
+    }
+    let told = folder.run(&["verify"]).exits(1).out;
+    assert!(told.contains("more of this kind") && told.lines().count() < 8, "{told}");
+    std::fs::remove_file(folder.path(&foreign)).unwrap();
+    folder.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn a_state_that_others_can_write_is_not_believed_and_the_views_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..5).as_bytes()).exits(0);
+    let set = |path: &str, mode| {
+        std::fs::set_permissions(folder.path(path), std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let state = "waag-data.state/default";
+    for (path, wrong, right) in
+        [(state.to_owned(), 0o777, 0o700), (format!("{state}/state.db"), 0o666, 0o600)]
+    {
+        set(&path, wrong);
+        let refused = folder.feed(&["append", "--json"], events(5..6).as_bytes()).exits(3).json();
+        assert_eq!(refused["error"]["code"], "E0828", "{refused}");
+        let report = folder.run(&["verify", "--json"]).exits(1).json();
+        assert_eq!(report["faults"][0]["code"], "E0828", "{report}");
+        folder.run(&["read"]).exits(0);
+        // SQLite makes the files beside the database as the database is.
+        for beside in ["state.db-wal", "state.db-shm"] {
+            let beside = format!("{state}/{beside}");
+            folder.path(&beside).exists().then(|| set(&beside, 0o600));
+        }
+        set(&path, right);
+        folder.run(&["verify"]).exits(0);
+    }
+    set("waag-data.state", 0o777);
+    assert!(
+        folder.run(&["verify"]).exits(0).out.contains("put another state folder in its place (mode 0777)")
+    );
+    set("waag-data.state", 0o700);
+    // Views that an earlier program made are taken from others as well.
+    folder.run(&["views", "rebuild"]).exits(0);
+    let views = || {
+        let files = std::fs::read_dir(folder.path("waag-data/default/views")).unwrap();
+        files.map(|file| file.unwrap().metadata().unwrap().permissions().mode() & 0o777).collect::<Vec<_>>()
+    };
+    assert!(!views().is_empty() && views().iter().all(|mode| *mode == 0o600), "{:?}", views());
 }
 
 #[test]

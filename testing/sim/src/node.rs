@@ -224,9 +224,8 @@ impl Node {
                 self.frames += 1;
                 let planted = self.plant == Some(Plant::LostFrame) && self.frames.is_multiple_of(8);
                 let appended = if planted { Ok(()) } else { self.log.append(expected, &frame) };
-                Some(Input::Appended(
-                    appended.map(|()| frame).map_err(|error| Halt::ours(error.code(), &error)),
-                ))
+                let appended = appended.map(|()| (frame, self.keyring.generation()));
+                Some(Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error))))
             }
             Effect::SwapGuard { expected, record } => {
                 let planted = self.plant == Some(Plant::NoGuard);

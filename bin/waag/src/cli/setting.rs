@@ -224,8 +224,13 @@ fn tell_found(store: &OpenedStore) {
         ));
     }
     if !store.recovery.residue.is_empty() {
-        let frames = store.recovery.residue.len();
-        tell(&format!("note: {frames} whole frames that nobody was told of are part of the ledger now"));
+        let frames = match store.recovery.residue.len() {
+            1 => "1 whole frame is".to_owned(),
+            frames => format!("{frames} whole frames are"),
+        };
+        tell(&format!(
+            "note: {frames} part of the ledger now, beyond its guard: perhaps never acknowledged, or the guard was taken back"
+        ));
     }
     for (offset, fault) in &store.guard.faults {
         tell(&format!(

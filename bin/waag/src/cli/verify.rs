@@ -14,8 +14,9 @@ schema, every byte of the derived files; and that no unknown file stands among t
 can be opened, and looks every identity up. It runs beside a writer, takes no lock, and changes nothing but derived
 files that are wrong: these are made again where no writer runs (--read-only leaves them).
 
-A ledger without entries is not verified: there is nothing that could be wrong.
-Bytes beyond the guard were never acknowledged; they are told as residue.
+Bytes beyond the guard are told as residue: perhaps they were never acknowledged, or the guard was taken back. What would
+keep the store from being written is a fault. What the ledger's own events tell of destroyed keys and restricted persons,
+and what was published of the ledger, is held against the state.
 
 With --json: `ok`, `entries`, `frames`, `root`, and `faults`, each with `file`, `offset`, `position`, `reason`, `code`,
 for the state also `table` and `record`.
@@ -124,43 +125,78 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     Ok(if answer.ok { Exit::Done } else { Exit::Refused })
 }
 
-fn text(report: &Report, answer: &Answer<'_>) -> String {
+/// So many of something, in words that fit the number.
+fn counted(count: u64, one: &str, more: &str) -> String {
+    format!("{count} {}", if count == 1 { one } else { more })
+}
+
+/// Where a fault is, without what is not known. An offset of 0 without a position stands for a whole file.
+fn place_text(fault: &FaultJson<'_>) -> String {
+    let mut text = fault.file.clone();
+    if let Some(offset) = fault.offset.filter(|offset| *offset > 0 || fault.position.is_some()) {
+        text.push_str(&format!(" at offset {offset}"));
+    }
+    if let Some(table) = fault.table.filter(|_| fault.record.is_some_and(|record| !record.is_empty())) {
+        text.push_str(&format!(", table {table}, record {}", fault.record.unwrap_or_default()));
+    }
+    if let Some(position) = fault.position {
+        text.push_str(&format!(", position {position}"));
+    }
+    text
+}
+
+/// One line for each file and reason: a copied segment says the same of every frame.
+fn summed(faults: &[FaultJson<'_>], line: impl Fn(&FaultJson<'_>) -> String) -> String {
+    let mut lines: Vec<(&FaultJson<'_>, u64)> = Vec::new();
+    for fault in faults {
+        let same =
+            |(told, _): &&mut (&FaultJson<'_>, u64)| (&told.file, told.code) == (&fault.file, fault.code);
+        // Records of the state are told one by one: each is another person's or key's.
+        match lines.iter_mut().find(same).filter(|_| fault.table.is_none()) {
+            Some((_, more)) => *more += 1,
+            None => lines.push((fault, 0)),
+        }
+    }
     let mut text = String::new();
-    for fault in &answer.faults {
-        let offset = fault.offset.map(|offset| format!(" at offset {offset}")).unwrap_or_default();
-        let record = match (fault.table, fault.record) {
-            (Some(table), Some(record)) => format!(", table {table}, record {record}"),
-            _ => String::new(),
-        };
-        let position = fault.position.map(|position| format!(", position {position}")).unwrap_or_default();
-        text.push_str(&format!(
-            "{}: {}{offset}{record}{position}: {}\n",
-            fault.code, fault.file, fault.reason
-        ));
+    for (fault, more) in lines {
+        text.push_str(&line(fault));
+        if more > 0 {
+            text.push_str(&format!(", and {more} more of this kind in this file"));
+        }
+        text.push('\n');
     }
+    text
+}
+
+fn text(report: &Report, answer: &Answer<'_>) -> String {
+    let mut text =
+        summed(&answer.faults, |fault| format!("{}: {}: {}", fault.code, place_text(fault), fault.reason));
     if report.faults_total > answer.faults.len() as u64 {
-        text.push_str(&format!("… {} faults in all\n", report.faults_total));
+        text.push_str(&format!("… {} in all\n", counted(report.faults_total, "fault", "faults")));
     }
-    for fault in &answer.residue.bytes {
-        text.push_str(&format!(
-            "residue, never acknowledged: {} at offset {}: {}\n",
-            fault.file,
-            fault.offset.unwrap_or(0),
-            fault.reason
-        ));
-    }
+    let beyond = "beyond the guard";
+    text.push_str(&summed(&answer.residue.bytes, |fault| {
+        format!("{beyond}: {}: {}", place_text(fault), fault.reason)
+    }));
     if answer.residue.frames > 0 {
-        text.push_str(&format!("residue, never acknowledged: {} whole frames\n", answer.residue.frames));
+        let frames = counted(answer.residue.frames, "whole frame", "whole frames");
+        text.push_str(&format!(
+            "{beyond}: {frames}: perhaps never acknowledged, or the guard was taken back; compare with the newest receipt\n"
+        ));
     }
     for note in &answer.derived {
         let done = if note.rebuilt { "; made again" } else { "" };
-        text.push_str(&format!("derived: {}: {}{done}\n", note.file, note.what));
+        text.push_str(&format!("note: {}: {}{done}\n", note.file, note.what));
     }
     let verdict = if answer.ok { "verified" } else { "NOT verified" };
-    let root = answer.root.as_deref().unwrap_or("unknown");
-    text.push_str(&format!(
-        "{verdict}: {} entries in {} frames, root {root}\n",
-        answer.entries, answer.frames
-    ));
+    let entries = counted(answer.entries, "entry", "entries");
+    let frames = counted(answer.frames, "frame", "frames");
+    match answer.root.as_deref() {
+        _ if answer.ok && answer.entries == 0 => {
+            text.push_str("verified: the ledger has no entry yet, and its guard says so\n");
+        }
+        Some(root) => text.push_str(&format!("{verdict}: {entries} in {frames}, root {root}\n")),
+        None => text.push_str(&format!("{verdict}: {entries} in {frames}; the root could not be computed\n")),
+    }
     text
 }

@@ -13,7 +13,7 @@
 
 mod asking;
 pub mod figures;
-mod history;
+pub(crate) mod history;
 pub mod keys;
 pub mod record;
 pub mod status;
@@ -275,11 +275,9 @@ impl Publishing {
         let store = Arc::clone(store);
         let mut shared = Shared { store, options, second, witness_keys, state: Mutex::default(), bell, news };
         let guarded = Arc::clone(&shared.store.status().checkpoint);
-        let latest = record::latest(&shared.store.keyring)?;
-        // What another ledger of this tenant published says nothing of this one.
-        let latest = latest.filter(|kept| kept.origin == guarded.checkpoint().origin);
+        let latest = history::published(&shared.store.keyring, &guarded.checkpoint().origin)?;
         if let Some(kept) = &latest {
-            match history::check(&shared.store, kept) {
+            match history::check(&*shared.store.log, guarded.checkpoint().size, kept) {
                 Ok(()) => state.recent.extend(shared.held_again(kept)),
                 Err(stopped) => state.stopped = Some(stopped),
             }

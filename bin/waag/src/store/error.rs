@@ -19,6 +19,8 @@ use waag_log::guard::GuardError;
 use waag_log::objects::ObjectError;
 use waag_model::ids::Position;
 
+use crate::node::publishing::status::Stopped;
+
 /// Why something about a store failed.
 #[derive(Debug)]
 pub enum StoreError {
@@ -37,6 +39,13 @@ pub enum StoreError {
     DataMissing(PathBuf),
     /// The state folder would lie inside the data folder.
     StateInside(PathBuf),
+    /// Others can write the state folder or a file of it.
+    TooOpen {
+        /// Which.
+        path: PathBuf,
+        /// Its mode.
+        mode: u32,
+    },
     /// Another process writes this store.
     InUse,
     /// The log has frames and there is no guard.
@@ -102,6 +111,8 @@ pub enum StoreError {
     Seal(SealError),
     /// The writer.
     Rejected(Rejection),
+    /// The ledger is not the one that this node has published, grown.
+    Published(Stopped),
     /// A proof does not hold.
     Proof(ProofError),
     /// A proof and a checkpoint do not fit together.
@@ -124,6 +135,7 @@ impl StoreError {
             Self::StateMissing(_) => "E0803",
             Self::DataMissing(_) => "E0804",
             Self::StateInside(_) => "E0805",
+            Self::TooOpen { .. } => "E0828",
             Self::InUse => "E0806",
             Self::NoGuard => "E0807",
             Self::ReadOnly => "E0741",
@@ -147,6 +159,7 @@ impl StoreError {
             Self::Read(error) => error.code(),
             Self::Seal(error) => error.code(),
             Self::Rejected(error) => error.code(),
+            Self::Published(stopped) => stopped.code,
             Self::Proof(error) => error.code(),
             Self::ProofText(error) => error.code(),
         }
@@ -160,6 +173,7 @@ impl StoreError {
             | Self::StateMissing(_)
             | Self::DataMissing(_)
             | Self::StateInside(_)
+            | Self::TooOpen { .. }
             | Self::InUse
             | Self::NoGuard
             | Self::ReadOnly
@@ -183,6 +197,7 @@ impl StoreError {
             Self::Read(error) => error,
             Self::Seal(error) => error,
             Self::Rejected(error) => error,
+            Self::Published(stopped) => stopped,
             Self::Proof(error) => error,
             Self::ProofText(error) => error,
         })
@@ -199,10 +214,10 @@ impl fmt::Display for StoreError {
                 write!(f, "there is no store in `{}`; `waag init` makes one", root.display())
             }
             Self::NoTenant { tenant, root } => {
+                let root = root.display();
                 write!(
                     f,
-                    "there is no tenant `{tenant}` in `{}`; `waag init --tenant {tenant}` makes one",
-                    root.display()
+                    "there is no tenant `{tenant}` in `{root}`; `waag init --tenant {tenant}` makes one"
                 )
             }
             Self::StateMissing(path) => {
@@ -218,11 +233,12 @@ impl fmt::Display for StoreError {
                 )
             }
             Self::StateInside(path) => {
-                write!(
-                    f,
-                    "the state folder `{}` lies inside the data folder; it must stand apart",
-                    path.display()
-                )
+                let path = path.display();
+                write!(f, "the state folder `{path}` lies inside the data folder; it must stand apart")
+            }
+            Self::TooOpen { path, mode } => {
+                let path = path.display();
+                write!(f, "others can write `{path}` (mode {mode:04o}); it must be its owner's alone")
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
@@ -244,7 +260,7 @@ impl fmt::Display for StoreError {
                 write!(f, "the registration at position {position} cannot be read")
             }
             Self::SchemaType(why) => write!(f, "the type {why}"),
-            Self::Empty => write!(f, "the ledger is empty: there is nothing to verify"),
+            Self::Empty => write!(f, "the ledger is empty: there is nothing to export"),
             Self::Foreign => write!(f, "no file of a store"),
             Self::Unrecorded(what) => write!(f, "the ledger has another event in the place of {what}"),
             Self::Origin(_)
@@ -258,6 +274,7 @@ impl fmt::Display for StoreError {
             | Self::Read(_)
             | Self::Seal(_)
             | Self::Rejected(_)
+            | Self::Published(_)
             | Self::Proof(_)
             | Self::ProofText(_) => Ok(()),
         }

@@ -1,10 +1,13 @@
 //! Where a tenant's store is.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use waag_files::guard::inspect;
+use waag_files::guard::{GUARD_FILE, inspect};
 use waag_model::ids::{LedgerId, TenantName};
+use waag_sqlite::state::STATE_FILE;
+use waag_sqlite::wal::{WAL_FILE, WAL_INDEX_FILE};
 use waag_stdx::files::{DiskFiles, Files};
 
 use super::error::StoreError;
@@ -82,6 +85,26 @@ impl Place {
     #[must_use]
     pub fn ledger_name(&self) -> String {
         self.before.map_or_else(|| LEDGER.to_owned(), Self::earlier_name)
+    }
+
+    /// Refuses a state folder that others can write, or a file of it: what stands there is then not only the owner's word.
+    ///
+    /// # Errors
+    /// [`StoreError::TooOpen`]; [`StoreError::Io`] where a mode cannot be read.
+    pub fn check_modes(&self) -> Result<(), StoreError> {
+        let files = [STATE_FILE, WAL_FILE, WAL_INDEX_FILE, GUARD_FILE];
+        for path in [self.state.clone()].into_iter().chain(files.map(|name| self.state.join(name))) {
+            let found = match std::fs::metadata(&path) {
+                // What must be there is missed where it is opened.
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => continue,
+                other => other.map_err(StoreError::io("read the mode of", &path))?,
+            };
+            let mode = found.permissions().mode() & 0o7777;
+            if mode & 0o022 != 0 {
+                return Err(StoreError::TooOpen { path, mode });
+            }
+        }
+        Ok(())
     }
 
     /// The folder of this ledger's guard.

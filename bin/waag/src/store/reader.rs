@@ -24,6 +24,9 @@ use waag_sqlite::state::SqliteState;
 use waag_stdx::entropy::SystemEntropy;
 use waag_stdx::files::{File, Files, Open};
 
+use crate::node::publishing::history::{self, published};
+use crate::node::publishing::status::Stopped;
+
 use super::error::StoreError;
 use super::options::Options;
 use super::place::{HASHES_FILE, Place};
@@ -146,10 +149,32 @@ impl OpenedReader {
     /// The inclusion proof of an entry under the guard's checkpoint; checked before it is given out.
     ///
     /// # Errors
-    /// [`StoreError::Read`] beyond the guard; [`StoreError::Proof`] where the log itself does not lead to the root.
+    /// [`StoreError::Read`] beyond the guard; [`StoreError::Proof`] where the log itself does not lead to the root; as
+    /// [`OpenedReader::check_published`].
     pub fn prove(&self, position: Position, leaf: &Hash) -> Result<InclusionProof, StoreError> {
+        self.check_published()?;
         let stored = StoredFile::open(&*self.place.data_files());
         prove(&stored, &*self.reader.log, self.checkpoint.checkpoint(), position, leaf)
+    }
+
+    /// Refuses a ledger that is not the one that was published, grown: what it proves belongs to a second history.
+    ///
+    /// # Errors
+    /// [`StoreError::Published`]; the state's.
+    pub fn check_published(&self) -> Result<(), StoreError> {
+        let kept = published(&self.keyring, &self.ledger.origin)?;
+        // A restored ledger may be older, which its guard tells.
+        let Some(kept) = kept.filter(|_| !self.guard.is_read_only()) else { return Ok(()) };
+        if kept.size <= self.guard.size {
+            return history::check(&*self.reader.log, self.guard.size, &kept).map_err(StoreError::Published);
+        }
+        // A writer that runs beside may have guarded and published since this was opened.
+        let now = read_guard(&*self.place.guard_files())?.newest()?.size;
+        if kept.size <= now {
+            Ok(())
+        } else {
+            Err(StoreError::Published(Stopped::taken_back(kept.size, now)))
+        }
     }
 
     /// The file of stored hashes, which may lag behind its writer or be wrong.

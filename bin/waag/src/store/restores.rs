@@ -16,7 +16,7 @@
 //!
 //! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`).
 
-mod destroyed;
+pub(in crate::store) mod destroyed;
 mod earlier;
 mod error;
 mod fetch;

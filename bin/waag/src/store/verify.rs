@@ -2,30 +2,36 @@
 //!
 //! In this order, each step going on behind the faults of those before it, as far as it can:
 //! places and what is in them → guard → state and its write-ahead log → vault and keys → guard's signature → objects →
-//! log with every entry → derived files.
+//! log with every entry → what its events tell of keys and persons → what was published → derived files.
 //!
-//! What lies beyond the guard was never acknowledged and is told as residue; more of it than a crash leaves is a guard that
-//! was taken back, and a fault. Derived files are compared with what they
+//! What lies beyond the guard is told as residue: perhaps it was never acknowledged, or the guard was taken back. More of it
+//! than a crash leaves, or what no opening to write would take, is a fault. Derived files are compared with what they
 //! are derived from; where they differ that is a note, and they are made again unless a writer runs.
 //!
 //! - `VERIFY-1`: a report without faults has a guard whose signature holds, a log that reaches it, and its root computed
 //!   anew from every entry.
-//! - `VERIFY-2`: a store that is empty, missing, cut, or of an unknown form is never verified.
+//! - `VERIFY-2`: a store that is missing, cut, or of an unknown form is never verified; one without entries only where its
+//!   signed guard says that there are none.
 //! - `VERIFY-3`: every fault names its file, and where in it: an offset, or for the state a table and record.
 
 mod derived;
 mod entries;
 mod objects;
 mod places;
+mod published;
 mod state;
+mod told;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use waag_engine::recover::check_guard;
 use waag_files::error::OpenError;
 use waag_files::guard::GUARD_FILE;
+use waag_files::recover;
 use waag_files::scan::RESIDUE_FRAMES_MAX;
+use waag_files::segment::FOLDER;
 use waag_files::vault::VAULT_FILE;
 use waag_files::walk::RawFiles;
 use waag_keys::keyring::Keyring;
@@ -44,6 +50,10 @@ use super::options::Options;
 use super::place::Place;
 use super::reader::{open_keys, read_guard};
 
+/// How often what would keep the log from being opened is looked at again: an append under way may show as such.
+const OPENING_LOOKS_MAX: u32 = 5;
+/// The wait between two of these, in milliseconds.
+const OPENING_LOOK_DELAY_MS: u64 = 10;
 /// Most faults that are kept one by one.
 pub const FAULTS_MAX: usize = 1_000;
 
@@ -119,7 +129,7 @@ impl Report {
     /// Whether everything that was acknowledged is there and unchanged (`VERIFY-1`).
     #[must_use]
     pub fn verified(&self) -> bool {
-        self.complete && self.faults_total == 0 && self.entries > 0 && self.root.is_some()
+        self.complete && self.faults_total == 0 && self.root.is_some()
     }
 
     fn fault(&mut self, fault: Fault) {
@@ -152,7 +162,7 @@ struct Keys {
 ///
 /// # Errors
 /// Only where the caller can do something about it before anything is said: [`VaultError::Passphrase`] is missing or
-/// wrong. Everything else is in the report.
+/// wrong; [`StoreError::Missing`] and [`StoreError::NoTenant`] where no store was made. Everything else is in the report.
 pub fn verify(
     place: &Place,
     options: &Options,
@@ -161,6 +171,10 @@ pub fn verify(
 ) -> Result<Report, StoreError> {
     let mut report = Report::default();
     if let Err(error) = place.must_exist() {
+        // Nothing is there at all: another place is meant, and nothing is said of what stands there.
+        if matches!(error, StoreError::Missing(_) | StoreError::NoTenant { .. }) {
+            return Err(error);
+        }
         let folder = if place.data.is_dir() { &place.state } else { &place.data };
         report.file_fault(folder.clone(), error.code(), error.to_string());
         return Ok(report);
@@ -190,10 +204,6 @@ pub fn verify(
         return Ok(report);
     };
     let found = Walked { identity: identity.or(found.identity), ..found };
-    if report.entries == 0 && report.faults_total == 0 {
-        let reason = StoreError::Empty;
-        report.file_fault(place.data.clone(), reason.code(), reason.to_string());
-    }
     let rebuild = depth.rebuild && report.faults_total == 0;
     derived.check(&found, stored, rebuild, &mut report);
     report.complete = found.guard_reached;
@@ -306,8 +316,17 @@ fn check_log(
     report.residue.extend(found.residue.iter().map(|fault| log_fault(&place.data, fault)));
     if let Some(guard) = guard {
         check_residue(place, guard, found.residue_frames, report);
+        // What the walk found a fault in is told of with its own place.
+        if found.faults_total == 0 && !guard.is_read_only() {
+            check_opening(place, ledger, report);
+        }
     }
-    let (schemas, schemas_closed, identity) = check.finish();
+    let (schemas, schemas_closed, identity, told) = check.finish();
+    if let (Some(guard), Some(keys)) = (guard, keys) {
+        let today = options.clock.now().day();
+        told.finish(place, &keys.keyring, guard, today, report);
+        published::check(place, &keys.ledger, &keys.keyring, report);
+    }
     Walked { guard_reached: found.verified(), schemas, schemas_closed, identity }
 }
 
@@ -323,6 +342,43 @@ fn check_residue(place: &Place, guard: &GuardRecord, frames: u64, report: &mut R
     if end.saturating_sub(now.0) > RESIDUE_FRAMES_MAX {
         let error = OpenError::GuardTooOld { first: guard.next_frame(), most: RESIDUE_FRAMES_MAX };
         report.file_fault(place.guard_folder().join(GUARD_FILE), error.code(), error.to_string());
+    }
+}
+
+/// Whether the log's driver would open the log to append: one rule for verification and writing.
+fn check_opening(place: &Place, ledger: LedgerId, report: &mut Report) {
+    let files = place.data_files();
+    let look = || {
+        let guard = read_guard(&*place.guard_files()).ok().and_then(|inspection| inspection.record);
+        // A guard that cannot be read was told of before.
+        guard.filter(|guard| guard.ledger == ledger).map_or(Ok(()), |guard| recover::check(&*files, &guard))
+    };
+    for again in (0..OPENING_LOOKS_MAX).rev() {
+        let Err(error) = look() else { return };
+        if again > 0 {
+            // A writer that runs beside may be in the middle of an append.
+            std::thread::sleep(Duration::from_millis(OPENING_LOOK_DELAY_MS));
+            continue;
+        }
+        let (code, text) = (error.code(), error.to_string());
+        match error {
+            OpenError::Damaged { file, offset, damage } => report.fault(Fault {
+                file: place.data.join(file),
+                offset: Some(offset),
+                position: None,
+                record: None,
+                code,
+                reason: damage.to_string(),
+            }),
+            // Told by the frames that were counted.
+            OpenError::GuardTooOld { .. } => {}
+            OpenError::Held
+            | OpenError::BehindGuard { .. }
+            | OpenError::Exists
+            | OpenError::Failed { .. }
+            | OpenError::Config(_)
+            | OpenError::Ledger => report.file_fault(place.data.join(FOLDER), code, text),
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! A store opened to write: every driver in its place, the engine running, the upkeep behind it.
 //!
-//! Order of opening: state (its lock is the store's) → vault and keys → guard → log, cut and repaired → stored hashes and
-//! identity index, made whole → schemas → the engine's threads. Order of closing: the engine, after everything under way
+//! Order of opening: state (its lock is the store's) → vault and keys → guard → log, cut and repaired → compared with what
+//! was published → stored hashes and identity index, made whole → schemas → the engine's threads. Order of closing: the engine, after everything under way
 //! is done → upkeep → stored hashes synced → log, guard, state.
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -45,6 +45,7 @@ use super::restores::promote::predecessor;
 use super::schemas::Schemas;
 use super::upkeep::{ScrubStatus, Upkeep};
 use crate::cli::tell;
+use crate::node::publishing::history::{self, published};
 
 /// A store, opened to write. Dropping it finishes what is under way and closes it.
 pub struct OpenedStore {
@@ -129,6 +130,7 @@ pub fn open_writer(
     progress: Progress<'_>,
 ) -> Result<OpenedStore, StoreError> {
     let parts = open_parts(place, options)?;
+    check_published(&parts)?;
     let start = recovered(place, options, &parts, progress)?;
     let Parts {
         sqlite,
@@ -201,6 +203,7 @@ fn folding(state: Arc<SqliteState>) -> impl Fn() + Send + 'static {
 /// Every driver in its place; the state's lock, which comes first, is the store's.
 fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     place.must_exist()?;
+    place.check_modes()?;
     let sqlite = Arc::new(SqliteState::open(&place.state)?);
     let state: Arc<dyn State> = sqlite.clone();
     let (vault, keyring) = open_keys(place, Arc::clone(&state), options)?;
@@ -236,6 +239,18 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
         hashes,
         files,
     })
+}
+
+/// Refuses a ledger that is not the one that was published, grown: whatever it signed would be a second history. Nothing is
+/// signed yet.
+fn check_published(parts: &Parts) -> Result<(), StoreError> {
+    let Some(kept) = published(&parts.keyring, &parts.ledger.origin)? else { return Ok(()) };
+    // What is published was under the guard. Of a guard whose newest slot is damaged the other one counts, and the log has
+    // what it lacks.
+    let guarded = parts.inspection.newest()?.size;
+    let tail = parts.log.tail().position.0;
+    let size = if parts.inspection.faults.is_empty() { guarded } else { tail };
+    history::check(&*parts.log, size, &kept).map_err(StoreError::Published)
 }
 
 /// What the engine goes on from; a damaged identity index is removed once, since it is made again from the log.

@@ -195,16 +195,24 @@ fn every_command_says_the_same_of_a_guard_that_is_missing_and_of_one_that_is_dam
 }
 
 #[test]
-fn a_store_without_entries_is_not_verified() {
+fn a_store_without_entries_is_verified_where_its_signed_guard_says_so() {
     let root = image::folder();
     let place = image::place(root.path());
     let depth = Depth { deep: true, rebuild: true };
-    let look = || verify(&place, &image::options(), depth, &mut |_, _| {}).unwrap();
-    assert!(!look().verified());
+    let look = || verify(&place, &image::options(), depth, &mut |_, _| {});
+    assert_eq!(look().unwrap_err().code(), "E0801");
     init(&place, "waag.example", &image::options()).unwrap();
-    let report = look();
-    assert!(!report.verified());
-    assert_eq!(report.faults.iter().map(|fault| fault.code).collect::<Vec<_>>(), ["E0814"]);
+    let report = look().unwrap();
+    assert!(report.verified() && report.entries == 0, "{report:?}");
+    for byte in [20, 70, 200] {
+        let path = place.state.join("guard");
+        let guard = std::fs::read(&path).unwrap();
+        let mut flipped = guard.clone();
+        flipped[byte] ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        assert!(!look().unwrap().verified(), "{byte}");
+        std::fs::write(&path, guard).unwrap();
+    }
 }
 
 #[test]

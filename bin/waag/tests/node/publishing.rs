@@ -441,24 +441,37 @@ fn a_ledger_that_was_taken_back_is_refused_by_its_witness_and_by_its_own_record(
     let node = serve_at(&log, 0, &[]);
     assert!(log.run(&["log", "show"]).exits(1).out.contains("ALARM      E0865"));
     assert!(node.terminate().success());
-    // A ledger that knows that more was published says so by itself, and shows nothing of the other history.
-    kept_of_late(&log);
-    let node = serve_at(&log, 0, &[]);
-    let got = get(node.listen, "/log/checkpoint", &[]);
-    assert!(got.status == 503 && String::from_utf8_lossy(&got.body).contains("E0862"), "{}", got.head);
-    assert_eq!(get(node.listen, "/log/tile/0/000.p/1", &[]).status, 503);
-    assert_eq!(figure(&node, "waag_publish_stopped"), Some(1.0));
-    assert!(std::fs::read_to_string(log.path("serve.err")).unwrap().contains("E0862"));
-    assert_eq!(node.post(&key, LINES, &events(110..111)).status, 200, "appends go on");
-    let export = log.run(&["log", "export", "copy"]);
-    assert!(export.code == 3 && export.err.contains("E0862") && !log.path("copy").exists(), "{export:?}");
+    // The store says what the witness saw, too.
+    let report = log.run(&["verify", "--json"]).exits(1).json();
+    assert_eq!(report["faults"][0]["code"], "E0865", "{report}");
+    assert!(watching.terminate().success());
+    is_refused_for_what_was_published(&log);
+}
+
+/// A ledger that knows that more was published says so by itself, and signs nothing of the other history.
+fn is_refused_for_what_was_published(log: &Folder) {
+    copied(log, "short");
+    let serve = ["serve", "--json", "--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"];
+    let is_refused = |code: &str| {
+        for arguments in [&serve[..], &["append", "--json"], &["prove", "3", "--json"]] {
+            let refused = log.run(arguments).exits(3).json();
+            assert_eq!(refused["error"]["code"], code, "{refused}");
+        }
+        let told = log.run(&["verify", "--json"]).exits(1).json();
+        assert!(told["faults"].as_array().unwrap().iter().any(|fault| fault["code"] == code), "{told}");
+        let export = log.run(&["log", "export", "copy"]);
+        assert!(export.code == 3 && !log.path("copy").exists(), "{export:?}");
+    };
+    kept_of_late(log);
+    is_refused("E0862");
     // Grown beyond what was published, it is another history still.
-    assert_eq!(node.post(&key, LINES, &events(200..300)).status, 200);
-    assert!(node.terminate().success());
-    let node = serve_at(&log, 0, &[]);
-    let got = get(node.listen, "/log/checkpoint", &[]);
-    assert!(got.status == 503 && String::from_utf8_lossy(&got.body).contains("E0863"), "{}", got.head);
-    assert!(node.terminate().success() && watching.terminate().success());
+    for name in ["waag-data", "waag-data.state"] {
+        std::fs::remove_dir_all(log.path(name)).unwrap();
+        std::fs::rename(log.path("short").join(name), log.path(name)).unwrap();
+    }
+    log.feed(&["append"], events(200..300).as_bytes()).exits(0);
+    kept_of_late(log);
+    is_refused("E0863");
 }
 
 /// Puts what the later store knew as published into the earlier one.

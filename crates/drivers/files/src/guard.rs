@@ -17,7 +17,11 @@
 //! nothing is written.
 //!
 //! A record in the wrong slot (a misdirected write) counts by its sequence all the same, since it was made only after
-//! its frame was durable; opening puts it where it belongs before anything else is written.
+//! its frame was durable; opening puts it where it belongs, and blanks the wrong slot, before anything else is written.
+//!
+//! Both slots wrong, or one record in both, no crash and no single fault of a disk leaves: somebody moved them, perhaps to
+//! take the guard back by one. Such a guard can be read and is not opened to swap, so that the next write does not heal what
+//! is evidence.
 //!
 //! At opening the newest slot is written again in place and synced: after a failed sync the page cache can show a
 //! record that the disk never got. Writing the same bytes over themselves can tear without harm.
@@ -69,6 +73,15 @@ impl Inspection {
             let (offset, fault) = self.faults.first().copied().unwrap_or((0, GuardFault::Blank));
             GuardError::Damaged { file: GUARD_FILE.to_owned(), offset, fault }
         })
+    }
+}
+
+impl Inspection {
+    /// The fault for which the guard is not opened to swap: both slots are wrong.
+    fn refused(&self) -> Option<GuardError> {
+        let in_slot = |slot: u64| self.faults.iter().find(|(offset, _)| *offset == slot * SLOT_BYTES as u64);
+        let ((offset, fault), _) = in_slot(0).zip(in_slot(1))?;
+        Some(GuardError::Damaged { file: GUARD_FILE.to_owned(), offset: *offset, fault: *fault })
     }
 }
 
@@ -126,6 +139,14 @@ fn slots(file: &dyn File) -> io::Result<Inspection> {
         let expected = newest.sequence.saturating_sub(1);
         faults.push((expected % 2, GuardFault::Stale { found: older.sequence, expected }));
     }
+    if let (Some(newest), Some(twice)) = (&record, records.first())
+        && twice.sequence == newest.sequence
+    {
+        // One of them is told of by its parity; which of the two records was there before, nobody knows.
+        let (found, right) = (newest.sequence, newest.sequence % 2);
+        faults.push((right, GuardFault::Stale { found, expected: found.saturating_add(1) }));
+        faults.sort_unstable_by_key(|(slot, _)| *slot);
+    }
     // Before the first swap the second slot has never been written.
     if record.as_ref().is_some_and(|record| record.sequence == 0) {
         faults.retain(|fault| *fault != (1, GuardFault::Blank));
@@ -161,15 +182,26 @@ impl FileGuard {
     /// Opens the guard to swap it.
     ///
     /// # Errors
-    /// [`GuardError::Held`]; [`GuardError::Damaged`] where no slot can be read, which leaves the file as it is;
-    /// [`GuardError::Failed`], also where there is no file.
+    /// [`GuardError::Held`]; [`GuardError::Damaged`] where no slot can be read or both are wrong, which leaves the file as
+    /// it is; [`GuardError::Failed`], also where there is no file.
     pub fn open(files: &dyn Files) -> Result<(Self, Inspection), GuardError> {
         let lock = take_lock(files)?;
         let file = files.open(GUARD_FILE, Open::Write).map_err(failed("opening"))?;
         let inspection = slots(&*file).map_err(failed("reading"))?;
         let record = inspection.newest()?.clone();
+        if let Some(refused) = inspection.refused() {
+            return Err(refused);
+        }
         file.write_at(&encode_slot(&record)?, offset_of(record.sequence)).map_err(failed("write"))?;
         file.sync().map_err(failed("sync"))?;
+        let wrong = offset_of(record.sequence.saturating_add(1));
+        let is_stale =
+            |(at, fault): &(u64, GuardFault)| *at == wrong && matches!(fault, GuardFault::Stale { .. });
+        if inspection.faults.iter().any(is_stale) {
+            // Else the record that now stands where it belongs would be there twice.
+            file.write_at(&[0; SLOT_BYTES], wrong).map_err(failed("write"))?;
+            file.sync().map_err(failed("sync"))?;
+        }
         let held = Mutex::new(Held { record: Some(record), poisoned: false });
         Ok((Self { _lock: lock, file, held }, inspection))
     }

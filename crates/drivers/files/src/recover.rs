@@ -94,6 +94,26 @@ pub(crate) fn recover(
     Ok((scan, recovery))
 }
 
+/// Looks whether [`FilesLog::open`](crate::log::FilesLog::open) would take the log with that guard, and changes nothing: what
+/// keeps a store from being written is no residue. Beside a writer what it sees may be half done: look again.
+///
+/// # Errors
+/// [`OpenError`].
+pub fn check(files: &dyn Files, guard: &GuardRecord) -> Result<(), OpenError> {
+    let scan = scan(files, guard, false)?;
+    let segments = segment::list(files).map_err(failed("list", segment::FOLDER))?;
+    let current = scan.segment.unwrap_or(guard.next_frame());
+    if let Some(foreign) = segments.iter().find(|first| **first > current) {
+        return Err(damaged(&segment::path_of(*foreign), 0, Damage::Segment));
+    }
+    if scan.segment.is_none() {
+        return Ok(());
+    }
+    let path = segment::path_of(current);
+    let file = files.open(&path, Open::Read).map_err(failed("open", &path))?;
+    torn_end(&*file, &path, &scan.tail, scan.offset).map(|_| ())
+}
+
 fn write_zeros(file: &dyn File, config: &LogConfig, from: u64, end: u64) -> io::Result<()> {
     let step = usize::try_from(config.step_bytes).unwrap_or(usize::MAX);
     let zeros = vec![0; step];

@@ -12,7 +12,7 @@ use waag_files::scrub::Scrubber;
 use waag_log::contract::{AppendError, EventLog, ReadError};
 use waag_log::fault::FrameFault;
 use waag_log::frame::{Frame, HEADER_BYTES};
-use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_log::guard::{Guard, GuardError, GuardFault, GuardRecord};
 use waag_model::ids::{FrameNumber, Position};
 use waag_sim::disk::SimDisk;
 use waag_sim::fault::{Fault, Op};
@@ -128,6 +128,33 @@ fn a_guard_written_into_the_wrong_slot_still_counts() {
     assert!(!inspection.faults.is_empty());
     drop((log, guard));
     assert_eq!(inspect(&guard_files(&disk)).unwrap().record.unwrap().sequence, 4);
+    // Opened again before any swap: it was put right, and stands there once.
+    let (.., record, _, inspection) = reopen(&disk).unwrap();
+    assert_eq!((record.sequence, inspection.faults), (4, vec![(SLOT_BYTES as u64, GuardFault::Blank)]));
+}
+
+#[test]
+fn a_guard_whose_slots_were_exchanged_or_copied_is_read_and_not_written() {
+    let disk = SimDisk::new(0);
+    let mut store = Store::create(&disk);
+    store.commits(3);
+    drop(store);
+    disk.kill();
+    let path = format!("state/{GUARD_FILE}");
+    let before = disk.contents(&path).unwrap();
+    let (low, high) = before.split_at(SLOT_BYTES);
+    for moved in [[high, low], [low, low], [high, high]] {
+        let moved = moved.concat();
+        disk.replace(&path, &moved);
+        let found = inspect(&guard_files(&disk)).unwrap();
+        assert_eq!(found.faults.iter().map(|(at, _)| *at).collect::<Vec<_>>(), [0, SLOT_BYTES as u64]);
+        assert!(found.newest().is_ok(), "readers go on");
+        let refused = FileGuard::open(&guard_files(&disk)).unwrap_err();
+        assert!(matches!(refused, GuardError::Damaged { .. }), "{refused}");
+        assert_eq!(disk.contents(&path).unwrap(), moved, "it is left as it is");
+    }
+    disk.replace(&path, &before);
+    FileGuard::open(&guard_files(&disk)).unwrap();
 }
 
 #[test]

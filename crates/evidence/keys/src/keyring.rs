@@ -369,8 +369,7 @@ impl Keyring {
                 pending.queue.pop_front();
             }
         }
-        let generation = Generation(self.generation.load(Ordering::Acquire));
-        Ok(Durable { serial: self.durable_serial(), generation })
+        Ok(Durable { serial: self.durable_serial(), generation: self.generation() })
     }
 
     /// Commits the next keys; none where there are none up to that serial.
@@ -422,6 +421,12 @@ impl Keyring {
     #[must_use]
     pub fn durable_serial(&self) -> u64 {
         self.durable.load(Ordering::Acquire)
+    }
+
+    /// The generation of the newest commit of this keyring that is durable. Costs one atomic read.
+    #[must_use]
+    pub fn generation(&self) -> Generation {
+        Generation(self.generation.load(Ordering::Acquire))
     }
 
     /// What became of a key, for readers of entries.

@@ -7,6 +7,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use waag_keys::keyring::Durable;
+use waag_keys::state::Generation;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::Hash;
 use waag_ledger::range::RangeTree;
@@ -24,8 +25,9 @@ pub enum Input {
     Submit(Ticket, SealedBatch),
     /// New keys are durable.
     KeysDurable(Result<Durable, Halt>),
-    /// The frame that was appending is durable; its buffer comes back.
-    Appended(Result<Frame, Halt>),
+    /// The frame that was appending is durable; its buffer comes back, with the generation that the state was durable at
+    /// behind it.
+    Appended(Result<(Frame, Generation), Halt>),
     /// The guard record that was being swapped in is durable.
     Guarded(Result<(), Halt>),
     /// How a batch's retries compare with what was recorded first: (place in the batch, verdict).

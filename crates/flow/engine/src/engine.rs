@@ -19,6 +19,8 @@
 //!   sequenced after must be sealed again.
 //! - `ENGINE-5`: after a failed or uncertain write nothing is signed or acknowledged any more.
 //! - `ENGINE-6`: a crash leaves at most two frames beyond the guard.
+//! - `ENGINE-7`: a guard asks for every commit of the state that was durable when its frame was: an event that tells of an
+//!   erasure is under a guard that no state from before the erasure satisfies.
 //!
 //! Not here: sealing (`sealer`), comparing a retry with what was recorded (`compare`), opening a store (`recover`).
 
@@ -210,7 +212,9 @@ impl Engine {
                 self.keys_durable = self.keys_durable.max(durable.serial());
                 self.keys_generation = self.keys_generation.max(durable.generation().0);
             }
-            Input::Appended(Ok(frame)) => {
+            Input::Appended(Ok((frame, generation))) => {
+                // ENGINE-7: destructions, restrictions and what doors keep are committed past the engine.
+                self.keys_generation = self.keys_generation.max(generation.0);
                 self.spare = frame.into_buffer();
                 self.appended(effects);
             }

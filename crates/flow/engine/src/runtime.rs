@@ -357,10 +357,10 @@ impl Doers {
             let durable = keyring.commit_pending(up_to);
             Some(Input::KeysDurable(durable.map_err(|error| Halt::ours(error.code(), &error))))
         })?;
-        let log = Arc::clone(&world.log);
+        let (log, keyring) = (Arc::clone(&world.log), Arc::clone(&world.keyring));
         let log = doer(answer_with("waag-log"), 1, threads, move |(expected, frame): (_, Frame)| {
-            let appended = log.append(expected, &frame);
-            Some(Input::Appended(appended.map(|()| frame).map_err(|error| Halt::ours(error.code(), &error))))
+            let appended = log.append(expected, &frame).map(|()| (frame, keyring.generation()));
+            Some(Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error))))
         })?;
         let guard = Arc::clone(&world.guard);
         let guard = doer(answer_with("waag-guard"), 1, threads, move |(expected, record)| {

@@ -37,7 +37,8 @@ fn engine_1_a_frame_waits_for_every_key_of_its_entries() {
     let frame = rig.take_append().unwrap();
     assert_eq!(frame.header().tree_size, 2);
     rig.ground.log.append(frame.header().fields.number, &frame).unwrap();
-    rig.step(Input::Appended(Ok(frame)));
+    let generation = rig.keyring.generation();
+    rig.step(Input::Appended(Ok((frame, generation))));
     rig.do_guard();
     assert_eq!((rig.items(first).len(), rig.items(second).len()), (1, 1));
     // Keys that are there already are not waited for.
@@ -218,7 +219,8 @@ fn engine_5_a_frame_that_turns_out_durable_after_the_stop_is_not_signed() {
     let frame = rig.take_append().unwrap();
     rig.step(Input::Guarded(Err(halt())));
     assert!(matches!(rig.take_reply(ticket).unwrap(), Err(Rejection::Halted(_))));
-    rig.step(Input::Appended(Ok(frame)));
+    let generation = rig.keyring.generation();
+    rig.step(Input::Appended(Ok((frame, generation))));
     assert!(rig.effects.is_empty(), "{:?}", rig.effects);
 }
 
@@ -363,4 +365,29 @@ fn what_the_next_event_may_meet_as_well_is_not_an_events_fault() {
     assert!(!ours.into_iter().any(|error| SealError::Entry(error).is_the_events_fault()));
     assert!(SealError::Keys(KeysError::Name("the person's id")).is_the_events_fault());
     assert!(!SealError::Keys(KeysError::Poisoned).is_the_events_fault());
+}
+
+#[test]
+fn engine_7_a_guard_asks_for_what_was_committed_past_the_engine_before_its_frame() {
+    let mut rig = Rig::new();
+    rig.record(&[Sent(0, 0, 5), Sent(1, 0, 6)]);
+    rig.destroy();
+    rig.take_destroy().unwrap();
+    let destroyed = rig.keyring.destroy_person("p6", &|_| true).unwrap().generation.unwrap();
+    let keys_epoch = rig.sealer.keys_destroyed();
+    rig.step(Input::Destroyed { keys_epoch });
+    // No key is made for the event that tells of it: its guard asks for the destruction all the same.
+    rig.submit(&[Sent(2, 0, 5)]);
+    assert!(rig.take_keys().is_none());
+    rig.do_append();
+    let (expected, record) = rig.take_guard().unwrap();
+    assert!(record.keys_generation >= destroyed.0, "{} {destroyed:?}", record.keys_generation);
+    waag_log::guard::Guard::swap(&*rig.ground.guard, Some(expected), &record).unwrap();
+    rig.step(Input::Guarded(Ok(())));
+    // What is committed while a frame is under way counts from the next one on at the latest, and never less.
+    rig.keyring.destroy_person("p5", &|_| true).unwrap();
+    rig.record(&[Sent(3, 0, 7)]);
+    let guard = waag_log::guard::Guard::read(&*rig.ground.guard).unwrap().unwrap();
+    assert!(guard.keys_generation > record.keys_generation);
+    assert!(guard.keys_generation <= rig.keyring.generation().0, "only what is durable is asked for");
 }

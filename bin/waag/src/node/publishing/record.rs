@@ -28,7 +28,7 @@ use waag_model::time::UtcNanos;
 use super::status::{Alarm, AlarmKind, Answer, WitnessStatus};
 
 const VERSION: u8 = 1;
-pub(super) const LATEST: &[u8] = b"latest";
+pub(crate) const LATEST: &[u8] = b"latest";
 pub(super) const COSIGNED: &[u8] = b"cosigned";
 const WITNESS: &[u8] = b"witness/";
 

@@ -152,6 +152,14 @@ impl Stopped {
     }
 }
 
+impl fmt::Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.reason)
+    }
+}
+
+impl std::error::Error for Stopped {}
+
 impl Answer {
     /// Whether somebody has to set something right here or there, so that asking often helps nobody.
     #[must_use]

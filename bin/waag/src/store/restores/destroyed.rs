@@ -34,7 +34,8 @@ use crate::store::error::StoreError;
 use crate::store::reader::open_keys;
 
 /// Events whose `keys` are ids of destroyed keys.
-const DESTROYING: [&str; 3] = ["waag.keys.destroyed", "waag.subject.erased", "waag.subject.expired"];
+pub(in crate::store) const DESTROYING: [&str; 3] =
+    ["waag.keys.destroyed", "waag.subject.erased", "waag.subject.expired"];
 
 /// What the tombstones of later runs tell.
 #[derive(Default)]
@@ -166,7 +167,7 @@ fn told_by_events(
 }
 
 /// The ids under `keys`: texts, or objects that have an `id`.
-fn key_ids(data: &Value<'_>) -> Vec<KeyId> {
+pub(in crate::store) fn key_ids(data: &Value<'_>) -> Vec<KeyId> {
     let Some(Value::Array(keys)) = data.child("keys") else { return Vec::new() };
     let text = |key: &Value<'_>| {
         let text = key.as_text().map(str::to_owned);

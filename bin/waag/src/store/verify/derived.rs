@@ -24,6 +24,7 @@ use waag_stdx::files::{File, Files, Lock, Open};
 
 use super::entries::open_identity;
 use super::{Report, Walked};
+use crate::store::beside::holder;
 use crate::store::options::Options;
 use crate::store::place::{HASHES_FILE, Place};
 use crate::store::schemas::{INDEX_FILE, Schemas};
@@ -59,6 +60,8 @@ impl Derived<'_> {
         let path = |name: &str| self.place.data.join(name);
         match stored {
             Ok(Stored::Right) => {}
+            // A node that runs writes them behind its commits.
+            Ok(Stored::Behind(_)) if holder(self.place).is_some() => {}
             Ok(Stored::Behind(missing)) => {
                 let what = format!("{missing} hashes are not there yet; the next opening adds them");
                 report.note(path(HASHES_FILE), what, false);

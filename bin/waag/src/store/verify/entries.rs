@@ -22,6 +22,7 @@ use waag_model::ids::{FrameNumber, KeyId, LedgerId, Position};
 use waag_stdx::files::{File, Files, Lock, Open};
 
 use super::Depth;
+use super::told::Told;
 use crate::store::options::Options;
 use crate::store::place::Place;
 use crate::store::schemas::{REGISTERED, SchemaRecord, Schemas};
@@ -40,6 +41,7 @@ pub(super) struct EntryCheck {
     schemas: Schemas,
     /// A registration's key is not there any more, so that not all of them can be told.
     schemas_closed: bool,
+    told: Told,
     identity: Option<IdentityIndex>,
     identity_fault: Option<String>,
 }
@@ -71,6 +73,7 @@ impl EntryCheck {
             objects,
             schemas: Schemas::default(),
             schemas_closed: false,
+            told: Told::default(),
             identity,
             identity_fault: None,
         }
@@ -92,6 +95,9 @@ impl EntryCheck {
         }
         if header.kind == REGISTERED {
             self.registration(position, bytes)?;
+        }
+        if let Some(reader) = &self.reader {
+            self.told.entry(reader, position, &entry);
         }
         if self.deep {
             self.open(&entry)?;
@@ -171,9 +177,10 @@ impl EntryCheck {
         }
     }
 
-    /// The registrations found, whether some could not be read, and what is wrong with the identity index.
-    pub(super) fn finish(self) -> (Schemas, bool, Option<String>) {
-        (self.schemas, self.schemas_closed, self.identity_fault)
+    /// The registrations found, whether some could not be read, what is wrong with the identity index, and what the
+    /// ledger's own events tell.
+    pub(super) fn finish(self) -> (Schemas, bool, Option<String>, Told) {
+        (self.schemas, self.schemas_closed, self.identity_fault, self.told)
     }
 }
 

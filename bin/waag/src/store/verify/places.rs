@@ -5,6 +5,8 @@
 //! behind the guarded frames, where all it can call them is residue, so they are told here. Not here: the objects'
 //! folder (`objects`).
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use waag_engine::recover::IDENTITY_FOLDER;
 use waag_files::guard::GUARD_FILE;
 use waag_files::segment::FOLDER;
@@ -43,6 +45,7 @@ pub(super) fn check(place: &Place, report: &mut Report) {
         let what = "the restore of this store was not verified to its end; `waag promote` does so before anything else";
         report.note(place.state.join(RESTORING_FILE), what, false);
     }
+    modes(place, report);
     let (data, state) = (place.data_files(), place.state_files());
     let known = |names: &'static [&'static str]| move |name: &str| names.contains(&name);
     let is_run = |name: &str| {
@@ -60,6 +63,23 @@ pub(super) fn check(place: &Place, report: &mut Report) {
     folder(&*data, &place.data, FOLDER, &|name| is_segment(name) || name == "spare.seg", report);
     let of_state = |name: &str| STATE.contains(&name) || is_desk(&place.state, name);
     folder(&*state, &place.state, "", &of_state, report);
+}
+
+/// Tells what of the state others can write, which is a fault, or could put another in the place of.
+fn modes(place: &Place, report: &mut Report) {
+    if let Err(error) = place.check_modes() {
+        let path =
+            if let StoreError::TooOpen { path, .. } = &error { path.clone() } else { place.state.clone() };
+        report.file_fault(path, error.code(), super::with_cause(&error));
+    }
+    let above = place.state.parent().filter(|above| !above.as_os_str().is_empty());
+    let Some(Ok(found)) = above.map(std::fs::metadata) else { return };
+    let mode = found.permissions().mode() & 0o7777;
+    // In a folder with the sticky bit nobody moves what is another's.
+    if let Some(above) = above.filter(|_| mode & 0o022 != 0 && mode & 0o1000 == 0) {
+        let what = format!("others can put another state folder in its place (mode {mode:04o})");
+        report.note(above.to_owned(), what, false);
+    }
 }
 
 fn folder(

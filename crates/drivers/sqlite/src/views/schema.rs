@@ -5,6 +5,7 @@
 //! `.waiting`. Beside a table whose rows may wait (`ranges`) are `+ranges`, `+waiting` and `+marks`.
 //! Not here: reading and writing rows (`rows`).
 
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -42,6 +43,25 @@ pub(super) fn failed(attempt: &'static str) -> impl Fn(rusqlite::Error) -> Views
     }
 }
 
+/// Makes the file where there is none, and takes it from everybody but its owner. SQLite gives the files beside it the mode
+/// that this one has. A file that is there is not opened here: closing it would let go of SQLite's own locks in this process.
+fn close_to_others(path: &Path) -> std::io::Result<()> {
+    let owners = std::fs::Permissions::from_mode(0o600);
+    match std::fs::OpenOptions::new().create_new(true).append(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    for beside in ["", "-wal", "-shm"] {
+        let mut name = path.as_os_str().to_owned();
+        name.push(beside);
+        match std::fs::set_permissions(Path::new(&name), owners.clone()) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// Opens a connection and sets it: to write where a page's size for a new file is given, else to read.
 pub(super) fn connect(
     path: &Path,
@@ -54,6 +74,12 @@ pub(super) fn connect(
     } else {
         OpenFlags::SQLITE_OPEN_READ_ONLY
     };
+    if page_bytes.is_some() {
+        close_to_others(path).map_err(|error| ViewsError::Failed {
+            attempt: "make the views' file",
+            reason: error.to_string(),
+        })?;
+    }
     let open = || {
         let connection = Connection::open_with_flags(path, mode | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
         connection.busy_timeout(Duration::from_millis(BUSY_MS))?;

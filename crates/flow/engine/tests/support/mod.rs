@@ -367,7 +367,8 @@ impl Rig {
     pub(crate) fn do_append(&mut self) {
         let frame = self.take_append().unwrap();
         self.ground.log.append(frame.header().fields.number, &frame).unwrap();
-        self.step(Input::Appended(Ok(frame)));
+        let generation = self.keyring.generation();
+        self.step(Input::Appended(Ok((frame, generation))));
     }
 
     /// Swaps the guard, as asked for, and says so.
