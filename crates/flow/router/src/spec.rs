@@ -70,6 +70,31 @@ impl TargetSpec {
         }
     }
 
+    /// Whose its secret is: kind, scheme, host and port; none for a kind that has no secret. What belongs to one place is
+    /// never told to another.
+    #[must_use]
+    pub fn secret_place(&self) -> Option<String> {
+        let of = |kind: &str, address: &str| {
+            let (scheme, rest) = address.split_once("://").unwrap_or_default();
+            let authority = rest.split(['/', '?', '#']).next().unwrap_or_default().to_ascii_lowercase();
+            let port = match scheme {
+                "https" => ":443",
+                "http" => ":80",
+                _ => ":4222",
+            };
+            // A colon within brackets is part of an IPv6 address.
+            let has_port =
+                authority.rsplit_once(']').map_or(authority.as_str(), |(_, behind)| behind).contains(':');
+            let port = if has_port { "" } else { port };
+            Some(format!("{kind} {scheme}://{authority}{port}"))
+        };
+        match self {
+            Self::Webhook { url } => of(self.kind(), url),
+            Self::Nats { server, .. } => of(self.kind(), server),
+            Self::Pull {} | Self::InProcess { .. } => None,
+        }
+    }
+
     /// Where it goes, in one line.
     #[must_use]
     pub fn place(&self) -> String {
@@ -264,6 +289,35 @@ fn priority() -> u8 {
     5
 }
 
+/// A subscription in place of the one of its name.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it is to be.
+    pub spec: Spec,
+    /// Whether its start was said, which must then be the one that it has: where it began stays.
+    pub says_start: bool,
+}
+
+impl Change {
+    /// Reads and checks a change.
+    ///
+    /// # Errors
+    /// As [`Spec::read`].
+    pub fn read(json: &[u8]) -> Result<Self, RouterError> {
+        let spec = Spec::read(json)?;
+        let members: BTreeMap<String, &RawValue> =
+            serde_json::from_slice(json).map_err(|error| RouterError::Spec(error.to_string()))?;
+        Ok(Self { spec, says_start: members.contains_key("start") })
+    }
+}
+
+impl From<Spec> for Change {
+    /// The default is taken for not said.
+    fn from(spec: Spec) -> Self {
+        Self { says_start: spec.start != Start::default(), spec }
+    }
+}
+
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         self.to_json() == other.to_json()
@@ -342,6 +396,15 @@ impl Spec {
         if self.description.len() > DESCRIPTION_BYTES_MAX {
             return wrong("`description` has at most 1,024 bytes");
         }
+        // It is shown on terminals and in pages, as one line.
+        if self.description.chars().any(char::is_control) {
+            return wrong("`description` has no control characters");
+        }
+        if let KeySpec::Pointer(place) = &self.key
+            && !is_pointer(place)
+        {
+            return wrong("`key` is no JSON Pointer (RFC 6901): `~` stands before `0` or `1` alone");
+        }
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             return wrong("`concurrency` is 1 to 1,024");
         }
@@ -380,6 +443,11 @@ impl Spec {
             TargetSpec::Nats { server, subject } => {
                 let scheme = ["nats://", "tls://"].iter().any(|scheme| server.starts_with(scheme));
                 let is_plain = !subject.chars().any(|c| c.is_whitespace() || c == '*' || c == '>');
+                if is_brokers_own(subject) {
+                    return Err(RouterError::Spec(
+                        "`target.subject` is the broker's own: none begins with `$` or `_INBOX`".to_owned(),
+                    ));
+                }
                 fits(server) && fits(subject) && scheme && is_plain
             }
             TargetSpec::InProcess { handler } => fits(handler),
@@ -394,6 +462,12 @@ impl Spec {
     }
 }
 
+/// Whether each `~` of a JSON Pointer escapes something (RFC 6901 §3). What else would be read as a place that no event has,
+/// and every event would be in no order.
+fn is_pointer(place: &str) -> bool {
+    place.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']))
+}
+
 /// Whether all that was given was kept; what was not given has its default.
 fn is_within(given: &serde_json::Value, kept: &serde_json::Value) -> bool {
     match (given, kept) {
@@ -402,6 +476,13 @@ fn is_within(given: &serde_json::Value, kept: &serde_json::Value) -> bool {
         }
         _ => given == kept,
     }
+}
+
+/// Whether a subject of NATS is the broker's own: what is published there is a command to it (`$JS.API.…` purges streams,
+/// `$SYS.…`), or an answer that somebody else waits for (`_INBOX.…`).
+#[must_use]
+pub fn is_brokers_own(subject: &str) -> bool {
+    subject.starts_with('$') || subject.split('.').next() == Some("_INBOX")
 }
 
 /// Whether a text may name a subscription.
@@ -455,6 +536,10 @@ mod tests {
             r#","start":{"position":5,"time_ns":1}"#,
             r#","start":"later""#,
             r#","key":"data""#,
+            r#","key":"/data/~2""#,
+            r#","key":"/data/~""#,
+            r#","description":"a\u001b[2J""#,
+            r#","description":"a\nb""#,
             r#","x":1"#,
             r#","concurrency":0"#,
             r#","priority":10"#,
@@ -473,13 +558,43 @@ mod tests {
             r#"{"name":"A","target":{"kind":"pull"}}"#,
             r#"{"name":"a","target":{"kind":"pull","url":"x"}}"#,
             r#"{"name":"a","target":{"kind":"webhook","url":"ftp://x"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"$JS.API.STREAM.PURGE.ORDERS"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"$SYS.x"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"_INBOX.x"}}"#,
         ];
         for json in whole {
             assert!(Spec::read(json.as_bytes()).is_err(), "{json}");
         }
+        assert!(with(r#","key":"/a~0b/~1""#).is_ok());
+        for fine in ["orders", "JS.API.x", "a.$b", "_INBOXES.x"] {
+            assert!(!is_brokers_own(fine), "{fine}");
+        }
         let long = with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX)));
         assert!(long.is_ok());
         assert!(with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX + 1))).is_err());
+    }
+
+    #[test]
+    fn a_secret_is_one_places_alone() {
+        let webhook = |url: &str| TargetSpec::Webhook { url: url.to_owned() }.secret_place();
+        let nats = |server: &str| {
+            TargetSpec::Nats { server: server.to_owned(), subject: "s".to_owned() }.secret_place()
+        };
+        assert_eq!(webhook("https://A.example/x?y"), webhook("https://a.example:443/z"));
+        assert_eq!(nats("nats://h"), nats("nats://h:4222"));
+        assert_eq!(webhook("https://[::1]/x"), webhook("https://[::1]:443"));
+        let all = [
+            webhook("https://a.example"),
+            webhook("http://a.example"),
+            webhook("https://a.example:8443"),
+            webhook("https://b.example"),
+            nats("nats://a.example"),
+            nats("tls://a.example"),
+            nats("nats://a.example:443"),
+        ];
+        let different: std::collections::BTreeSet<_> = all.iter().flatten().collect();
+        assert_eq!(different.len(), all.len());
+        assert_eq!(TargetSpec::Pull {}.secret_place(), None);
     }
 
     #[test]

@@ -465,6 +465,11 @@ impl World {
         self.ledger.record_event(kind, Some(key))
     }
 
+    /// The calendar, in nanoseconds.
+    pub(crate) fn clock_ns(&self) -> i64 {
+        self.clock.now().0
+    }
+
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.pass(Duration::from_millis(ms));
         self.router().wake();
@@ -514,7 +519,7 @@ impl World {
     /// Everything read, nothing under way and nothing waiting.
     pub(crate) fn is_idle(&self, name: &str) -> bool {
         let seen = self.overview(name);
-        seen.lag_events == 0
+        seen.unread_events == 0
             && seen.under_way == 0
             && seen.waiting_keys == 0
             && seen.oldest_position.is_none()
