@@ -18,7 +18,7 @@ use hyper::header::CONTENT_TYPE;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use waag_pattern::Pattern;
-use waag_router::error::RouterError;
+use waag_router::error::{NO_SECRET, RouterError};
 use waag_router::router::{Pulls, Router};
 use waag_router::shown::Leased;
 
@@ -93,6 +93,7 @@ impl From<RouterError> for Fault {
             | RouterError::Transform(_)
             | RouterError::Span(_)
             | RouterError::Target(_)
+            | RouterError::NoSecret(_)
             | RouterError::NoReason => Outcome::Refused,
             RouterError::Record(_)
             | RouterError::Stopped(_)
@@ -117,8 +118,11 @@ impl From<RouterError> for Fault {
 /// The same fault; where it is one of the body's, of what stands below a place of it.
 fn below(place: &'static str) -> impl Fn(Fault) -> Fault {
     move |fault| {
-        if !matches!(fault.kind, Kind::Router(Outcome::Refused, ..)) {
-            return fault;
+        match &fault.kind {
+            // It stands beside the subscription.
+            Kind::Router(Outcome::Refused, code, _) if *code == NO_SECRET => return fault.at("/secret"),
+            Kind::Router(Outcome::Refused, ..) => {}
+            _ => return fault,
         }
         let path = format!("{place}{}", fault.path);
         fault.at(&path)
@@ -173,6 +177,25 @@ impl Door {
         let pass = self.pass(request.headers(), role, does, learned)?;
         if is_get && pass.key.role == Role::Producer {
             return Err(Fault::of(Kind::Forbidden));
+        }
+        let asks = match delivery {
+            Delivery::Subscriptions | Delivery::Letters | Delivery::LettersCount => is_get,
+            Delivery::Subscription => request.method() == Method::DELETE,
+            Delivery::Pull => true,
+            Delivery::Jobs
+            | Delivery::Job(_)
+            | Delivery::Pause
+            | Delivery::Resume
+            | Delivery::RotateSecret
+            | Delivery::Answer
+            | Delivery::Redrive
+            | Delivery::Discard
+            | Delivery::Replay
+            | Delivery::Cancel(_)
+            | Delivery::PatternTest => false,
+        };
+        if !asks {
+            asked::no_query(request.uri().query().unwrap_or_default())?;
         }
         if is_get {
             return self.listed(&pass, delivery, &request).await;
@@ -272,8 +295,8 @@ impl Door {
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()))
             }
             Delivery::Subscription => {
-                let spec = asked::change(&self.json_body(request, learned).await?, &name)?;
-                let told = self.tell(pass, move |router| Ok(told::json(&router.alter(spec, &by)?))).await;
+                let change = asked::change(&self.json_body(request, learned).await?, &name)?;
+                let told = self.tell(pass, move |router| Ok(told::json(&router.alter(change, &by)?))).await;
                 told.map_err(below("/subscription"))
             }
             Delivery::Pause => {

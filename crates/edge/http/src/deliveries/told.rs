@@ -144,6 +144,7 @@ fn families(figures: &shown::Figures) -> Vec<Family> {
         given_up,
         dead_letters,
         lag_events_max,
+        oldest_undelivered_s,
         waiting_keys,
         parked_keys,
         too_deep,
@@ -162,8 +163,13 @@ fn families(figures: &shown::Figures) -> Vec<Family> {
         gauge("waag_router_dead_letters", "Dead letters there are.", dead_letters),
         gauge(
             "waag_router_lag_events_max",
-            "Events that the slowest active subscription has not looked at.",
+            "How far the slowest subscription is behind: its events that are not delivered, and those not looked at.",
             lag_events_max,
+        ),
+        gauge(
+            "waag_router_oldest_undelivered_seconds",
+            "Age of the oldest event that a subscription has neither got nor looked past.",
+            oldest_undelivered_s,
         ),
         gauge("waag_router_waiting_keys", "Keys that wait for a further attempt.", waiting_keys),
         gauge("waag_router_parked_keys", "Keys that wait for a dead letter to be dealt with.", parked_keys),
