@@ -220,7 +220,12 @@ mod tests {
 
     #[test]
     fn figures_have_names_without_labels() {
-        let figures = shown::Figures { delivered: 3, parked_keys: 2, ..shown::Figures::default() };
+        let figures = shown::Figures {
+            delivered: 3,
+            parked_keys: 2,
+            oldest_undelivered_s: 7,
+            ..shown::Figures::default()
+        };
         let text = metrics::text(&families(&figures));
         assert!(
             text.contains("# TYPE waag_router_delivered counter\n# HELP waag_router_delivered Deliveries.\n")
@@ -229,6 +234,7 @@ mod tests {
             text.contains("\nwaag_router_delivered_total 3\n")
                 && text.contains("\nwaag_router_parked_keys 2\n")
         );
+        assert!(text.contains("\nwaag_router_oldest_undelivered_seconds 7\n"), "{text}");
         assert!(!text.contains('{'));
     }
 }

@@ -91,7 +91,7 @@ fn told(required: &[&str], properties: Value) -> Value {
 fn target() -> Value {
     let no_controls = r"[^\u0000-\u001f\u007f-\u009f]*$";
     let place = |start: &str| json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": format!("^{start}{no_controls}")});
-    let subject = json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": r"^[^$\u0000-\u0020\u007f-\u00a0*>\s][^\u0000-\u0020\u007f-\u00a0*>\s]*$"});
+    let subject = json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": r"^[^$\u0000-\u0020\u007f-\u00a0*>\s][^\u0000-\u0020\u007f-\u00a0*>\s]*$", "not": {"pattern": r"^_INBOX(?:\.|$)"}});
     json!({"oneOf": [
         closed(&["kind", "url"], json!({"kind": {"const": "webhook"}, "url": place("https?://")})),
         closed(&["kind"], json!({"kind": {"const": "pull"}})),
@@ -135,17 +135,19 @@ fn subscription() -> Value {
         closed(&["time_ns"], json!({"time_ns": time()}))
     ]});
     let order = json!({
-        "type": "string", "maxLength": 1_024, "pattern": r"^(?:subject|none|/[\s\S]*)$",
+        "type": "string", "maxLength": 1_024, "pattern": r"^(?:subject|none|/(?:[^~]|~[01])*)$",
         "description": "`subject`, `none`, or a JSON Pointer into the event"
     });
     let pattern = json!({
         "type": ["object", "null"],
         "description": "an event pattern in the language of Amazon EventBridge; every event but Waag's own where there is none"
     });
+    let mut description = text(0, DESCRIPTION_BYTES_MAX);
+    description["pattern"] = json!(r"^[^\u0000-\u001f\u007f-\u009f]*$");
     closed(
         &["name", "target"],
         json!({
-            "name": of("SubscriptionName"), "description": text(0, DESCRIPTION_BYTES_MAX), "pattern": pattern,
+            "name": of("SubscriptionName"), "description": description, "pattern": pattern,
             "target": target(), "transform": transform(), "key": order,
             "concurrency": within(1, CONCURRENCY_MAX.into()), "timeout_ms": within(100, TIMEOUT_MS_MAX),
             "retry": retry, "on_failure": {"enum": ["park", "skip", "halt"]}, "start": start,
