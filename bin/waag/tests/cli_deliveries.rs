@@ -168,6 +168,25 @@ fn what_is_wrong_is_refused_before_a_node_is_asked() {
     assert!(other.err.contains("about `a`, not `b`"), "{other:?}");
 }
 
+fn refuses_what_it_would_not_keep(folder: &Folder) {
+    let red = ["subscription", "change", "shop", "--description", "\u{1b}[31mred", "--json"];
+    assert_eq!(folder.run(&red).exits(2).json()["error"]["code"], "E1130");
+    // A file that says nothing of the start leaves it; one that says another is refused.
+    let begins = |start: &str| {
+        let mut spec = long_spec("shop");
+        if !start.is_empty() {
+            spec["start"] = json!(start);
+        }
+        folder.write("again.json", spec.to_string());
+        folder.run(&["subscription", "change", "shop", "--file", "again.json", "--json"])
+    };
+    begins("").exits(0);
+    begins("now").exits(0);
+    assert_eq!(begins("beginning").exits(2).json()["error"]["code"], "E1138");
+    let rotated = folder.run(&["subscription", "rotate-secret", "shop", "--json"]).exits(2).json();
+    assert_eq!(rotated["error"]["code"], "E1151");
+}
+
 #[test]
 fn a_subscription_is_made_shown_changed_paused_and_removed() {
     let folder = Folder::with_store();
@@ -188,22 +207,7 @@ fn a_subscription_is_made_shown_changed_paused_and_removed() {
     assert_eq!(lines[1], ["shop", "pull", "active", "0", "0.0", "0", "0", "0"]);
     let shown = folder.run(&["subscription", "show", "shop"]).exits(0).out;
     assert!(shown.starts_with("shop  active\n") && shown.contains("for red things"), "{shown}");
-    let red = ["subscription", "change", "shop", "--description", "\u{1b}[31mred", "--json"];
-    assert_eq!(folder.run(&red).exits(2).json()["error"]["code"], "E1130");
-    // A file that says nothing of the start leaves it; one that says another is refused.
-    let begins = |start: &str| {
-        let mut spec = long_spec("shop");
-        if !start.is_empty() {
-            spec["start"] = json!(start);
-        }
-        folder.write("again.json", spec.to_string());
-        folder.run(&["subscription", "change", "shop", "--file", "again.json", "--json"])
-    };
-    begins("").exits(0);
-    begins("now").exits(0);
-    assert_eq!(begins("beginning").exits(2).json()["error"]["code"], "E1138");
-    let rotated = folder.run(&["subscription", "rotate-secret", "shop", "--json"]).exits(2).json();
-    assert_eq!(rotated["error"]["code"], "E1151");
+    refuses_what_it_would_not_keep(&folder);
 
     let changed =
         folder.run(&["subscription", "change", "shop", "--attempts", "7", "--json"]).exits(0).json();

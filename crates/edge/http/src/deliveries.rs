@@ -118,15 +118,36 @@ impl From<RouterError> for Fault {
 /// The same fault; where it is one of the body's, of what stands below a place of it.
 fn below(place: &'static str) -> impl Fn(Fault) -> Fault {
     move |fault| {
-        match &fault.kind {
+        let Kind::Router(Outcome::Refused, code, _) = &fault.kind else { return fault };
+        if *code == NO_SECRET {
             // It stands beside the subscription.
-            Kind::Router(Outcome::Refused, code, _) if *code == NO_SECRET => return fault.at("/secret"),
-            Kind::Router(Outcome::Refused, ..) => {}
-            _ => return fault,
+            return fault.at("/secret");
         }
         let path = format!("{place}{}", fault.path);
         fault.at(&path)
     }
+}
+
+/// Where nothing is asked by a query, there is none; elsewhere it is read with what is asked.
+fn check_query<B>(delivery: Delivery, request: &Request<B>) -> Result<(), Fault> {
+    let method = request.method();
+    let is_asked = match delivery {
+        Delivery::Subscriptions | Delivery::Letters | Delivery::LettersCount => *method == Method::GET,
+        Delivery::Subscription => *method == Method::DELETE,
+        Delivery::Pull => true,
+        Delivery::Jobs
+        | Delivery::Job(_)
+        | Delivery::Pause
+        | Delivery::Resume
+        | Delivery::RotateSecret
+        | Delivery::Answer
+        | Delivery::Redrive
+        | Delivery::Discard
+        | Delivery::Replay
+        | Delivery::Cancel(_)
+        | Delivery::PatternTest => false,
+    };
+    if is_asked { Ok(()) } else { asked::no_query(request.uri().query().unwrap_or_default()) }
 }
 
 /// A place in line, kept until what it is for is over.
@@ -178,25 +199,7 @@ impl Door {
         if is_get && pass.key.role == Role::Producer {
             return Err(Fault::of(Kind::Forbidden));
         }
-        let asks = match delivery {
-            Delivery::Subscriptions | Delivery::Letters | Delivery::LettersCount => is_get,
-            Delivery::Subscription => request.method() == Method::DELETE,
-            Delivery::Pull => true,
-            Delivery::Jobs
-            | Delivery::Job(_)
-            | Delivery::Pause
-            | Delivery::Resume
-            | Delivery::RotateSecret
-            | Delivery::Answer
-            | Delivery::Redrive
-            | Delivery::Discard
-            | Delivery::Replay
-            | Delivery::Cancel(_)
-            | Delivery::PatternTest => false,
-        };
-        if !asks {
-            asked::no_query(request.uri().query().unwrap_or_default())?;
-        }
+        check_query(delivery, &request)?;
         if is_get {
             return self.listed(&pass, delivery, &request).await;
         }

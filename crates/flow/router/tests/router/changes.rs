@@ -6,6 +6,7 @@ use waag_router::ports::Secret;
 use waag_router::shown::ReplayAsked;
 use waag_router::spec::Change;
 use waag_router::target::Class;
+use waag_stdx::clock::Clock as _;
 use zeroize::Zeroizing;
 
 use crate::world::{Act, World, lock, me, spec};
@@ -66,7 +67,7 @@ fn a_target_without_a_secret_takes_none_and_rotates_none() {
 fn a_start_is_in_the_past_and_stays() {
     let world = World::new();
     world.record("a", 1);
-    let later = world.clock_ns() + 1;
+    let later = world.clock.now().0 + 1;
     let start = |at: i64| spec("t", &format!(r#""start":{{"time_ns":{at}}}"#));
     assert_eq!(world.router().create(start(later), None, &me()).unwrap_err().code(), "E1138");
     world.router().create(start(later - 1), None, &me()).unwrap();
@@ -160,7 +161,7 @@ fn keys_that_wait_are_tried_when_somebody_says_so() {
     }
     world.until("two keys wait", || world.overview("s").waiting_keys == 2);
     let due = Duration::from_nanos(
-        u64::try_from(world.overview("s").next_attempt_ns.unwrap() - world.clock_ns()).unwrap(),
+        u64::try_from(world.overview("s").next_attempt_ns.unwrap() - world.clock.now().0).unwrap(),
     );
     assert!((Duration::from_secs(1_800)..=Duration::from_secs(3_600)).contains(&due), "{due:?}");
     world.script("s", |_| Act::Deliver);

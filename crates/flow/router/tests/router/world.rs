@@ -465,11 +465,6 @@ impl World {
         self.ledger.record_event(kind, Some(key))
     }
 
-    /// The calendar, in nanoseconds.
-    pub(crate) fn clock_ns(&self) -> i64 {
-        self.clock.now().0
-    }
-
     pub(crate) fn pass(&self, ms: u64) {
         self.clock.pass(Duration::from_millis(ms));
         self.router().wake();
