@@ -142,8 +142,10 @@ fn subscription() -> Value {
         "type": ["object", "null"],
         "description": "an event pattern in the language of Amazon EventBridge; every event but Waag's own where there is none"
     });
-    let mut description = text(0, DESCRIPTION_BYTES_MAX);
-    description["pattern"] = json!(r"^[^\u0000-\u001f\u007f-\u009f]*$");
+    let description = json!({
+        "type": "string", "minLength": 0, "maxLength": DESCRIPTION_BYTES_MAX,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"
+    });
     closed(
         &["name", "target"],
         json!({
@@ -184,8 +186,9 @@ fn asked() -> [(&'static str, Value); 13] {
     let secret = || or_null(text(1, SECRET_CHARS_MAX));
     let rate = or_null(within(1, RATE_MAX.into()));
     let dry_run = json!({"type": "boolean", "description": "only count"});
-    let mut replay_rate = or_null(within(0, RATE_MAX.into()));
-    replay_rate["default"] = RATE_DEFAULT.into();
+    let replay_rate = json!({
+        "type": ["integer", "null"], "minimum": 0, "maximum": RATE_MAX, "default": RATE_DEFAULT
+    });
     let replay = closed(
         &[],
         json!({
