@@ -25,7 +25,7 @@ fn long_spec(name: &str) -> Value {
     let types: Vec<String> = (0..2_500).map(|number| format!("order.type-{number}")).collect();
     json!({
         "name": name,
-        "description": "for \u{1b}[31mred\u{7} things",
+        "description": "for red things",
         "pattern": {"type": types, "$or": [{"subject": ["a"]}, {"subject": ["b"]}]},
         "target": {"kind": "pull"},
         "retry": {"attempts_max": 3, "age_s_max": 60, "delay_ms_min": 10, "delay_ms_max": 20},
@@ -99,7 +99,8 @@ const EACH: [&[&str]; 17] = [
     &["dead-letter", "jobs"],
     &["dead-letter", "jobs", "1"],
     &["dead-letter", "cancel", "1"],
-    &["replay", "a"],
+    &["replay", "a", "--all"],
+    &["replay", "a", "--from", "1", "--yes"],
     &["pull", "a"],
 ];
 
@@ -153,6 +154,9 @@ fn what_is_wrong_is_refused_before_a_node_is_asked() {
         (&["dead-letter", "discard", "a", "--all", "--reason", " "], "E1141"),
         (&["dead-letter", "list", "a", "--since", "yesterday"], "E0700"),
         (&["replay", "a", "--from", "1", "--since", "2026-01-01"], "E0700"),
+        (&["replay", "a"], "E0700"),
+        (&["replay", "a", "--yes"], "E0700"),
+        (&["replay", "a", "--all", "--to", "5"], "E0700"),
         (&["pull", "a", "--terminal"], "E0700"),
     ];
     for (arguments, code) in wrong {
@@ -162,6 +166,25 @@ fn what_is_wrong_is_refused_before_a_node_is_asked() {
     let named = r#"{"name": "a", "target": {"kind": "pull"}}"#;
     let other = folder.feed(&["subscription", "change", "b", "--file", "-"], named.as_bytes()).exits(2);
     assert!(other.err.contains("about `a`, not `b`"), "{other:?}");
+}
+
+fn refuses_what_it_would_not_keep(folder: &Folder) {
+    let red = ["subscription", "change", "shop", "--description", "\u{1b}[31mred", "--json"];
+    assert_eq!(folder.run(&red).exits(2).json()["error"]["code"], "E1130");
+    // A file that says nothing of the start leaves it; one that says another is refused.
+    let begins = |start: &str| {
+        let mut spec = long_spec("shop");
+        if !start.is_empty() {
+            spec["start"] = json!(start);
+        }
+        folder.write("again.json", spec.to_string());
+        folder.run(&["subscription", "change", "shop", "--file", "again.json", "--json"])
+    };
+    begins("").exits(0);
+    begins("now").exits(0);
+    assert_eq!(begins("beginning").exits(2).json()["error"]["code"], "E1138");
+    let rotated = folder.run(&["subscription", "rotate-secret", "shop", "--json"]).exits(2).json();
+    assert_eq!(rotated["error"]["code"], "E1151");
 }
 
 #[test]
@@ -183,8 +206,8 @@ fn a_subscription_is_made_shown_changed_paused_and_removed() {
     );
     assert_eq!(lines[1], ["shop", "pull", "active", "0", "0.0", "0", "0", "0"]);
     let shown = folder.run(&["subscription", "show", "shop"]).exits(0).out;
-    assert!(shown.starts_with("shop  active\n") && shown.contains("for  [31mred  things"), "{shown}");
-    assert!(!shown.contains(['\u{1b}', '\u{7}']));
+    assert!(shown.starts_with("shop  active\n") && shown.contains("for red things"), "{shown}");
+    refuses_what_it_would_not_keep(&folder);
 
     let changed =
         folder.run(&["subscription", "change", "shop", "--attempts", "7", "--json"]).exits(0).json();
@@ -337,7 +360,8 @@ fn discards(folder: &Folder, sender: &mut Sender, position: u64) {
 fn replays(folder: &Folder, from: u64) {
     let from = from.to_string();
     folder.write("rule", r#"{"subject": ["a", "b"]}"#);
-    let replay = ["replay", "shop", "--from", &from, "--pattern", "rule", "--reason", "restored", "--json"];
+    let replay =
+        ["replay", "shop", "--from", &from, "--pattern", "rule", "--reason", "restored", "--yes", "--json"];
     let job = folder.run(&replay).exits(0).json();
     let number = job["number"].clone();
     let pulled = pull(folder, 3, &["--ack"]);
@@ -347,8 +371,9 @@ fn replays(folder: &Folder, from: u64) {
         folder.run(&["dead-letter", "jobs", &number.to_string(), "--follow", "--json"]).exits(0).json();
     assert_eq!((&ended["kind"], &ended["state"]), (&json!("replay"), &json!("done")));
 
-    let job = folder.run(&["replay", "shop", "--since", "2020-01-01", "--json"]).exits(0).json()["number"]
-        .to_string();
+    let job =
+        folder.run(&["replay", "shop", "--since", "2020-01-01", "--yes", "--json"]).exits(0).json()["number"]
+            .to_string();
     let cancelled = folder.run(&["dead-letter", "cancel", &job]).exits(0).out;
     assert!(cancelled.starts_with(&format!("job {job}  replay  shop  cancelled  ")), "{cancelled}");
     folder.run(&["dead-letter", "jobs", &job, "--follow"]).exits(1);
@@ -360,7 +385,7 @@ fn replays(folder: &Folder, from: u64) {
         folder.run(&["dead-letter", "cancel", "99", "--json"]).exits(2).json()["error"]["code"],
         "E1136"
     );
-    let beyond = folder.run(&["replay", "shop", "--from", "99999", "--json"]).exits(2).json();
+    let beyond = folder.run(&["replay", "shop", "--from", "99999", "--yes", "--json"]).exits(2).json();
     assert_eq!(beyond["error"]["code"], "E1138");
 }
 

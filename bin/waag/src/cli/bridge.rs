@@ -7,11 +7,12 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::Subcommand;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::deliveries::{NodeAskError, by, clean, read_secret, table};
+use super::deliveries::{NodeAskError, by, clean, many, read_secret, table};
 use super::failure::{Exit, Failure};
-use super::output::Output;
+use super::output::{Output, tell};
 use super::setting::Setting;
 use crate::node::bridges::KIND;
 use crate::node::bridges::told::{Answer, Asked, Shown};
@@ -63,11 +64,11 @@ Example:
   waag bridge accept-reset orders --reason \"stream was made anew on purpose\"";
 
 const REMOVE_HELP: &str = "\
-What was recorded stays. The consumer stays at the server, and keeps its messages from being removed where the stream is a
+Without --yes it says what would be removed, and changes nothing. What was recorded stays. The consumer stays at the server, and keeps its messages from being removed where the stream is a
 work queue.
 
 Example:
-  waag bridge remove orders";
+  waag bridge remove orders --yes";
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -117,6 +118,10 @@ enum Command {
     Remove {
         /// The bridge
         name: String,
+
+        /// Do it; what would be removed is said where not given
+        #[arg(long)]
+        yes: bool,
     },
 }
 
@@ -170,10 +175,44 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         Command::AcceptReset { name, reason } => {
             Asked::AcceptReset { by: by(setting)?, name: name.clone(), reason: reason.clone() }
         }
-        Command::Remove { name } => Asked::Remove { by: by(setting)?, name: name.clone() },
+        Command::Remove { name, yes } => return remove(setting, name, *yes, output),
     };
     let told: Shown = ask(setting, &asked)?;
     output.answer(&told, || in_full(&told))?;
+    Ok(Exit::Done)
+}
+
+/// What would be removed.
+#[derive(Serialize)]
+struct DryRun<'a> {
+    bridge: &'a str,
+    dry_run: bool,
+    recorded: u64,
+}
+
+/// What was removed.
+#[derive(Serialize)]
+struct Removed<'a> {
+    bridge: &'a str,
+    removed: bool,
+}
+
+fn remove(setting: &Setting, name: &str, yes: bool, output: &mut Output) -> Result<Exit, Failure> {
+    if !yes {
+        let now: Shown = ask(setting, &Asked::Show { name: name.to_owned() })?;
+        let told = DryRun { bridge: name, dry_run: true, recorded: now.counts.recorded };
+        output.answer(&told, || {
+            let Shown { stream, server, .. } = &now;
+            let (place, came) = (clean(&format!("{stream} at {server}")), many(told.recorded, "message"));
+            format!("`{name}`, which follows {place}, would be removed; {came} recorded stay in the ledger\n")
+        })?;
+        if !output.is_json() {
+            tell("note: nothing was changed; --yes does it");
+        }
+        return Ok(Exit::Done);
+    }
+    let _: Shown = ask(setting, &Asked::Remove { by: by(setting)?, name: name.to_owned() })?;
+    output.answer(&Removed { bridge: name, removed: true }, || format!("{name}  removed\n"))?;
     Ok(Exit::Done)
 }
 
@@ -263,6 +302,7 @@ fn in_full(shown: &Shown) -> String {
     line("recorded", format!("{}, of them {} as bytes", counts.recorded, counts.opaque));
     line("before", counts.before.to_string());
     line("passed over", format!("{} conflicts, {} refused", counts.conflicts, counts.refused));
+    line("own", format!("{}, published by this ledger's own targets", counts.own));
     line("missing", counts.missing.to_string());
     text
 }

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde::Serialize;
-use waag_router::shown::{Created, Detail, Overview};
+use waag_router::shown::{Changed, Created, Detail, Overview};
 use waag_router::spec::Start;
 
 use super::deliveries::{ask, ask_all, by, many, read_secret};
@@ -18,7 +18,7 @@ use super::output::{Output, tell};
 use super::setting::Setting;
 use crate::node::deliveries::Asked;
 use shown::{in_full, line, listed};
-use wanted::{Wanted, read_spec, start};
+use wanted::{Wanted, read_spec, read_spec_text, start};
 
 const HELP: &str = "\
 A subscription brings events to a target: a webhook, a subject of NATS, or a subscriber that pulls. Events of one key come
@@ -40,7 +40,7 @@ Example:
   waag subscription create --file subscription.json";
 
 const LIST_HELP: &str = "\
-The lag is how many events of the ledger it has not looked at; what failed is counted since the node's start.
+The lag is how many events are neither delivered nor dead letters, or not looked at; what failed is counted since the node's start.
 
 Example:
   waag subscription list --json";
@@ -50,7 +50,8 @@ Example:
   waag subscription show erp";
 
 const CHANGE_HELP: &str = "\
-What is not said stays as it is; a file says all of it. Where a subscription began is not changed (`waag replay`).
+What is not said stays as it is; a file says all of it. Where a subscription began is not changed (`waag replay`). A target of
+another kind, or on another server, begins without the old one's secret; a webhook gets a new one, shown this once.
 
 Example:
   waag subscription change erp --pattern rule.json --attempts 5
@@ -187,6 +188,7 @@ struct DryRun<'a> {
     dead_letters: u64,
     waiting_keys: u64,
     lag_events: u64,
+    unread_events: u64,
 }
 
 /// What was removed.
@@ -216,8 +218,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         }
         Command::Remove { name, reason, yes } => return remove(setting, name, reason, *yes, output),
         Command::Change(args) => {
-            let spec = args.spec(setting)?.to_json();
-            ask(setting, &Asked::Change { by: by(setting)?, spec })?
+            let changed = ask(setting, &Asked::Change { by: by(setting)?, spec: args.spec(setting)? })?;
+            return show_changed(&changed, output);
         }
         Command::Pause { name, reason } => {
             ask(setting, &Asked::Pause { by: by(setting)?, name: name.clone(), reason: reason.clone() })?
@@ -240,21 +242,22 @@ impl Create {
 }
 
 impl Change {
-    fn spec(&self, setting: &Setting) -> Result<waag_router::spec::Spec, Failure> {
+    /// Its JSON: a file as it is, since what it does not say may be something else than what it would say.
+    fn spec(&self, setting: &Setting) -> Result<String, Failure> {
         let Some(file) = &self.file else {
             let now: Detail = ask(setting, &Asked::Subscription { name: self.name.clone() })?;
             let changed = self.wanted.changed(now.overview.spec.clone())?;
             if changed == now.overview.spec {
                 return Err(Failure::usage("nothing is said that would change it"));
             }
-            return Ok(changed);
+            return Ok(changed.to_json());
         };
-        let spec = read_spec(file)?;
+        let (spec, text) = read_spec_text(file)?;
         if spec.name != self.name {
             let (asked, name) = (&self.name, &spec.name);
             return Err(Failure::usage(format!("the file is about `{name}`, not `{asked}`; a name stays")));
         }
-        Ok(spec)
+        Ok(text)
     }
 }
 
@@ -277,11 +280,25 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn show_created(created: &Created, output: &mut Output) -> Result<Exit, Failure> {
-    output.answer(created, || {
-        let secret = created.secret.as_ref().map(|secret| format!("  secret  {secret}\n"));
-        line(&created.overview) + &secret.unwrap_or_default()
+    show_with(created, &created.overview, created.secret.as_deref(), output)
+}
+
+fn show_changed(changed: &Changed, output: &mut Output) -> Result<Exit, Failure> {
+    show_with(changed, &changed.overview, changed.secret.as_deref(), output)
+}
+
+/// A subscription, and a secret that is shown this once.
+fn show_with(
+    told: &impl Serialize,
+    overview: &Overview,
+    secret: Option<&str>,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    output.answer(told, || {
+        let secret = secret.map(|secret| format!("  secret  {secret}\n"));
+        line(overview) + &secret.unwrap_or_default()
     })?;
-    if created.secret.is_some() && !output.is_json() {
+    if secret.is_some() && !output.is_json() {
         tell("note: this secret is not shown again");
     }
     Ok(Exit::Done)
@@ -296,14 +313,22 @@ fn remove(
 ) -> Result<Exit, Failure> {
     if !yes {
         let now: Detail = ask(setting, &Asked::Subscription { name: name.to_owned() })?;
-        let Overview { dead_letters, waiting_keys, lag_events, .. } = now.overview;
-        let told = DryRun { subscription: name, dry_run: true, dead_letters, waiting_keys, lag_events };
+        let Overview { dead_letters, waiting_keys, lag_events, unread_events, .. } = now.overview;
+        let told = DryRun {
+            subscription: name,
+            dry_run: true,
+            dead_letters,
+            waiting_keys,
+            lag_events,
+            unread_events,
+        };
         output.answer(&told, || {
             format!(
-                "`{name}` would be removed, with {}; {} waiting for a further attempt, {} not looked at yet\n",
+                "`{name}` would be removed, with {}; {} waiting for a further attempt, {} not delivered, {} of them not looked at yet\n",
                 many(dead_letters, "dead letter"),
                 many(waiting_keys, "key"),
                 many(lag_events, "event"),
+                unread_events,
             )
         })?;
         if !output.is_json() {

@@ -20,7 +20,7 @@ use waag_router::error::RouterError;
 use waag_router::ports::Secret;
 use waag_router::router::Router;
 use waag_router::shown::{Filter, LETTERS_MAX, LeaseAnswer, Leased, ReplayAsked};
-use waag_router::spec::Spec;
+use waag_router::spec::{Change, Spec};
 use zeroize::Zeroizing;
 
 use held::{Held, refusal};
@@ -372,7 +372,7 @@ fn carry_out(router: &Router, asked: &Asked) -> Result<String, DeliveriesError> 
             let secret = secret.as_ref().map(Given::secret);
             json(&router.create(Spec::read(spec.as_bytes())?, secret, &actor(by)?)?)
         }
-        Asked::Change { by, spec } => json(&router.alter(Spec::read(spec.as_bytes())?, &actor(by)?)?),
+        Asked::Change { by, spec } => json(&router.alter(Change::read(spec.as_bytes())?, &actor(by)?)?),
         Asked::Pause { by, name, reason } => json(&router.pause(name, reason, &actor(by)?)?),
         Asked::Resume { by, name } => json(&router.resume(name, &actor(by)?)?),
         Asked::RotateSecret { by, name, secret } => {

@@ -120,6 +120,27 @@ fn every_message_is_recorded_once_though_the_node_is_killed_needs_nats_server() 
 }
 
 #[test]
+fn what_this_ledger_published_does_not_come_in_again_needs_nats_server() {
+    let server = Server::start(None);
+    let folder = Folder::with_store();
+    let mut client = Client::connect(server.port, None);
+    client.create("S");
+    let node = serve(&folder, &server);
+    let url = server.url();
+    folder.run(&["subscription", "create", "--name", "bus", "--nats", &url, "S.out"]).exits(0);
+    create(&folder, &server, "orders", "waag", "hub", &[]);
+    for round in 1..=2 {
+        client.publish("S.a", br#"{"n":1}"#);
+        let told = until(&folder, "orders", 2 * round);
+        assert_eq!((&told["counts"]["recorded"], &told["counts"]["own"]), (&json!(round), &json!(round)));
+    }
+    // Messages of nobody else came.
+    assert_eq!(bridge(&folder, &["show", "orders"])["cursor"]["sequence"], 4);
+    assert!(node.terminate().success());
+    assert_eq!(of_kind(&events(&folder), "nats.message").len(), 2);
+}
+
+#[test]
 fn a_stream_that_is_made_anew_stops_its_bridge_until_somebody_accepts_it_needs_nats_server() {
     let server = Server::start(None);
     let folder = Folder::with_store();
@@ -148,7 +169,10 @@ fn a_stream_that_is_made_anew_stops_its_bridge_until_somebody_accepts_it_needs_n
     });
     assert_eq!((&told["cursor"]["generation"], &told["standing"]), (&json!(1), &json!("running")));
     // One that takes its place names the same messages as before.
-    bridge(&folder, &["remove", "orders"]);
+    let asked = bridge(&folder, &["remove", "orders"]);
+    assert_eq!((&asked["dry_run"], asked.get("removed")), (&json!(true), None));
+    assert_eq!(bridge(&folder, &["show", "orders"])["name"], "orders", "nothing was changed");
+    assert_eq!(bridge(&folder, &["remove", "orders", "--yes"]), json!({"bridge": "orders", "removed": true}));
     assert_eq!(refused(&folder, &["show", "orders"]), "E1197");
     create(&folder, &server, "again", "other", "hub", &[]);
     assert_eq!(until(&folder, "again", 1)["counts"]["before"], 1);

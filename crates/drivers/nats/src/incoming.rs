@@ -21,6 +21,8 @@ use waag_model::time::UtcNanos;
 use crate::jetstream::Kept;
 use crate::protocol::Headers;
 
+/// The header by which a message says of which ledger its event is.
+pub(crate) const LEDGER_HEADER: &str = "waag-ledger";
 /// Nanoseconds of a second.
 const SECOND_NS: i64 = 1_000_000_000;
 
@@ -69,6 +71,12 @@ impl Incoming {
     #[must_use]
     pub fn subject(&self) -> &str {
         &self.message.subject
+    }
+
+    /// The ledger whose event it carries, where a target of Waag published it: what a ledger has said itself is no news to it.
+    #[must_use]
+    pub fn ledger(&self) -> Option<&str> {
+        header(&self.message.headers, LEDGER_HEADER)
     }
 
     /// The bytes as they were published.
@@ -293,6 +301,13 @@ mod tests {
         assert_eq!((&text["data_base64"], &text["datacontenttype"]), (&json!("MQ=="), &json!("text/plain")));
         let bytes = read(&incoming(&[("Content-Type", "none at all")], b"\xff", 0).json);
         assert_eq!(bytes["datacontenttype"], "application/octet-stream");
+    }
+
+    #[test]
+    fn a_message_says_whose_event_it_carries() {
+        let ledger = |headers: &[(&str, &str)]| incoming(headers, b"{}", 0).ledger().map(str::to_owned);
+        assert_eq!(ledger(&[("Waag-Ledger", "07")]).as_deref(), Some("07"));
+        assert_eq!(ledger(&[("waag-position", "7")]), None);
     }
 
     #[test]

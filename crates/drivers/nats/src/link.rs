@@ -19,6 +19,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::rustls;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
+use waag_router::spec::is_brokers_own;
 use waag_stdx::entropy::Entropy;
 use zeroize::Zeroizing;
 
@@ -387,6 +388,9 @@ pub(crate) fn inbox(entropy: &dyn Entropy) -> Result<String, NatsError> {
 /// Checks a subject to publish to.
 pub(crate) fn plain_subject(subject: &str) -> Result<(), NatsError> {
     let has_wildcard = subject.split('.').any(|token| token == "*" || token == ">");
+    if is_brokers_own(subject) {
+        return Err(wrong(format!("`{}` is a subject of the broker's own", subject.escape_default())));
+    }
     if is_subject(subject.as_bytes()) && !has_wildcard {
         return Ok(());
     }

@@ -35,6 +35,7 @@ use waag_router::target::{Delivery, Outcome, Reply, Target};
 use waag_stdx::entropy::Entropy;
 
 use crate::error::NatsError;
+use crate::incoming::LEDGER_HEADER;
 use crate::jetstream::{Stored, answer};
 use crate::link::{Dialler, Link, Options, broken, complaint, inbox, plain_subject};
 use crate::protocol::{self, Message, Received};
@@ -276,12 +277,14 @@ impl Worker {
         let content_type =
             if is_event { "application/cloudevents+json; charset=utf-8" } else { "application/json" };
         let (id, position) = (message_id(&delivery), delivery.event.position.0.to_string());
+        let ledger = delivery.ledger.to_string();
         let replay = delivery.replay.map(|replay| replay.to_string());
         let mut headers = vec![
             ("Nats-Msg-Id", id.as_str()),
             ("content-type", content_type),
             ("waag-subscription", &delivery.subscription),
             ("waag-position", &position),
+            (LEDGER_HEADER, &ledger),
         ];
         headers.extend(replay.as_ref().map(|replay| ("waag-replay", replay.as_str())));
         self.sent = self.sent.wrapping_add(1);

@@ -55,6 +55,7 @@ fn a_delivery_is_in_the_stream_once_with_its_identity_needs_nats_server() {
     assert_eq!(header("Nats-Msg-Id"), Some(id.as_str()));
     assert_eq!(header("content-type"), Some("application/cloudevents+json; charset=utf-8"));
     assert_eq!((header("waag-subscription"), header("waag-position")), (Some("orders"), Some("5")));
+    assert_eq!(header("waag-ledger"), Some("07".repeat(16).as_str()));
     assert_eq!((header("waag-replay"), header("Nats-Subject")), (None, Some("S.a")));
 
     // Another subscription's delivery of the same event is no double of it.
@@ -373,7 +374,8 @@ fn what_cannot_be_a_target_is_refused_at_the_beginning() {
     {
         assert_eq!(told(server, "a").unwrap_err(), "E1170", "{server}");
     }
-    for subject in ["", "a.*", ">", "a b", "a..b", "a\r\n"] {
+    let brokers = ["$JS.API.STREAM.PURGE.ORDERS", "$SYS.REQ.SERVER.PING", "$", "_INBOX.x", "_INBOX"];
+    for subject in ["", "a.*", ">", "a b", "a..b", "a\r\n"].into_iter().chain(brokers) {
         assert_eq!(told("nats://x", subject).unwrap_err(), "E1170", "{subject:?}");
     }
     for server in ["nats://x", "nats://x:1/", "nats://[::1]", "nats://[::1]:4222"] {

@@ -16,6 +16,8 @@ pub enum WebhookError {
     Url(&'static str),
     /// The URL is `http://`, which this policy does not allow.
     Plain,
+    /// The URL's host is an address that this policy refuses; what it is.
+    Refused(IpAddr, &'static str),
     /// A text that is no network, such as `10.0.0.0/8`.
     Network(String),
     /// The secret cannot be used; why, without anything of it.
@@ -32,6 +34,7 @@ impl WebhookError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Url(_) | Self::Plain | Self::Network(_) => SETTINGS,
+            Self::Refused(..) => ADDRESS,
             Self::Secret(_) | Self::Secrets(_) => "E1162",
             Self::Roots(_) => TLS,
         }
@@ -44,6 +47,9 @@ impl fmt::Display for WebhookError {
             Self::Url(why) => write!(f, "the webhook's URL cannot be used: {why}"),
             Self::Plain => {
                 f.write_str("the webhook's URL is `http://`, and the node allows `https://` alone")
+            }
+            Self::Refused(address, kind) => {
+                write!(f, "the webhook's host is `{address}`, {kind}, which is not allowed")
             }
             Self::Network(text) => {
                 write!(
@@ -64,6 +70,7 @@ impl std::error::Error for WebhookError {}
 
 const SETTINGS: &str = "E1161";
 const TLS: &str = "E1165";
+const ADDRESS: &str = "E1163";
 
 /// The beginning of a text from outside as a person may be shown it: without control characters and without those that
 /// turn or hide text.
@@ -85,7 +92,7 @@ fn transient(code: &'static str, reason: impl Into<String>) -> Failure {
 /// An address that the policy does not allow; transient, since names move.
 pub(crate) fn refused(host: &str, address: IpAddr, kind: &str) -> Failure {
     transient(
-        "E1163",
+        ADDRESS,
         format!("`{host}` is at {address}, which is not allowed ({kind}); nothing was connected"),
     )
 }

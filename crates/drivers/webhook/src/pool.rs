@@ -17,7 +17,7 @@ use waag_stdx::clock::Clock;
 
 use crate::address::Policy;
 use crate::connect::{Resolver, SystemResolver};
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Host};
 use crate::error::{self, WebhookError};
 use crate::kept::Place;
 use crate::secret::Secret;
@@ -98,7 +98,7 @@ impl WebhookPool {
     /// Nothing is connected or looked up.
     ///
     /// # Errors
-    /// [`WebhookError::Url`], [`WebhookError::Plain`], [`WebhookError::Secrets`].
+    /// [`WebhookError::Url`], [`WebhookError::Plain`], [`WebhookError::Refused`], [`WebhookError::Secrets`].
     pub fn webhook(&self, url: &str, secrets: Vec<Secret>, policy: Policy) -> Result<Webhook, WebhookError> {
         let endpoint = Endpoint::parse(url)?;
         if !endpoint.is_tls && !policy.allow_http {
@@ -106,6 +106,12 @@ impl WebhookPool {
         }
         if !(1..=SECRETS_MAX).contains(&secrets.len()) {
             return Err(WebhookError::Secrets(secrets.len()));
+        }
+        // A name is judged by what it leads to at each connection; an address is what it is from the beginning.
+        if let Host::Address(address) = endpoint.host
+            && let Some(kind) = policy.refuses(address)
+        {
+            return Err(WebhookError::Refused(address, kind));
         }
         let authority = HeaderValue::try_from(endpoint.authority());
         let authority = authority.map_err(|_| WebhookError::Url("its host is no name and no address"))?;

@@ -17,7 +17,7 @@ use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use waag_pattern::Pattern;
-use waag_router::error::RouterError;
+use waag_router::error::{NO_SECRET, RouterError};
 use waag_router::router::{Pulls, Router};
 use waag_router::shown::Leased;
 
@@ -93,6 +93,7 @@ impl From<RouterError> for Fault {
             | RouterError::Transform(_)
             | RouterError::Span(_)
             | RouterError::Target(_)
+            | RouterError::NoSecret(_)
             | RouterError::NoReason => Outcome::Refused,
             RouterError::Record(_)
             | RouterError::Stopped(_)
@@ -117,12 +118,36 @@ impl From<RouterError> for Fault {
 /// The same fault; where it is one of the body's, of what stands below a place of it.
 fn below(place: &'static str) -> impl Fn(Fault) -> Fault {
     move |fault| {
-        if !matches!(fault.kind, Kind::Router(Outcome::Refused, ..)) {
-            return fault;
+        let Kind::Router(Outcome::Refused, code, _) = &fault.kind else { return fault };
+        if *code == NO_SECRET {
+            // It stands beside the subscription.
+            return fault.at("/secret");
         }
         let path = format!("{place}{}", fault.path);
         fault.at(&path)
     }
+}
+
+/// Where nothing is asked by a query, there is none; elsewhere it is read with what is asked.
+fn check_query<B>(delivery: Delivery, request: &Request<B>) -> Result<(), Fault> {
+    let method = request.method();
+    let is_asked = match delivery {
+        Delivery::Subscriptions | Delivery::Letters | Delivery::LettersCount => *method == Method::GET,
+        Delivery::Subscription => *method == Method::DELETE,
+        Delivery::Pull => true,
+        Delivery::Jobs
+        | Delivery::Job(_)
+        | Delivery::Pause
+        | Delivery::Resume
+        | Delivery::RotateSecret
+        | Delivery::Answer
+        | Delivery::Redrive
+        | Delivery::Discard
+        | Delivery::Replay
+        | Delivery::Cancel(_)
+        | Delivery::PatternTest => false,
+    };
+    if is_asked { Ok(()) } else { asked::no_query(request.uri().query().unwrap_or_default()) }
 }
 
 /// A place in line, kept until what it is for is over.
@@ -174,6 +199,7 @@ impl Door {
         if is_get && pass.key.role == Role::Producer {
             return Err(Fault::of(Kind::Forbidden));
         }
+        check_query(delivery, &request)?;
         if is_get {
             return self.listed(&pass, delivery, &request).await;
         }
@@ -272,8 +298,8 @@ impl Door {
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()))
             }
             Delivery::Subscription => {
-                let spec = asked::change(&self.json_body(request, learned).await?, &name)?;
-                let told = self.tell(pass, move |router| Ok(told::json(&router.alter(spec, &by)?))).await;
+                let change = asked::change(&self.json_body(request, learned).await?, &name)?;
+                let told = self.tell(pass, move |router| Ok(told::json(&router.alter(change, &by)?))).await;
                 told.map_err(below("/subscription"))
             }
             Delivery::Pause => {

@@ -75,6 +75,8 @@ pub enum Kind {
     Restricted(&'static str, String),
     /// A query parameter has a value that it may not have.
     Query(&'static str),
+    /// There is no such query parameter here.
+    NoQuery(String),
     /// Types that begin with `waag.` are Waag's own.
     OwnType,
     /// The attribute `waagtenant` names another tenant.
@@ -222,7 +224,7 @@ impl Kind {
             Self::NotReady => "E0916",
             Self::Items => "E0917",
             Self::Gone => "E0918",
-            Self::Query(_) => "E0919",
+            Self::Query(_) | Self::NoQuery(_) => "E0919",
             Self::OwnType => "E0920",
             Self::OtherTenant => "E0921",
             Self::Conflict => "E0922",
@@ -271,6 +273,7 @@ impl Kind {
             | Self::HeaderTwice(_)
             | Self::NoAttribute(..)
             | Self::Query(_)
+            | Self::NoQuery(_)
             | Self::NoEvent
             | Self::Event(..)
             | Self::NotAnInvoice
@@ -359,7 +362,8 @@ impl Kind {
             | Self::Asked(_)
             | Self::Router(..)
             | Self::NotPublished
-            | Self::Query(_) => None,
+            | Self::Query(_)
+            | Self::NoQuery(_) => None,
         }
     }
 }
@@ -394,6 +398,7 @@ impl fmt::Display for Kind {
             Self::NotReady => write!(f, "the node is not ready"),
             Self::Gone => write!(f, "what was recorded there has been erased"),
             Self::Restricted(_, words) => f.write_str(words),
+            Self::NoQuery(name) => write!(f, "there is no query parameter `{name}` here"),
             Self::Query(which) => write!(f, "the query parameter `{which}` has a value that it may not have"),
             Self::OwnType => {
                 write!(f, "types that begin with `waag.`, and the source `/waag`, are Waag's own")

@@ -124,6 +124,28 @@ fn a_refused_subscription_is_told_with_its_place_and_no_secret() {
     let rotated = post(&mut admin, "/v1/subscriptions/hook/rotate-secret", "{}");
     assert_eq!((rotated.status, &rotated.body["secret"]), (200, &json!("whsec_made")));
     assert!(!admin.get("/v1/subscriptions").body.to_string().contains("whsec"));
+    let pull = given
+        .replace("hook2", "none")
+        .replace(r#"{"kind":"webhook","url":"https://a.example/"}"#, r#"{"kind":"pull"}"#);
+    assert_eq!(refused(&mut admin, &pull), at(422, "E1151", "/secret"));
+    let headers = [("content-type", "application/json")];
+    let moved = webhook.replace("a.example", "b.example");
+    let changed = admin.call("PUT", "/v1/subscriptions/hook", &headers, moved.as_bytes());
+    let told = (&changed.body["spec"]["name"], &changed.body["secret"]);
+    assert_eq!((changed.status, told), (200, (&json!("hook"), &json!("whsec_made"))), "{changed:?}");
+    let changed = admin.call("PUT", "/v1/subscriptions/hook", &headers, moved.as_bytes());
+    assert_eq!((changed.status, changed.body.get("secret")), (200, None), "{changed:?}");
+    let begins = moved.replacen(r#""name""#, r#""start":"beginning","name""#, 1);
+    let changed = admin.call("PUT", "/v1/subscriptions/hook", &headers, begins.as_bytes());
+    assert_eq!(code(&changed), (422, "E1138"));
+    for (method, path) in [
+        ("GET", "/v1/subscriptions?maximum=5"),
+        ("GET", "/v1/subscriptions/hook?max=1"),
+        ("POST", "/v1/subscriptions/hook/resume?now=1"),
+        ("DELETE", "/v1/subscriptions/hook?reason=x&force=1"),
+    ] {
+        assert_eq!(code(&admin.call(method, path, &headers, b"")), (400, "E0919"), "{method} {path}");
+    }
     let large = format!(r#"{{"subscription":{}}}"#, " ".repeat(3_000_000));
     assert_eq!(post(&mut admin, "/v1/subscriptions", &large).status, 413);
 }

@@ -17,12 +17,13 @@ use std::time::Duration;
 
 use serde_json::json;
 use waag_keys::state::Table;
+use waag_model::time::UtcNanos;
 
 use crate::jobs::Job;
 use crate::lane::{Effect, Lane, Now, Policy, Redriven, Settled};
 use crate::letters::hex;
 use crate::meter::{Bucket, Meter};
-use crate::notice::{DEAD_LETTER, RECOVERED, STOPPED};
+use crate::notice::{DEAD_LETTER, DEAD_LETTERS, RECOVERED, STOPPED};
 use crate::owed::Owed;
 use crate::ports::Means;
 use crate::pulls::Pull;
@@ -141,6 +142,10 @@ pub(crate) struct Core {
     /// Why there is no going on.
     pub(crate) stopped: Option<String>,
     pub(crate) totals: Totals,
+    /// The position whose time was looked up last, and that time.
+    pub(crate) oldest: Option<(u64, UtcNanos)>,
+    /// It is not looked up again before, since reading failed.
+    pub(crate) oldest_not_before: Duration,
 }
 
 /// Gives outcomes of one lane back.
@@ -363,6 +368,10 @@ impl Core {
             && let Some(job) = self.jobs.get_mut(&id.job)
         {
             job.count(Redriven::GivenUp);
+        }
+        if letter.why.kind.starts_with(DEAD_LETTERS) {
+            // `RULES-2`: a subscription that gets these would be told of by the next one, and so on by all of them.
+            return;
         }
         let job = if id.job != 0 { id.job } else { letter.job };
         let data = json!({

@@ -12,6 +12,9 @@ use crate::transform::TransformError;
 /// The code of a target that the node does not deliver to.
 pub(crate) const NO_TARGET: &str = "E1139";
 
+/// The code of a secret that the target has no use for.
+pub const NO_SECRET: &str = "E1151";
+
 /// A refusal or failure.
 #[derive(Clone, Debug, PartialEq)]
 pub enum RouterError {
@@ -39,6 +42,8 @@ pub enum RouterError {
     Span(String),
     /// The node does not open such a target.
     Target(String),
+    /// A secret is given or asked for that the target has no use for; why.
+    NoSecret(String),
     /// There is no such dead letter, or none of this position.
     NoDeadLetter(Option<u64>),
     /// A reason is required.
@@ -73,6 +78,7 @@ impl RouterError {
             Self::Span(_) => "E1138",
             Self::Target(_) => NO_TARGET,
             Self::NoDeadLetter(_) => "E1140",
+            Self::NoSecret(_) => NO_SECRET,
             Self::NoReason => "E1141",
             Self::Record(_) => "E1142",
             Self::Stopped(_) => "E1143",
@@ -98,6 +104,7 @@ impl RouterError {
             | Self::JobUnderWay(_)
             | Self::Span(_)
             | Self::Target(_)
+            | Self::NoSecret(_)
             | Self::NoDeadLetter(_)
             | Self::NoReason => true,
             Self::Record(_) | Self::Stopped(_) | Self::State(_) | Self::Keys(..) | Self::Source(_) => false,
@@ -118,7 +125,7 @@ impl fmt::Display for RouterError {
             Self::NotPulled(name) => write!(f, "the subscription `{name}` delivers by itself"),
             Self::NoJob(number) => write!(f, "there is no job {number}"),
             Self::JobUnderWay(number) => write!(f, "job {number} of this subscription is under way"),
-            Self::Span(what) => f.write_str(what),
+            Self::Span(what) | Self::NoSecret(what) => f.write_str(what),
             Self::Target(what) => write!(f, "this node does not deliver there: {what}"),
             Self::NoDeadLetter(Some(position)) => write!(f, "there is no dead letter of position {position}"),
             Self::NoDeadLetter(None) => write!(f, "there are no such dead letters"),

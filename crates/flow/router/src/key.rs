@@ -50,7 +50,9 @@ fn at(json: &[u8], place: &str) -> Option<String> {
             members.remove(&step)?
         } else if text.starts_with('[') {
             let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
-            items.into_iter().nth(step.parse().ok()?)?
+            // RFC 6901 §4: digits without a zero or a sign before them.
+            let index = step.parse::<usize>().ok().filter(|index| index.to_string() == step)?;
+            items.into_iter().nth(index)?
         } else {
             return None;
         };
@@ -101,6 +103,10 @@ mod tests {
         for json in without {
             assert_eq!(of(9, json), alone(9), "{json}");
             assert_ne!(of(9, json), of(10, json));
+        }
+        for no_index in ["/data/01", "/data/+1", "/data/-"] {
+            let key = key_of(&event(9, None, r#"{"data":[0,1]}"#), &KeySpec::Pointer(no_index.to_owned()));
+            assert_eq!(key, alone(9), "{no_index}");
         }
         assert_eq!(key_of(&event(1, Some([3; 16]), "{}"), &KeySpec::Subject), [3; 16]);
         assert_eq!(key_of(&event(1, Some([3; 16]), "{}"), &KeySpec::None), alone(1));

@@ -158,6 +158,8 @@ pub struct Lane {
     /// What was read and not settled, in order; `true` where it is settled and something before it is not.
     window: VecDeque<(u64, bool)>,
     unsettled: usize,
+    /// Waiting events that have records, those included that are not in memory.
+    queued: u64,
     read_to: u64,
     queues: HashMap<Key, Queue>,
     ready: VecDeque<Key>,
@@ -195,6 +197,7 @@ impl Lane {
             policy,
             window: VecDeque::new(),
             unsettled: 0,
+            queued: 0,
             read_to: low,
             queues: HashMap::new(),
             ready: VecDeque::new(),
@@ -255,6 +258,24 @@ impl Lane {
         (self.waiting, self.parked)
     }
 
+    /// Events that were offered and are neither delivered nor given up: in the window, waiting, or behind a parked key.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.queued.saturating_add(self.unsettled as u64)
+    }
+
+    /// The lowest position of these.
+    #[must_use]
+    pub fn lowest(&self) -> Option<u64> {
+        self.queues.values().filter_map(|queue| queue.items.front()).map(|item| item.position).min()
+    }
+
+    /// When the first of the waiting keys is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        self.due.first().map(|(at, _)| *at)
+    }
+
     /// Whether nothing is under way and nothing waits in memory; parked keys count as nothing.
     #[must_use]
     pub fn is_idle(&self) -> bool {
@@ -311,10 +332,14 @@ impl Lane {
             && now.mono >= self.throttled_until
     }
 
-    /// Somebody says that the target takes events again.
+    /// Somebody says that the target takes events again: what waits for a further attempt is due.
     pub fn try_again(&mut self) {
         self.breaker = Breaker::default();
         self.throttled_until = Duration::ZERO;
+        for (_, key) in std::mem::take(&mut self.due) {
+            self.set_block(key, Block::None);
+            self.schedule(key);
+        }
     }
 
     /// What is to be done and told since the last call.
@@ -335,6 +360,7 @@ impl Lane {
         if queue.takes_records() {
             self.changes.insert(queued_key(self.id, &key, position), Some(Queued::default().write()));
             queue.push_queued(position);
+            self.queued = self.queued.saturating_add(1);
         } else {
             self.window.push_back((position, false));
             self.unsettled = self.unsettled.saturating_add(1);

@@ -36,6 +36,7 @@ mod manage;
 mod meter;
 pub mod notice;
 mod owed;
+mod place;
 pub mod ports;
 mod pulls;
 mod reading;

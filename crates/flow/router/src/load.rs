@@ -61,6 +61,8 @@ impl Core {
             shared_not_before: std::time::Duration::ZERO,
             stopped: None,
             totals: Totals::default(),
+            oldest: None,
+            oldest_not_before: std::time::Duration::ZERO,
             means,
         };
         let now = core.now();

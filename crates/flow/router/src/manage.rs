@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use waag_keys::state::Table;
-use waag_model::ids::Actor;
+use waag_model::ids::{Actor, Position};
 
 use crate::core::{Core, Subscription};
 use crate::error::{NO_TARGET, RouterError};
@@ -20,9 +20,10 @@ use crate::registry::{
     Kept, KeptJob, NUMBERS_KEY, SUBSCRIPTIONS_MAX, job_key, numbers_value, subscription_key,
 };
 use crate::shown::{
-    Created, Detail, Figures, JobKind, JobShown, JobState, Overview, PARKED_SHOWN_MAX, ParkedKey, Standing,
+    Changed, Created, Detail, Figures, JobKind, JobShown, JobState, Overview, PARKED_SHOWN_MAX, ParkedKey,
+    Standing,
 };
-use crate::spec::Spec;
+use crate::spec::{Change, Spec, Start};
 
 /// Most records of a removed subscription that are removed in one turn.
 const PURGED_MAX: usize = 512;
@@ -73,6 +74,12 @@ impl Core {
         }
         spec.check()?;
         let now = self.now();
+        if let Start::Time(time) = spec.start
+            && time > now.utc
+        {
+            // It would begin with the next event, whenever that comes.
+            return Err(RouterError::Span("a subscription's start is not in the future".to_owned()));
+        }
         let number = self.numbers.0.saturating_add(1);
         let mut kept = Kept {
             v: 1,
@@ -109,6 +116,10 @@ impl Core {
     /// Puts the secret that was given, or a new one, into a record; the new one is to be told.
     fn give_secret(&self, kept: &mut Kept, given: Option<Secret>) -> Result<Option<String>, RouterError> {
         let new = |spec: &Spec| self.means.targets.new_secret(&spec.target).map_err(RouterError::Target);
+        if given.is_some() && kept.spec.target.secret_place().is_none() {
+            let kind = kept.spec.target.kind();
+            return Err(RouterError::NoSecret(format!("a target of kind `{kind}` has no secret")));
+        }
         let (secret, is_told) = match given {
             Some(secret) => (Some(secret), false),
             None => (new(&kept.spec)?, true),
@@ -137,24 +148,44 @@ impl Core {
         }
     }
 
-    pub(crate) fn alter(&mut self, mut spec: Spec, by: &Actor) -> Result<Overview, RouterError> {
+    pub(crate) fn alter(&mut self, change: Change, by: &Actor) -> Result<Changed, RouterError> {
+        let Change { mut spec, says_start } = change;
         let number = self.number(&spec.name)?;
         let now = self.now();
         let old = self.named(&spec.name.clone())?;
-        spec.start = old.kept.spec.start;
+        let before = &old.kept.spec;
+        if says_start && spec.start != before.start {
+            let why = "where a subscription began stays; `waag replay` delivers what was before";
+            return Err(RouterError::Span(why.to_owned()));
+        }
+        spec.start = before.start;
         spec.check()?;
-        let kept = Kept { spec, ..old.kept.clone() };
+        let is_moved = spec.target != before.target;
+        let is_elsewhere = spec.target.secret_place() != before.target.secret_place();
+        let mut kept = Kept { spec, ..old.kept.clone() };
+        let had_secret = !kept.secrets.is_empty();
+        if is_elsewhere {
+            // The old place's secret would be told to the new one.
+            kept.secrets.clear();
+        }
+        let told = if kept.secrets.is_empty() { self.give_secret(&mut kept, None)? } else { None };
         let mut subscription = self.opened(kept)?;
         if let Err(why) = &subscription.target {
             return Err(RouterError::Target(why.clone()));
         }
-        let data = described(subscription.spec());
+        let mut data = described(subscription.spec());
+        if let Some(data) = data.as_object_mut() {
+            let became =
+                if told.is_some() { Some("made") } else { (is_elsewhere && had_secret).then_some("dropped") };
+            data.extend(became.map(|became| ("secret".to_owned(), Value::from(became))));
+        }
         if let Some(old) = self.subscriptions.remove(&number) {
             subscription.letters = old.letters;
             subscription.delivered = old.delivered;
             subscription.failed = old.failed;
             subscription.meter = old.meter;
             subscription.attempts = old.attempts;
+            subscription.left_alone_until = old.left_alone_until.filter(|_| !is_moved);
         }
         let version = self.version.saturating_add(1);
         let own = Arc::new(crate::rules::Rules::new(version, std::slice::from_ref(&subscription.wish)));
@@ -162,6 +193,10 @@ impl Core {
         for (id, stream) in self.streams.range_mut(live..=LaneId { job: u32::MAX, ..live }) {
             // What was read belongs to the old pattern and keeps its key, after a crash as well.
             stream.lane.spill(u64::MAX);
+            if is_moved {
+                // How the target before it fared says nothing of this one.
+                stream.lane.try_again();
+            }
             stream.key = subscription.spec().key.clone();
             if id.job == 0 {
                 stream.own.clear();
@@ -178,7 +213,7 @@ impl Core {
         let id = format!("changed-{number}-{}", self.moment(now));
         self.owe(CHANGED, id, None, Some(by.as_str().to_owned()), data);
         self.settle_all()?;
-        self.overview_of(number)
+        Ok(Changed { overview: self.overview_of(number)?, secret: told })
     }
 
     pub(crate) fn rotate_secret(
@@ -190,7 +225,16 @@ impl Core {
         let number = self.number(name)?;
         let now = self.now();
         let mut kept = self.named(name)?.kept.clone();
+        let is_given = secret.is_some();
         let told = self.give_secret(&mut kept, secret)?;
+        if !is_given && told.is_none() {
+            // Nothing has changed, and no event may say so.
+            let why = match kept.spec.target.secret_place() {
+                Some(_) => "the secret of this target is its server's, and has to be given".to_owned(),
+                None => format!("a target of kind `{}` has no secret", kept.spec.target.kind()),
+            };
+            return Err(RouterError::NoSecret(why));
+        }
         let opened = self.opened(kept)?;
         if let Some(subscription) = self.subscriptions.get_mut(&number) {
             subscription.kept = opened.kept;
@@ -357,7 +401,8 @@ impl Core {
         let now = self.now();
         let job = self.jobs.get_mut(&number).ok_or(RouterError::NoJob(number))?;
         if job.is_running() {
-            job.kept.shown.reason = format!("{} (ended by {})", job.kept.shown.reason, by.as_str());
+            let reason = format!("{} (ended by {})", job.kept.shown.reason, by.as_str());
+            reason.trim_start().clone_into(&mut job.kept.shown.reason);
             self.end_job(number, JobState::Cancelled, now);
             self.settle_all()?;
         }
@@ -401,6 +446,11 @@ impl Core {
         let lane = &self.streams.get(&live).ok_or_else(unknown)?.lane;
         let (waiting, parked) = lane.waiting();
         let oldest = lane.oldest();
+        let unread = end.saturating_sub(lane.read_to());
+        let due = lane.next_due().map(|at| {
+            let left = i64::try_from(at.saturating_sub(now.mono).as_nanos()).unwrap_or(i64::MAX);
+            now.utc.0.saturating_add(left)
+        });
         let standing = match (&subscription.kept.standing, &subscription.target) {
             (Standing::Active, Err(why)) => {
                 Standing::Stopped { code: NO_TARGET.to_owned(), reason: why.clone(), at_ns: now.utc.0 }
@@ -414,7 +464,8 @@ impl Core {
             standing,
             created_ns: subscription.kept.created_ns,
             created_by: subscription.kept.created_by.clone(),
-            lag_events: end.saturating_sub(lane.read_to()),
+            lag_events: lane.undelivered().saturating_add(unread),
+            unread_events: unread,
             settled_to: lane.low(),
             rate: subscription.meter.rate(now.mono),
             delivered: subscription.delivered,
@@ -425,6 +476,7 @@ impl Core {
             dead_letters: subscription.letters,
             oldest_position: oldest.map(|(position, _)| position),
             oldest_ns: oldest.and_then(|(_, committed)| committed).map(|time| time.0),
+            next_attempt_ns: due,
             left_alone_ms: alone.map(|left| u64::try_from(left.as_millis()).unwrap_or(u64::MAX)),
             jobs: jobs.map(|(at, _)| *at).collect(),
         })
@@ -446,7 +498,7 @@ impl Core {
         })
     }
 
-    pub(crate) fn figures(&self) -> Figures {
+    pub(crate) fn figures(&mut self) -> Figures {
         let end = self.means.source.end().0;
         let mut figures = Figures {
             subscriptions: self.subscriptions.len() as u64,
@@ -457,6 +509,7 @@ impl Core {
             unreadable: self.totals.unreadable,
             ..Figures::default()
         };
+        let mut oldest = None;
         for (number, subscription) in &self.subscriptions {
             figures.dead_letters = figures.dead_letters.saturating_add(subscription.letters);
             if matches!(subscription.kept.standing, Standing::Stopped { .. }) || subscription.target.is_err()
@@ -467,12 +520,29 @@ impl Core {
             let (waiting, parked) = stream.lane.waiting();
             figures.waiting_keys = figures.waiting_keys.saturating_add(waiting as u64);
             figures.parked_keys = figures.parked_keys.saturating_add(parked as u64);
-            if subscription.delivers() {
-                figures.lag_events_max =
-                    figures.lag_events_max.max(end.saturating_sub(stream.lane.read_to()));
+            let read_to = stream.lane.read_to();
+            let lag = stream.lane.undelivered().saturating_add(end.saturating_sub(read_to));
+            figures.lag_events_max = figures.lag_events_max.max(lag);
+            let unread = (read_to < end).then_some(read_to);
+            oldest = [oldest, stream.lane.lowest(), unread].into_iter().flatten().min();
+        }
+        figures.oldest_undelivered_s = oldest.map(|position| self.age_s(position)).unwrap_or_default();
+        figures
+    }
+
+    /// How long ago an event was committed. Read once for a position: while it is the oldest, it is asked for again and again.
+    fn age_s(&mut self, position: u64) -> u64 {
+        let is_known = self.oldest.is_some_and(|(known, _)| known == position);
+        if !is_known && self.means.clock.monotonic() >= self.oldest_not_before {
+            // Where the ledger cannot be read, what was known last stands: it hides less than none.
+            match self.means.source.pick(&[Position(position)]) {
+                Ok(read) => self.oldest = read.first().map(|event| (position, event.committed)),
+                Err(_) => self.oldest_not_before = self.after_fault(),
             }
         }
-        figures
+        let committed = self.oldest.map_or(self.means.clock.now().0, |(_, committed)| committed.0);
+        let age = self.means.clock.now().0.saturating_sub(committed);
+        u64::try_from(age / 1_000_000_000).unwrap_or_default()
     }
 }
 

@@ -10,6 +10,8 @@ use waag_model::ids::Position;
 
 /// An event of a delivery that was given up.
 pub const DEAD_LETTER: &str = "waag.dead-letter.recorded";
+/// What the types of events about dead letters begin with; one that is given up is a dead letter, and no further event.
+pub const DEAD_LETTERS: &str = "waag.dead-letter.";
 /// A dead letter was discarded.
 pub const DISCARDED: &str = "waag.dead-letter.discarded";
 /// A redrive or a discarding of many has begun.

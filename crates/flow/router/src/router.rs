@@ -22,11 +22,11 @@ pub use crate::pulls::{PULL_BYTES_MAX, Pulled, Pulls};
 use crate::reading::Answer;
 use crate::records::LaneId;
 use crate::shown::{
-    Created, Detail, Figures, Filter, JobKind, JobShown, JobState, LeaseAnswer, LetterPage, Overview,
-    RATE_DEFAULT, RATE_MAX, ReplayAsked,
+    Changed, Created, Detail, Figures, Filter, JobKind, JobShown, JobState, LeaseAnswer, LetterPage,
+    Overview, RATE_DEFAULT, RATE_MAX, ReplayAsked,
 };
 use crate::source::Source;
-use crate::spec::{SPEC_BYTES_MAX, Spec, Start};
+use crate::spec::{Change, SPEC_BYTES_MAX, Spec, Start};
 use crate::target::Outcome;
 
 /// The thread looks by itself after so long, in milliseconds: for events, where nobody tells of them.
@@ -162,8 +162,9 @@ impl Router {
     /// once.
     ///
     /// # Errors
-    /// [`RouterError::Exists`], [`RouterError::TooMany`], [`RouterError::Target`], [`RouterError::Span`] where its start is
-    /// beyond the ledger; [`RouterError::Stopped`], [`RouterError::Source`].
+    /// [`RouterError::Exists`], [`RouterError::TooMany`], [`RouterError::Target`], [`RouterError::NoSecret`],
+    /// [`RouterError::Span`] where its start is beyond the ledger or in the future; [`RouterError::Stopped`],
+    /// [`RouterError::Source`].
     pub fn create(&self, spec: Spec, secret: Option<Secret>, by: &Actor) -> Result<Created, RouterError> {
         let end = self.source.end();
         let start = match spec.start {
@@ -181,13 +182,15 @@ impl Router {
     }
 
     /// Changes the subscription of this name; its place in the ledger and its start stay. Events that were read and not
-    /// delivered keep the key they had.
+    /// delivered keep the key they had. A secret stays at its place: a target of another kind, or on another server, begins
+    /// without it, and gets a new one where it needs one, which is told once.
     ///
     /// # Errors
-    /// [`RouterError::Unknown`], [`RouterError::Target`], [`RouterError::Stopped`].
-    pub fn alter(&self, spec: Spec, by: &Actor) -> Result<Overview, RouterError> {
-        let by = by.clone();
-        self.ask(move |core| core.alter(spec, &by))
+    /// [`RouterError::Unknown`], [`RouterError::Target`], [`RouterError::Span`] where another start is said;
+    /// [`RouterError::Stopped`].
+    pub fn alter(&self, change: impl Into<Change>, by: &Actor) -> Result<Changed, RouterError> {
+        let (change, by) = (change.into(), by.clone());
+        self.ask(move |core| core.alter(change, &by))
     }
 
     /// Removes a subscription with all that waits for it; its dead letters stay events of the ledger.
@@ -220,7 +223,8 @@ impl Router {
     /// Gives the target a new secret; the one before stays in force until the next rotation.
     ///
     /// # Errors
-    /// [`RouterError::Unknown`], [`RouterError::Target`], [`RouterError::Keys`], [`RouterError::Stopped`].
+    /// [`RouterError::Unknown`], [`RouterError::NoSecret`] where the target has none, or none was given that Waag could not
+    /// make; [`RouterError::Target`], [`RouterError::Keys`], [`RouterError::Stopped`].
     pub fn rotate_secret(
         &self,
         name: &str,
@@ -373,7 +377,7 @@ impl Router {
             from,
             to,
             pattern: asked.pattern,
-            rate: asked.rate.min(RATE_MAX),
+            rate: asked.rate.unwrap_or(RATE_DEFAULT).min(RATE_MAX),
             reason: cut(&asked.reason),
             total: to.saturating_sub(from),
             ..blank(JobKind::Replay, name)

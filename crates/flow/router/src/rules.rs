@@ -2,8 +2,9 @@
 //!
 //! Invariants:
 //! - `RULES-1`: an event of Waag's own (`waag.…`) concerns only subscriptions that name such a type.
-//! - `RULES-2`: an event with more than [`DEPTH_MAX`] causes before it concerns nobody, so that a dead letter about a dead
-//!   letter cannot run away; it is counted.
+//! - `RULES-2`: a dead letter of an event about dead letters (`waag.dead-letter.…`) is kept and not recorded as an event, so
+//!   that k subscriptions that get these and fail make k events of one, and not k for each of these again. An event with
+//!   more than [`DEPTH_MAX`] causes before it concerns nobody, whatever made it; it is counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

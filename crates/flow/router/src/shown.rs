@@ -18,7 +18,7 @@ pub const PULL_WAIT_MS_MAX: u64 = 60_000;
 pub const ATTEMPTS_SHOWN_MAX: usize = 50;
 /// Most parked keys that are shown of one subscription.
 pub const PARKED_SHOWN_MAX: usize = 100;
-/// Most redriven or discarded dead letters a second, where nothing else is asked for.
+/// Most redriven, discarded or replayed events a second, where nothing else is asked for.
 pub const RATE_DEFAULT: u32 = 1_000;
 /// The highest rate that may be asked for.
 pub const RATE_MAX: u32 = 100_000;
@@ -61,8 +61,11 @@ pub struct Overview {
     pub created_ns: i64,
     /// Who made it.
     pub created_by: String,
-    /// Events of the ledger that it has not looked at.
+    /// How far it is behind: events that it wants and that are neither delivered nor dead letters, whether they wait, are
+    /// under way or lie behind a parked key, and those of the ledger that it has not looked at.
     pub lag_events: u64,
+    /// Of these, those that it has not looked at; not all of them need be its own.
+    pub unread_events: u64,
     /// Everything below this position is delivered, a dead letter, or waits in the state.
     pub settled_to: u64,
     /// Deliveries a second, over the last ten seconds.
@@ -83,6 +86,8 @@ pub struct Overview {
     pub oldest_position: Option<u64>,
     /// When that event was committed, where that is at hand.
     pub oldest_ns: Option<i64>,
+    /// When the first of the waiting keys is tried again.
+    pub next_attempt_ns: Option<i64>,
     /// For how many more milliseconds its target is left alone since it only fails.
     pub left_alone_ms: Option<u64>,
     /// Jobs under way.
@@ -155,6 +160,33 @@ pub struct Created {
     /// The target's secret, where Waag made one; told here and never again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret: Option<String>,
+}
+
+/// A subscription that was changed: how it stands, and beside it the secret of a target in another place.
+#[derive(Clone, Debug, Serialize)]
+pub struct Changed {
+    /// How it stands.
+    #[serde(flatten)]
+    pub overview: Overview,
+    /// The target's secret, where Waag made one; told here and never again.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub secret: Option<String>,
+}
+
+impl<'de> Deserialize<'de> for Changed {
+    /// In two readings of one text, since what is flattened has no texts of its own (a pattern's).
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        struct Beside {
+            #[serde(default)]
+            secret: Option<String>,
+        }
+        let text = Box::<RawValue>::deserialize(deserializer)?;
+        let wrong = |error: serde_json::Error| serde::de::Error::custom(error);
+        let overview = serde_json::from_str(text.get()).map_err(wrong)?;
+        let Beside { secret } = serde_json::from_str(text.get()).map_err(wrong)?;
+        Ok(Self { overview, secret })
+    }
 }
 
 /// Which dead letters; what is not named does not matter.
@@ -318,8 +350,9 @@ pub struct ReplayAsked {
     /// Which of them; the subscription's own pattern where there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<Box<RawValue>>,
-    /// Most events a second; 0 is no limit.
-    pub rate: u32,
+    /// Most events a second, [`RATE_DEFAULT`] where nothing is said; 0 is no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<u32>,
     /// Why.
     pub reason: String,
 }
@@ -398,8 +431,10 @@ pub struct Figures {
     pub given_up: u64,
     /// Dead letters there are.
     pub dead_letters: u64,
-    /// The greatest lag of an active subscription, in events.
+    /// The greatest lag of a subscription, in events; those that are paused or stopped are behind as well.
     pub lag_events_max: u64,
+    /// For how long the oldest event has been in the ledger that a subscription has neither got nor looked past, in seconds.
+    pub oldest_undelivered_s: u64,
     /// Keys that wait.
     pub waiting_keys: u64,
     /// Keys that are parked.

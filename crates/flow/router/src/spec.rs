@@ -12,6 +12,7 @@ use waag_model::time::UtcNanos;
 use waag_pattern::Pattern;
 
 use crate::error::RouterError;
+pub use crate::place::is_brokers_own;
 use crate::transform::Transform;
 
 /// Longest name, in bytes.
@@ -264,6 +265,35 @@ fn priority() -> u8 {
     5
 }
 
+/// A subscription in place of the one of its name.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What it is to be.
+    pub spec: Spec,
+    /// Whether its start was said, which must then be the one that it has: where it began stays.
+    pub says_start: bool,
+}
+
+impl Change {
+    /// Reads and checks a change.
+    ///
+    /// # Errors
+    /// As [`Spec::read`].
+    pub fn read(json: &[u8]) -> Result<Self, RouterError> {
+        let spec = Spec::read(json)?;
+        let members: BTreeMap<String, &RawValue> =
+            serde_json::from_slice(json).map_err(|error| RouterError::Spec(error.to_string()))?;
+        Ok(Self { spec, says_start: members.contains_key("start") })
+    }
+}
+
+impl From<Spec> for Change {
+    /// The default is taken for not said.
+    fn from(spec: Spec) -> Self {
+        Self { says_start: spec.start != Start::default(), spec }
+    }
+}
+
 impl PartialEq for Spec {
     fn eq(&self, other: &Self) -> bool {
         self.to_json() == other.to_json()
@@ -342,6 +372,15 @@ impl Spec {
         if self.description.len() > DESCRIPTION_BYTES_MAX {
             return wrong("`description` has at most 1,024 bytes");
         }
+        // It is shown on terminals and in pages, as one line.
+        if self.description.chars().any(char::is_control) {
+            return wrong("`description` has no control characters");
+        }
+        if let KeySpec::Pointer(place) = &self.key
+            && !is_pointer(place)
+        {
+            return wrong("`key` is no JSON Pointer (RFC 6901): `~` stands before `0` or `1` alone");
+        }
         if !(1..=CONCURRENCY_MAX).contains(&self.concurrency) {
             return wrong("`concurrency` is 1 to 1,024");
         }
@@ -380,6 +419,11 @@ impl Spec {
             TargetSpec::Nats { server, subject } => {
                 let scheme = ["nats://", "tls://"].iter().any(|scheme| server.starts_with(scheme));
                 let is_plain = !subject.chars().any(|c| c.is_whitespace() || c == '*' || c == '>');
+                if is_brokers_own(subject) {
+                    return Err(RouterError::Spec(
+                        "`target.subject` is the broker's own: none begins with `$` or `_INBOX`".to_owned(),
+                    ));
+                }
                 fits(server) && fits(subject) && scheme && is_plain
             }
             TargetSpec::InProcess { handler } => fits(handler),
@@ -392,6 +436,12 @@ impl Spec {
             self.target.kind()
         )))
     }
+}
+
+/// Whether each `~` of a JSON Pointer escapes something (RFC 6901 §3). What else would be read as a place that no event has,
+/// and every event would be in no order.
+fn is_pointer(place: &str) -> bool {
+    place.split('~').skip(1).all(|behind| behind.starts_with(['0', '1']))
 }
 
 /// Whether all that was given was kept; what was not given has its default.
@@ -455,6 +505,10 @@ mod tests {
             r#","start":{"position":5,"time_ns":1}"#,
             r#","start":"later""#,
             r#","key":"data""#,
+            r#","key":"/data/~2""#,
+            r#","key":"/data/~""#,
+            r#","description":"a\u001b[2J""#,
+            r#","description":"a\nb""#,
             r#","x":1"#,
             r#","concurrency":0"#,
             r#","priority":10"#,
@@ -473,10 +527,14 @@ mod tests {
             r#"{"name":"A","target":{"kind":"pull"}}"#,
             r#"{"name":"a","target":{"kind":"pull","url":"x"}}"#,
             r#"{"name":"a","target":{"kind":"webhook","url":"ftp://x"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"$JS.API.STREAM.PURGE.ORDERS"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"$SYS.x"}}"#,
+            r#"{"name":"a","target":{"kind":"nats","server":"nats://h","subject":"_INBOX.x"}}"#,
         ];
         for json in whole {
             assert!(Spec::read(json.as_bytes()).is_err(), "{json}");
         }
+        assert!(with(r#","key":"/a~0b/~1""#).is_ok());
         let long = with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX)));
         assert!(long.is_ok());
         assert!(with(&format!(r#","description":"{}""#, "d".repeat(DESCRIPTION_BYTES_MAX + 1))).is_err());

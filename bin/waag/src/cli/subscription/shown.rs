@@ -99,8 +99,9 @@ fn summary(overview: &Overview) -> String {
     lines.push((
         "reached",
         format!(
-            "all below {settled_to}; {} not looked at; {rate:.1} deliveries/s",
-            many(*lag_events, "event")
+            "all below {settled_to}; {} behind, {} of them not looked at; {rate:.1} deliveries/s",
+            many(*lag_events, "event"),
+            overview.unread_events,
         ),
     ));
     lines.push((
@@ -115,6 +116,9 @@ fn summary(overview: &Overview) -> String {
             "{waiting_keys} keys for a further attempt, {parked_keys} for one of {dead_letters} dead letters"
         ),
     ));
+    if let Some(at) = overview.next_attempt_ns {
+        lines.push(("tried again", format!("at {}; at once by `waag subscription resume`", second(at))));
+    }
     if let Some(position) = overview.oldest_position {
         let at = overview.oldest_ns.map(|at| format!(", committed at {}", second(at)));
         lines.push(("oldest", format!("position {position}{}", at.unwrap_or_default())));
@@ -153,6 +157,7 @@ mod tests {
             created_ns: 0,
             created_by: "alice".to_owned(),
             lag_events: 1_200,
+            unread_events: 1_100,
             settled_to: 40,
             rate: 12.34,
             delivered: 3,
@@ -163,6 +168,7 @@ mod tests {
             dead_letters: 1,
             oldest_position: Some(41),
             oldest_ns: None,
+            next_attempt_ns: Some(5_000_000_000),
             left_alone_ms: Some(1_001),
             jobs: Vec::new(),
         }

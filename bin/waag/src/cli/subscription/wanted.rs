@@ -113,6 +113,14 @@ pub(super) fn read_spec(path: &Path) -> Result<Spec, Failure> {
     Ok(Spec::read(&Input::of(path).up_to(SPEC_BYTES_MAX)?)?)
 }
 
+/// The same, with its text as it stands in the file.
+pub(super) fn read_spec_text(path: &Path) -> Result<(Spec, String), Failure> {
+    let bytes = Input::of(path).up_to(SPEC_BYTES_MAX)?;
+    let spec = Spec::read(&bytes)?;
+    // What was read as JSON is UTF-8.
+    Ok((spec, String::from_utf8_lossy(&bytes).into_owned()))
+}
+
 impl Wanted {
     /// The subscription of these flags.
     pub(super) fn made(&self, name: &str, start: Option<Start>) -> Result<Spec, Failure> {

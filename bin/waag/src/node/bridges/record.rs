@@ -72,6 +72,9 @@ pub struct Counts {
     pub conflicts: u64,
     /// Not recorded, since they cannot be, each told by an event.
     pub refused: u64,
+    /// Passed over, since they carry events of this very ledger, which a target of its own published.
+    #[serde(default)]
+    pub own: u64,
     /// Gone before they were taken; told by events, a span each.
     pub missing: u64,
 }

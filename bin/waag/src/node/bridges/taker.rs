@@ -4,6 +4,8 @@
 //! recorded even so, or has the identity of another event, is told by an event of Waag's own and passed over. The ids of
 //! these events are made of what they tell, so that telling it again after a crash records it once.
 //!
+//! - `BRIDGE-3`: what a target of this ledger published is passed over and counted, lest a subscription and a bridge on one
+//!   stream go round for ever. Who publishes with this ledger's id in the header keeps only his own message out.
 //! - `BRIDGE-1`: a cursor that is kept stands behind recorded, told or missing messages alone.
 
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -42,6 +44,8 @@ pub(super) struct Taker {
     name: String,
     stream: String,
     origin: String,
+    /// This ledger's id, as its targets write it.
+    ledger: String,
     actor: Actor,
     /// What is kept; held while something is taken, so that nothing is kept behind [`Taker::close`].
     gate: Mutex<Gate>,
@@ -57,6 +61,8 @@ struct Gate {
 
 /// What sealing made of a message.
 enum Pushed {
+    /// It came from this ledger, which would record what it says for ever (`BRIDGE-3`).
+    Ours,
     Own,
     Opaque,
     Refused(&'static str),
@@ -96,6 +102,7 @@ impl Taker {
             name: record.name.clone(),
             stream: record.stream.clone(),
             origin: record.origin.clone(),
+            ledger: store.ledger.id.to_string(),
             actor: Actor::new(&format!("waag/bridge/{}", record.name)).map_err(BridgeError::Name)?,
             shown: Mutex::new(kept.clone()),
             gate: Mutex::new(Gate { is_closed: false, kept }),
@@ -216,6 +223,9 @@ impl Taker {
         builder: &mut BatchBuilder<'_, Passthrough>,
         message: &Incoming,
     ) -> Result<Pushed, StoreError> {
+        if message.ledger() == Some(self.ledger.as_str()) {
+            return Ok(Pushed::Ours);
+        }
         let Some(done) = self.push_form(builder, &message.json)? else { return Ok(Pushed::Full) };
         let Err(code) = done else { return Ok(Pushed::Own) };
         // Another tenant's event does not come into this one's ledger in any form.
@@ -237,10 +247,11 @@ impl Taker {
         passed: &mut Vec<Passed>,
     ) -> Result<Option<usize>, StoreError> {
         let mut builder = self.store.sealer.begin();
-        let (mut seen, mut members, mut refused) = (0_usize, Vec::new(), Vec::new());
+        let (mut seen, mut ours, mut members, mut refused) = (0_usize, 0_u64, Vec::new(), Vec::new());
         for message in messages {
             let sequence = message.sequence;
             match self.push(&mut builder, message)? {
+                Pushed::Ours => ours = ours.saturating_add(1),
                 Pushed::Own => members.push((sequence, false)),
                 Pushed::Opaque => members.push((sequence, true)),
                 Pushed::Refused(code) => refused.push(Passed { sequence, why: Why::Refused(code) }),
@@ -278,6 +289,7 @@ impl Taker {
                 passed.push(Passed { sequence, why });
             }
         }
+        counts.own = counts.own.saturating_add(ours);
         counts.refused = counts.refused.saturating_add(refused.len() as u64);
         passed.extend(refused);
         Ok(Some(seen))

@@ -4,7 +4,7 @@
 //!
 //! - `ASK-1`: a body is one JSON object of known members, each once; an array in the place of an object is refused, which
 //!   serde alone would take for the object's members in order.
-//! - `ASK-2`: a parameter that is known has one value, of its form; other parameters are not looked at.
+//! - `ASK-2`: a parameter has one value, of its form; one that is not known is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -21,7 +21,7 @@ use waag_router::ports::Secret;
 use waag_router::shown::{
     Filter, LETTERS_MAX, LeaseAnswer, PULL_MAX, PULL_WAIT_MS_MAX, RATE_DEFAULT, RATE_MAX, ReplayAsked,
 };
-use waag_router::spec::{DELAY_MS_MAX, Spec, is_name};
+use waag_router::spec::{Change, DELAY_MS_MAX, Spec, is_name};
 use zeroize::Zeroizing;
 
 use super::below;
@@ -40,6 +40,8 @@ pub(crate) const SECRET_CHARS_MAX: usize = 512;
 pub(crate) const LEASE_CHARS_MAX: usize = 200;
 /// Longest beginning of an event's type, in characters.
 pub(crate) const KIND_CHARS_MAX: usize = 255;
+/// Most characters of an unknown parameter's name that are told.
+const NAME_CHARS_MAX: usize = 64;
 /// Entries of a page where no other number is asked for, and most subscriptions of one.
 pub(crate) const PAGE_MAX: usize = 100;
 /// Events of a pull where no other number is asked for.
@@ -124,13 +126,12 @@ pub(crate) fn subscription(body: &[u8]) -> Result<(Spec, Option<Secret>), Fault>
 }
 
 /// A subscription in place of the one of this name.
-pub(crate) fn change(body: &[u8], name: &str) -> Result<Spec, Fault> {
+pub(crate) fn change(body: &[u8], name: &str) -> Result<Change, Fault> {
     let Changed { subscription } = read(body)?;
-    let spec = spec(subscription)?;
-    if spec.name != name {
+    if spec(subscription)?.name != name {
         return Err(wrong("/subscription/name", "`name` is that of the path"));
     }
-    Ok(spec)
+    Change::read(subscription.get().as_bytes()).map_err(|error| below("/subscription")(error.into()))
 }
 
 /// The secret to sign with from now on; none where one is to be made.
@@ -263,7 +264,7 @@ pub(crate) fn letters_job(body: &[u8], is_discard: bool) -> Result<LettersJob, F
 /// A span of the ledger to be delivered again.
 pub(crate) fn replay(body: &[u8]) -> Result<ReplayAsked, Fault> {
     let asked: ReplayAsked = read(body)?;
-    if asked.rate > RATE_MAX {
+    if asked.rate.is_some_and(|rate| rate > RATE_MAX) {
         return Err(wrong("/rate", "`rate` is 0, which is no limit, to 100,000 events a second"));
     }
     if asked.reason.chars().count() > REASON_CHARS_MAX {
@@ -316,6 +317,11 @@ fn form_of(name: &str) -> &'static str {
     }
 }
 
+/// Nothing is asked by a query here.
+pub(crate) fn no_query(query: &str) -> Result<(), Fault> {
+    Parameters::of(query, &[]).map(drop)
+}
+
 /// Parameters of a query that are known, each once (`ASK-2`).
 struct Parameters(BTreeMap<&'static str, String>);
 
@@ -324,8 +330,14 @@ impl Parameters {
         let mut found = BTreeMap::new();
         for pair in query.split('&') {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            let Some(name) = percent::of_query(name) else { continue };
-            let Some(name) = known.iter().copied().find(|known| *known == name) else { continue };
+            if pair.is_empty() {
+                continue;
+            }
+            let told = percent::of_query(name).unwrap_or_else(|| name.to_owned());
+            let Some(name) = known.iter().copied().find(|known| *known == told) else {
+                // A misspelled one would be taken for its default: `wait=20000` would poll without a pause.
+                return Err(Fault::of(Kind::NoQuery(told.chars().take(NAME_CHARS_MAX).collect())));
+            };
             let value = percent::of_query(value).ok_or_else(|| Fault::of(Kind::Query(name)))?;
             if found.insert(name, value).is_some() {
                 return Err(Fault::of(Kind::Query(name)));

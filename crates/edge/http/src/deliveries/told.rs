@@ -144,6 +144,7 @@ fn families(figures: &shown::Figures) -> Vec<Family> {
         given_up,
         dead_letters,
         lag_events_max,
+        oldest_undelivered_s,
         waiting_keys,
         parked_keys,
         too_deep,
@@ -162,8 +163,13 @@ fn families(figures: &shown::Figures) -> Vec<Family> {
         gauge("waag_router_dead_letters", "Dead letters there are.", dead_letters),
         gauge(
             "waag_router_lag_events_max",
-            "Events that the slowest active subscription has not looked at.",
+            "How far the slowest subscription is behind: its events that are not delivered, and those not looked at.",
             lag_events_max,
+        ),
+        gauge(
+            "waag_router_oldest_undelivered_seconds",
+            "Age of the oldest event that a subscription has neither got nor looked past.",
+            oldest_undelivered_s,
         ),
         gauge("waag_router_waiting_keys", "Keys that wait for a further attempt.", waiting_keys),
         gauge("waag_router_parked_keys", "Keys that wait for a dead letter to be dealt with.", parked_keys),
@@ -214,7 +220,12 @@ mod tests {
 
     #[test]
     fn figures_have_names_without_labels() {
-        let figures = shown::Figures { delivered: 3, parked_keys: 2, ..shown::Figures::default() };
+        let figures = shown::Figures {
+            delivered: 3,
+            parked_keys: 2,
+            oldest_undelivered_s: 7,
+            ..shown::Figures::default()
+        };
         let text = metrics::text(&families(&figures));
         assert!(
             text.contains("# TYPE waag_router_delivered counter\n# HELP waag_router_delivered Deliveries.\n")
@@ -223,6 +234,7 @@ mod tests {
             text.contains("\nwaag_router_delivered_total 3\n")
                 && text.contains("\nwaag_router_parked_keys 2\n")
         );
+        assert!(text.contains("\nwaag_router_oldest_undelivered_seconds 7\n"), "{text}");
         assert!(!text.contains('{'));
     }
 }

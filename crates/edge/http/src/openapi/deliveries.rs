@@ -113,7 +113,11 @@ fn one() -> Value {
         "name": "reason", "in": "query", "required": true, "schema": reason(1), "example": "no longer needed"
     });
     let name_differs = ("422", "The body is not what can be taken, or its name is not that of the path.");
-    let changed = answered("As it stands after the change.", JSON, "Overview");
+    let changed = answered(
+        "As it stands after the change, with the secret that was made where the target is in another place.",
+        JSON,
+        "Changed",
+    );
     let refused = refusals(&[
         NO_SUBSCRIPTION,
         ("409", "It cannot be changed as things stand."),

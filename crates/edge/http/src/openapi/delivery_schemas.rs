@@ -4,7 +4,7 @@
 //! patterns and transformations, the delays' order, which targets a node opens) ends in 422.
 
 use serde_json::{Map, Value, json};
-use waag_router::shown::RATE_MAX;
+use waag_router::shown::{RATE_DEFAULT, RATE_MAX};
 use waag_router::spec::{
     AGE_S_MAX, ATTEMPTS_MAX, CONCURRENCY_MAX, DELAY_MS_MAX, DESCRIPTION_BYTES_MAX, NAME_BYTES_MAX,
     PRIORITY_MAX, TIMEOUT_MS_MAX,
@@ -91,7 +91,7 @@ fn told(required: &[&str], properties: Value) -> Value {
 fn target() -> Value {
     let no_controls = r"[^\u0000-\u001f\u007f-\u009f]*$";
     let place = |start: &str| json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": format!("^{start}{no_controls}")});
-    let subject = json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": r"^[^\u0000-\u0020\u007f-\u00a0*>\s]+$"});
+    let subject = json!({"type": "string", "minLength": 1, "maxLength": 2_048, "pattern": r"^[^$\u0000-\u0020\u007f-\u00a0*>\s][^\u0000-\u0020\u007f-\u00a0*>\s]*$", "not": {"pattern": r"^_INBOX(?:\.|$)"}});
     json!({"oneOf": [
         closed(&["kind", "url"], json!({"kind": {"const": "webhook"}, "url": place("https?://")})),
         closed(&["kind"], json!({"kind": {"const": "pull"}})),
@@ -135,17 +135,21 @@ fn subscription() -> Value {
         closed(&["time_ns"], json!({"time_ns": time()}))
     ]});
     let order = json!({
-        "type": "string", "maxLength": 1_024, "pattern": r"^(?:subject|none|/[\s\S]*)$",
+        "type": "string", "maxLength": 1_024, "pattern": r"^(?:subject|none|/(?:[^~]|~[01])*)$",
         "description": "`subject`, `none`, or a JSON Pointer into the event"
     });
     let pattern = json!({
         "type": ["object", "null"],
         "description": "an event pattern in the language of Amazon EventBridge; every event but Waag's own where there is none"
     });
+    let description = json!({
+        "type": "string", "minLength": 0, "maxLength": DESCRIPTION_BYTES_MAX,
+        "pattern": r"^[^\u0000-\u001f\u007f-\u009f]*$"
+    });
     closed(
         &["name", "target"],
         json!({
-            "name": of("SubscriptionName"), "description": text(0, DESCRIPTION_BYTES_MAX), "pattern": pattern,
+            "name": of("SubscriptionName"), "description": description, "pattern": pattern,
             "target": target(), "transform": transform(), "key": order,
             "concurrency": within(1, CONCURRENCY_MAX.into()), "timeout_ms": within(100, TIMEOUT_MS_MAX),
             "retry": retry, "on_failure": {"enum": ["park", "skip", "halt"]}, "start": start,
@@ -182,12 +186,15 @@ fn asked() -> [(&'static str, Value); 13] {
     let secret = || or_null(text(1, SECRET_CHARS_MAX));
     let rate = or_null(within(1, RATE_MAX.into()));
     let dry_run = json!({"type": "boolean", "description": "only count"});
+    let replay_rate = json!({
+        "type": ["integer", "null"], "minimum": 0, "maximum": RATE_MAX, "default": RATE_DEFAULT
+    });
     let replay = closed(
         &[],
         json!({
             "from": or_null(position()), "to": or_null(position()), "since_ns": or_null(time()),
             "until_ns": or_null(time()), "pattern": {"type": ["object", "null"]},
-            "rate": within(0, RATE_MAX.into()), "reason": reason(0)
+            "rate": replay_rate, "reason": reason(0)
         }),
     );
     let answers = json!({
@@ -242,6 +249,7 @@ fn overview() -> Value {
             "created_ns",
             "created_by",
             "lag_events",
+            "unread_events",
             "settled_to",
             "rate",
             "delivered",
@@ -252,15 +260,17 @@ fn overview() -> Value {
             "dead_letters",
             "oldest_position",
             "oldest_ns",
+            "next_attempt_ns",
             "left_alone_ms",
             "jobs",
         ],
         json!({
             "spec": of("Subscription"), "standing": of("Standing"), "created_ns": time(),
-            "created_by": {"type": "string"}, "lag_events": count(), "settled_to": count(),
+            "created_by": {"type": "string"}, "lag_events": count(), "unread_events": count(), "settled_to": count(),
             "rate": {"type": "number"}, "delivered": count(), "failed": count(), "under_way": count(),
             "waiting_keys": count(), "parked_keys": count(), "dead_letters": count(),
-            "oldest_position": or_null(count()), "oldest_ns": or_null(time()), "left_alone_ms": or_null(count()),
+            "oldest_position": or_null(count()), "oldest_ns": or_null(time()), "next_attempt_ns": or_null(time()),
+            "left_alone_ms": or_null(count()),
             "jobs": {"type": "array", "items": count()}
         }),
     )
@@ -309,7 +319,7 @@ fn status() -> Value {
     json!({"type": "integer", "minimum": 100, "maximum": 999})
 }
 
-fn of_subscriptions() -> [(&'static str, Value); 8] {
+fn of_subscriptions() -> [(&'static str, Value); 9] {
     [
         ("Overview", overview()),
         (
@@ -326,6 +336,7 @@ fn of_subscriptions() -> [(&'static str, Value); 8] {
                 json!({"state": {"enum": ["active", "paused", "stopped"]}, "by": words(), "code": code(), "reason": words(), "at_ns": time()}),
             ),
         ),
+        ("Changed", json!({"allOf": [of("Overview"), told(&[], json!({"secret": words()}))]})),
         ("Created", told(&["overview"], json!({"overview": of("Overview"), "secret": words()}))),
         (
             "Detail",

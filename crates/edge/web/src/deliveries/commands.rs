@@ -116,8 +116,8 @@ pub(crate) async fn cancel(
 /// A replay as an address or a form tells it, without the reason; its pattern is checked.
 pub(crate) fn replay_asked(fields: &Fields) -> Result<ReplayAsked, WebError> {
     let ((from, since_ns), (to, until_ns)) = (fields.place("from")?, fields.place("to")?);
-    let rate = fields.number("rate")?.unwrap_or(0);
-    if rate > RATE_MAX {
+    let rate = fields.number("rate")?;
+    if rate.is_some_and(|rate| rate > RATE_MAX) {
         return Err(WebError::Parameter {
             name: "rate",
             allowed: "1 to 100,000 a second, or 0 for no limit",

@@ -7,7 +7,7 @@ use axum::http::header::HeaderMap;
 use axum::response::Response;
 use waag_model::ids::Position;
 use waag_model::time::UtcNanos;
-use waag_router::shown::{JobKind, JobShown, JobState};
+use waag_router::shown::{JobKind, JobShown, JobState, RATE_DEFAULT};
 
 use super::asked::Fields;
 use super::screens::{
@@ -161,7 +161,8 @@ pub(crate) async fn confirm_replay(
         };
         let by_positions = asked.since_ns.is_none() && asked.until_ns.is_none();
         let span = asked.to.unwrap_or(entries).min(entries).saturating_sub(asked.from.unwrap_or(0));
-        let mut hidden = vec![("subscription", subscription.clone()), ("rate", asked.rate.to_string())];
+        let rate = asked.rate.unwrap_or(RATE_DEFAULT);
+        let mut hidden = vec![("subscription", subscription.clone()), ("rate", rate.to_string())];
         for name in ["from", "to", "pattern"] {
             hidden.extend(fields.owned(name)?.map(|value| (name, value)));
         }
@@ -172,7 +173,7 @@ pub(crate) async fn confirm_replay(
             to: told(asked.to, asked.until_ns, "the end of the ledger".to_owned()),
             positions: by_positions.then_some(span),
             pattern: asked.pattern.as_ref().map(|pattern| format::json_in_lines(pattern.get())),
-            rate: asked.rate,
+            rate,
             shell,
             subscription,
             hidden,

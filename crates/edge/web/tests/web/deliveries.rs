@@ -302,7 +302,7 @@ async fn orders_go_to_the_router_with_actor_and_reason_and_lead_back() {
         matches!(discard, Order::Discard { filter, reason, .. } if filter == Filter::one(3) && reason == "a test")
     );
     let Order::Replay { asked, .. } = replay else { panic!("{replay:?}") };
-    assert_eq!((asked.from, asked.to, asked.since_ns, asked.rate), (Some(12), None, None, 0));
+    assert_eq!((asked.from, asked.to, asked.since_ns, asked.rate), (Some(12), None, None, Some(0)));
     assert_eq!(asked.until_ns, Some((NOW.day().0 as i64) * 86_400_000_000_000));
     assert_eq!((asked.pattern.unwrap().get(), asked.reason.as_str()), ("{\"type\":[\"x\"]}", "lost"));
     assert!(matches!(cancel, Order::Cancel { job: 42 }));

@@ -21,6 +21,7 @@ impl Lane {
     /// A waiting event from the state, at the start; they come by key, then by position.
     pub(crate) fn load(&mut self, key: Key, position: u64, record: Queued, now: Now) {
         self.load_of(key, position);
+        self.queued = self.queued.saturating_add(1);
         let queue = self.queues.entry(key).or_default();
         if queue.items.len() >= ITEMS_MAX {
             queue.more = true;

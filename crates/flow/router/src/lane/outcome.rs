@@ -40,12 +40,18 @@ impl Lane {
     pub(super) fn done(&mut self, key: Key, item: &Item) {
         match item.origin {
             Origin::Window => self.leave_window(item.position),
-            Origin::Queued => drop(self.changes.insert(queued_key(self.id, &key, item.position), None)),
+            Origin::Queued => self.unqueue(key, item.position),
             Origin::Dead { parks } => {
                 self.changes.insert(numbered_key(self.letters(), dead(parks), item.position), None);
                 self.effects.push(Effect::Redriven(item.position, Redriven::Delivered));
             }
         }
+    }
+
+    /// A waiting event's record is removed.
+    fn unqueue(&mut self, key: Key, position: u64) {
+        self.queued = self.queued.saturating_sub(1);
+        self.changes.insert(queued_key(self.id, &key, position), None);
     }
 
     pub(super) fn leave_window(&mut self, position: u64) {
@@ -127,7 +133,7 @@ impl Lane {
         let mut parks = self.policy.on_failure != OnFailure::Skip;
         match item.origin {
             Origin::Window => self.leave_window(item.position),
-            Origin::Queued => drop(self.changes.insert(queued_key(self.id, &key, item.position), None)),
+            Origin::Queued => self.unqueue(key, item.position),
             Origin::Dead { parks: parked } => {
                 self.changes.insert(numbered_key(self.letters(), dead(parked), item.position), None);
                 // A key that went on without it does not begin to wait for it.
@@ -205,6 +211,9 @@ impl Lane {
                 self.changes.insert(numbered_key(self.letters(), dead(parks), item.position), None);
                 self.effects.push(Effect::Redriven(item.position, Redriven::Waits));
             }
+        }
+        if item.origin != Origin::Queued {
+            self.queued = self.queued.saturating_add(1);
         }
         item.origin = Origin::Queued;
         self.changes.insert(queued_key(self.id, &key, item.position), Some(record.write()));

@@ -9,6 +9,7 @@
 )]
 
 mod basics;
+mod changes;
 mod chaos;
 mod discards;
 mod faults;

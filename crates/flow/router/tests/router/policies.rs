@@ -233,7 +233,8 @@ fn long_texts_from_anywhere_stop_nothing() {
         ReplayAsked { pattern: Some(serde_json::from_str(&pattern).unwrap()), ..ReplayAsked::default() };
     assert!(world.router().replay("s", asked, &me()).is_err());
     let secret = Some(Secret(Zeroizing::new("s".repeat(60_000))));
-    assert!(world.router().create(spec("t", ""), secret, &me()).is_err());
+    let webhook = spec("t", r#""target":{"kind":"webhook","url":"https://a.example"}"#);
+    assert_eq!(world.router().create(webhook, secret, &me()).unwrap_err().code(), "E1139");
     let long: Spec = Spec { target: TargetSpec::InProcess { handler: "h".repeat(2_000) }, ..spec("u", "") };
     world.router().create(long, None, &me()).unwrap();
     let pattern = format!(r#""pattern":{{"type":["{}"]}}"#, "p\\u0001".repeat(6_500));

@@ -44,7 +44,7 @@ fn a_lease_is_answered_once_in_time_and_in_this_run() {
     for key in [1, 1, 2] {
         world.record("a", key);
     }
-    world.until("all is read", || world.overview("s").lag_events == 0);
+    world.until("all is read", || world.overview("s").unread_events == 0);
     let first = some(&world, 10);
     assert_eq!(first.iter().map(|leased| leased.position).collect::<Vec<_>>(), vec![1, 3], "one of a key");
     assert_eq!(answer(&world, ack(&first[0])), Ok(()));

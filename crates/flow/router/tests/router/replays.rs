@@ -8,7 +8,7 @@ use waag_router::target::Class;
 use crate::world::{Act, Dice, World, assert_in_order, lock, me};
 
 fn asked(from: u64, to: u64) -> ReplayAsked {
-    ReplayAsked { from: Some(from), to: Some(to), ..ReplayAsked::default() }
+    ReplayAsked { from: Some(from), to: Some(to), rate: Some(0), ..ReplayAsked::default() }
 }
 
 fn ended(world: &World, number: u32) -> bool {
@@ -145,7 +145,8 @@ fn a_crash_in_the_middle_goes_on_from_there() {
             _ => Act::Deliver,
         });
         let rate = if seed % 2 == 0 { 0 } else { 400 };
-        let job = world.router().replay("s", ReplayAsked { rate, ..asked(10, 140) }, &me()).unwrap();
+        let job =
+            world.router().replay("s", ReplayAsked { rate: Some(rate), ..asked(10, 140) }, &me()).unwrap();
         for _ in 0..3 {
             world.gate.die_after(dice.below(5), dice.below(2) == 0);
             world.record("a", dice.below(9));

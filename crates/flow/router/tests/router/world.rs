@@ -514,7 +514,7 @@ impl World {
     /// Everything read, nothing under way and nothing waiting.
     pub(crate) fn is_idle(&self, name: &str) -> bool {
         let seen = self.overview(name);
-        seen.lag_events == 0
+        seen.unread_events == 0
             && seen.under_way == 0
             && seen.waiting_keys == 0
             && seen.oldest_position.is_none()

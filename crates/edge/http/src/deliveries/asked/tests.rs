@@ -79,6 +79,11 @@ fn a_change_keeps_the_name() {
     let body = format!(r#"{{"subscription":{PULL}}}"#);
     assert!(change(body.as_bytes(), "a-1").is_ok());
     assert_eq!(change(body.as_bytes(), "a-2").unwrap_err().path, "/subscription/name");
+    let says = |start: &str| {
+        let spec = format!(r#"{{"name":"a-1","target":{{"kind":"pull"}}{start}}}"#);
+        change(format!(r#"{{"subscription":{spec}}}"#).as_bytes(), "a-1").unwrap().says_start
+    };
+    assert!(says(r#","start":"now""#) && !says(""));
 }
 
 #[test]
@@ -141,7 +146,7 @@ fn a_replay_has_its_limits() {
 #[test]
 fn a_query_is_read_strictly_and_others_parameters_are_left_alone() {
     assert_eq!(Pull::of("").unwrap(), Pull { most: PULL_DEFAULT, wait: Duration::ZERO });
-    let most = Pull::of("wait_ms=60000&other=1&max=1000").unwrap();
+    let most = Pull::of("wait_ms=60000&&max=1000").unwrap();
     assert_eq!(most, Pull { most: 1_000, wait: Duration::from_secs(60) });
     for bad in [
         "max=0",
@@ -153,9 +158,16 @@ fn a_query_is_read_strictly_and_others_parameters_are_left_alone() {
         "max=1.0",
         "m%61x=x",
         "wait_ms=60001",
+        "wait=20000",
+        "max=1&other",
+        "%ff=1",
     ] {
         assert!(Pull::of(bad).is_err(), "{bad}");
     }
+    let unknown = Pull::of("wait=20000").unwrap_err();
+    assert_eq!(unknown.kind.code(), "E0919");
+    assert!(unknown.to_string().contains("`wait`"), "{unknown}");
+    assert!(no_query("").is_ok() && no_query("a=1").is_err());
     let (filter, page) =
         letters("kind=invoice.%20a+b&since_ns=-5&from=3&code=E0001&class=gone&after=9&max=500").unwrap();
     assert_eq!(

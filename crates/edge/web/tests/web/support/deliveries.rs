@@ -90,6 +90,7 @@ impl SampleDeliveries {
             created_ns: NOW.0 - 71 * 24 * HOUR,
             created_by: self.text("j.devries"),
             lag_events: [12, 48_211, 0, 9_120, 3][at],
+            unread_events: [12, 48_200, 0, 0, 3][at],
             settled_to: 1_284_299,
             rate: [312.4, 0.0, 4.25, 0.0, 1_204.0][at],
             delivered: 9_312_004,
@@ -100,6 +101,7 @@ impl SampleDeliveries {
             dead_letters: [1_204, 0, 0, 1, 0][at],
             oldest_position: (at < 2).then_some(3),
             oldest_ns: (at < 2).then_some(NOW.0 - 7 * HOUR - 200 * SECOND),
+            next_attempt_ns: (at == 0).then_some(NOW.0 + 40 * SECOND),
             left_alone_ms: (at == 0).then_some(42_000),
             jobs: if at == 0 { vec![42] } else { Vec::new() },
         }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::lane::queue::{Block, Origin};
 use crate::lane::tests::world::{LANE, World, of_key};
 use crate::lane::{ITEMS_MAX, Lane};
-use crate::records::{Changes, Key, Kind, number_of, numbered_key, queued_key};
+use crate::records::{Changes, Key, Kind, number_of, numbered_key, prefix, queued_key};
 
 impl Lane {
     /// Whatever an outcome can change.
@@ -51,6 +51,11 @@ impl World {
         let in_window: usize = lane.queues.keys().map(|key| self.check_key(*key)).sum();
         if with_records {
             lane.queues.keys().for_each(|key| self.check_records(*key));
+            let begin = prefix(LANE, Kind::Queued);
+            let records: BTreeSet<&Vec<u8>> = lane.changes.keys().chain(self.state.keys()).collect();
+            let queued =
+                records.iter().filter(|record| record.starts_with(&begin) && self.has(record)).count();
+            assert_eq!(lane.queued, queued as u64, "what waits is counted");
         }
         assert_eq!(in_window, lane.unsettled, "what is not settled stands in a queue");
         for key in lane.refills.iter().chain(&lane.ready) {
