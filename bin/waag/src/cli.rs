@@ -173,6 +173,7 @@ impl Command {
                 | Self::Replay(_)
                 | Self::Pull(_)
                 | Self::Bridge(_)
+                | Self::Promote(_)
         )
     }
 }

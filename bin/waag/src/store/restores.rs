@@ -10,24 +10,27 @@
 //! - `RESTORE-3`: the keys are the newest there are, whatever end of the log is asked for: keys only grow, but for
 //!   erasures, and an erasure holds for the past as well.
 //! - `RESTORE-4`: a restored ledger never has two futures: it is read-only (`READ_ONLY_GENERATION`), unless the guard of
-//!   the lost store is taken over, or it is promoted to a ledger of its own (`promote`).
+//!   the lost store is taken over (`handover`), or it is promoted to a ledger of its own (`promote`).
 //!
 //! - `RESTORE-5`: a store that was not verified to its end stays marked (`mark`).
 //!
-//! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`).
+//! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`), the right to
+//! write (`handover`).
 
 mod destroyed;
 mod earlier;
 mod error;
 mod fetch;
+mod handover;
 mod mark;
 pub mod promote;
 mod state;
 mod withheld;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use waag_archive::error::{ArchiveError, SpanFault};
 use waag_archive::frames::{End, Span};
 use waag_archive::manifest::{Kind, Manifest, Piece};
@@ -42,22 +45,21 @@ use waag_files::vault::VAULT_FILE;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::LedgerKeys;
-use waag_keys::state::{Extent, State};
+use waag_keys::state::State;
 use waag_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use waag_ledger::hash::Hash;
 use waag_log::contract::Tail;
-use waag_log::guard::{Guard, GuardError, GuardRecord, READ_ONLY_GENERATION};
+use waag_log::guard::{Guard, GuardRecord, READ_ONLY_GENERATION};
 use waag_log::hashes::StoredHashes;
 use waag_log::objects::Objects;
 use waag_model::ids::{FrameNumber, LedgerId, Position};
 use waag_sqlite::state::SqliteState;
-use waag_stdx::files::DiskFiles;
 
 pub use self::error::RestoreError;
 use super::backups::{self, Progress};
 use super::error::StoreError;
 use super::options::Options;
-use super::place::{HASHES_FILE, LEDGER, Place};
+use super::place::{HASHES_FILE, LEDGER, Place, TAKING_OVER_FILE};
 use super::reader::open_keys;
 use super::verify::{Depth, verify};
 
@@ -112,6 +114,40 @@ pub struct Restored {
     pub read_only: bool,
 }
 
+/// What a restore counted.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Facts {
+    frames: u64,
+    objects: u64,
+    bytes: u64,
+    keys_of: u64,
+    destroyed_again: u64,
+    withheld: u64,
+    restored_ms: u64,
+    ms: u64,
+}
+
+impl Facts {
+    fn restored(self, ledger: &LedgerKeys, record: &GuardRecord, read_only: bool) -> Restored {
+        let Self { frames, objects, bytes, keys_of, destroyed_again, withheld, restored_ms, ms } = self;
+        Restored {
+            ledger: ledger.id,
+            origin: ledger.origin.clone(),
+            size: record.size,
+            root: record.root,
+            frames,
+            objects,
+            bytes,
+            keys_of,
+            destroyed_again,
+            withheld,
+            restored_ms,
+            ms,
+            read_only,
+        }
+    }
+}
+
 /// The runs that a restore draws from.
 struct Plan<'a> {
     runs: &'a [Run],
@@ -128,6 +164,11 @@ struct Plan<'a> {
 pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, RestoreError> {
     let clock = &asked.options.clock;
     let begun = clock.monotonic();
+    if let Some(lost) = &asked.guard
+        && let Some(intent) = handover::begun(&asked.place)?
+    {
+        return handover::finish(asked, lost, intent);
+    }
     must_be_free(&asked.place)?;
     let repository = backups::open(&asked.repository, &asked.key)?;
     let runs = repository.runs()?;
@@ -147,7 +188,6 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     let sqlite: Arc<dyn State> = Arc::new(SqliteState::open(&asked.place.state)?);
     let (_, keyring) = open_keys(&asked.place, Arc::clone(&sqlite), &asked.options)?;
     let withheld = withheld::put(asked, &plan, &tail, &keyring, &destroyed)?;
-    let generation = sqlite.check(Extent::Head)?.head.generation.0;
     drop(sqlite);
     let ledger = keyring.ledger(LEDGER)?;
     let record = guard_record(&plan, &tail, &ledger)?;
@@ -159,26 +199,33 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
         let ms = clock.monotonic().saturating_sub(begun).as_millis();
         u64::try_from(ms).unwrap_or(u64::MAX)
     };
-    let restored_ms = since();
-    mark::finish(&asked.place, &asked.options)?;
-    if let Some(lost) = &asked.guard {
-        take_over(asked, lost, &ledger, &record, generation)?;
-    }
-    Ok(Restored {
-        ledger: ledger.id,
-        origin: ledger.origin.clone(),
-        size: record.size,
-        root: record.root,
+    let mut facts = Facts {
         frames,
         objects,
         bytes,
         keys_of: plan.keys.sequence,
         destroyed_again,
         withheld,
-        restored_ms,
+        restored_ms: since(),
         ms: since(),
-        read_only: asked.guard.is_none(),
-    })
+    };
+    let intent = match &asked.guard {
+        Some(lost) => Some((lost, handover::intend(&asked.place, facts)?)),
+        None => None,
+    };
+    mark::finish(&asked.place, &asked.options)?;
+    if let Some((lost, intent)) = &intent {
+        let taken = handover::take_over(asked, lost, &ledger, intent);
+        if let Err(error) = taken {
+            // Refused is not broken off: what stands is a restored store like any other.
+            if matches!(error, RestoreError::Guard(_)) {
+                mark::take(&asked.place.state, TAKING_OVER_FILE)?;
+            }
+            return Err(error);
+        }
+    }
+    facts.ms = since();
+    Ok(facts.restored(&ledger, &record, asked.guard.is_none()))
 }
 
 /// Verifies everything of a restored ledger, and has derived files made that are not there.
@@ -342,55 +389,4 @@ fn guard_record(plan: &Plan<'_>, tail: &Tail, ledger: &LedgerKeys) -> Result<Gua
     };
     check_guard(ledger, &record).map_err(StoreError::from)?;
     Ok(record)
-}
-
-/// The folder of a lost store's state: as `--state` names it, or the tenant's own.
-fn lost_state(lost: &Path, place: &Place) -> PathBuf {
-    let below = lost.join(place.tenant.as_str());
-    if below.join(waag_files::guard::GUARD_FILE).exists() { below } else { lost.to_owned() }
-}
-
-/// Moves the right to write from a lost store's guard to the restored one, where both stand at the same checkpoint.
-///
-/// The lost guard is marked first: a crash in between leaves nobody with the right, never two.
-fn take_over(
-    asked: &Asked,
-    lost: &Path,
-    ledger: &LedgerKeys,
-    record: &GuardRecord,
-    generation: u64,
-) -> Result<(), RestoreError> {
-    let folder = lost_state(lost, &asked.place);
-    let (guard, inspection) = FileGuard::open(&DiskFiles::new(&folder)).map_err(|error| {
-        if matches!(error, GuardError::Held) {
-            RestoreError::Guard("another process holds it: the store is not lost")
-        } else {
-            StoreError::from(error).into()
-        }
-    })?;
-    let found = inspection.newest().map_err(StoreError::from)?.clone();
-    if !inspection.faults.is_empty() {
-        return Err(RestoreError::Guard("one of its two slots is damaged, and may have been the newer one"));
-    }
-    if found.is_read_only() {
-        return Err(RestoreError::Guard("it was taken over before, or is a restored store's own"));
-    }
-    check_guard(ledger, &found).map_err(StoreError::from)?;
-    let is_same =
-        (found.size, found.root, found.header_hash) == (record.size, record.root, record.header_hash);
-    if !is_same {
-        return Err(RestoreError::Guard(
-            "it is at another checkpoint: entries were acknowledged beyond the backup",
-        ));
-    }
-    let given = GuardRecord {
-        sequence: found.sequence.saturating_add(1),
-        keys_generation: READ_ONLY_GENERATION,
-        ..found.clone()
-    };
-    guard.swap(Some(found.sequence), &given).map_err(StoreError::from)?;
-    let (own, _) = FileGuard::open(&*asked.place.state_files()).map_err(StoreError::from)?;
-    let taken = GuardRecord { sequence: 1, keys_generation: generation, ..record.clone() };
-    own.swap(Some(0), &taken).map_err(StoreError::from)?;
-    Ok(())
 }

@@ -29,7 +29,8 @@ use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 use waag_sqlite::state::SqliteState;
 
-use super::{Asked, Plan, RestoreError, lost_state, state};
+use super::handover::lost_state;
+use super::{Asked, Plan, RestoreError, state};
 use crate::store::error::StoreError;
 use crate::store::reader::open_keys;
 

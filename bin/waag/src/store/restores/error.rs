@@ -22,7 +22,7 @@ pub enum RestoreError {
     /// E0740: something stands where the store is to be.
     Target(PathBuf),
     /// E0742: the guard that was given does not say that nothing was acknowledged beyond the backup.
-    Guard(&'static str),
+    Guard(String),
     /// E0743: the backups do not reach there.
     Beyond {
         /// What was asked for.
