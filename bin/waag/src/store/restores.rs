@@ -27,7 +27,7 @@ pub mod promote;
 mod state;
 mod withheld;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -35,7 +35,7 @@ use waag_archive::error::{ArchiveError, SpanFault};
 use waag_archive::frames::{End, Span};
 use waag_archive::manifest::{Kind, Manifest, Piece};
 use waag_archive::records::PackedObjects;
-use waag_archive::repository::{Repository, Run, newest_keys};
+use waag_archive::repository::{Repository, Run, Survey, is_fresh, newest_keys};
 use waag_engine::recover::{check_guard, signers};
 use waag_files::guard::FileGuard;
 use waag_files::hashes::HashFile;
@@ -56,7 +56,7 @@ use waag_model::ids::{FrameNumber, LedgerId, Position};
 use waag_sqlite::state::SqliteState;
 
 pub use self::error::RestoreError;
-use super::backups::{self, Progress};
+use super::backups::{self, BackupError, Progress};
 use super::error::StoreError;
 use super::options::Options;
 use super::place::{HASHES_FILE, LEDGER, Place, TAKING_OVER_FILE};
@@ -76,6 +76,8 @@ pub struct Asked {
     pub options: Options,
     /// Where its log ends.
     pub end: End,
+    /// As of this run, where a newer one cannot be read; erasures of later ones hold all the same.
+    pub run: Option<u64>,
     /// Key material of this run, where the newest is damaged or lost: entries that are newer may stay closed.
     pub keys_of: Option<u64>,
     /// The state folder of the lost store, whose guard says that nothing was acknowledged beyond the backup.
@@ -151,6 +153,8 @@ impl Facts {
 /// The runs that a restore draws from.
 struct Plan<'a> {
     runs: &'a [Run],
+    /// Runs behind these that are not restored and tell of erasures.
+    later: Vec<&'a Run>,
     /// Whose state and keys.
     keys: &'a Manifest,
     end: End,
@@ -171,13 +175,20 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     }
     must_be_free(&asked.place)?;
     let repository = backups::open(&asked.repository, &asked.key)?;
-    let runs = repository.runs()?;
-    let plan = plan(asked, &runs)?;
+    let mut survey = repository.survey()?;
+    let fault = survey.faults.drain(..).next().map(|(_, error)| error);
+    let plan = plan(asked, &survey, fault)?;
+    // What would be refused in the end is refused before anything is made.
+    must_hold_a_frame(&repository, &plan)?;
+    state::must_be_whole(&repository, &plan).map_err(|error| keys_of_older(error, &plan, asked))?;
+    let missing = missing_folders(&asked.place.state);
     mark::set(&asked.place)?;
     if let Err(error) = state::restore_vault(asked, &repository, &plan) {
         // Nothing is left that would have to be removed before it is tried again.
         if !asked.place.state.join(VAULT_FILE).exists() {
             mark::clear(&asked.place)?;
+            // What is not empty is somebody else's.
+            missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
         }
         return Err(error);
     }
@@ -259,8 +270,27 @@ pub(super) fn must_be_free(place: &Place) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Whose keys, and whether the backups reach as far as is asked for.
-fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
+/// Which runs, whose keys, and whether the backups reach as far as is asked for.
+fn plan<'a>(
+    asked: &Asked,
+    survey: &'a Survey,
+    fault: Option<ArchiveError>,
+) -> Result<Plan<'a>, RestoreError> {
+    let whole = survey.runs.len();
+    let wanted = match asked.run {
+        None if fault.is_none() => Some(whole),
+        None => None,
+        Some(run) => usize::try_from(run).ok().filter(|run| (1..=whole).contains(run)),
+    };
+    let runs = match (wanted.and_then(|count| survey.runs.get(..count)), fault) {
+        (Some(runs), _) => runs,
+        (None, Some(error)) => return Err(RestoreError::Broken { error, whole: whole as u64 }),
+        (None, None) => {
+            let reach = Position(survey.runs.last().map_or(0, |run| run.manifest.guard.size));
+            return Err(RestoreError::Beyond { asked: "there is no run of this number", reach });
+        }
+    };
+    let later = survey.runs.iter().skip(runs.len()).chain(&survey.behind).collect();
     let newest = runs.last().ok_or(ArchiveError::KeysExpired { at: None })?;
     if newest.manifest.tenant != asked.place.tenant.as_str() {
         return Err(KeysError::OtherTenant(newest.manifest.tenant.clone()).into());
@@ -276,7 +306,7 @@ fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
     let keys = match asked.keys_of {
         None => newest_keys(runs, now)?,
         Some(sequence) => match runs.iter().find(|run| run.manifest.sequence == sequence) {
-            Some(run) if waag_archive::repository::is_fresh(&run.manifest, now) => run,
+            Some(run) if is_fresh(&run.manifest, now) => run,
             Some(run) => return Err(ArchiveError::KeysExpired { at: Some(run.manifest.expire) }.into()),
             None => return beyond("there is no run of this number"),
         },
@@ -284,7 +314,46 @@ fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
     if reach.0 == 0 {
         return beyond("the ledger had no entries when it was backed up");
     }
-    Ok(Plan { runs, keys: &keys.manifest, end: asked.end })
+    Ok(Plan { runs, later, keys: &keys.manifest, end: asked.end })
+}
+
+/// Refuses an end before the first frame's.
+fn must_hold_a_frame(repository: &Repository, plan: &Plan<'_>) -> Result<(), RestoreError> {
+    if plan.end == End::Newest {
+        return Ok(());
+    }
+    let Some(first) = plan.runs.iter().find_map(|run| run.manifest.of(Kind::Frames).next()) else {
+        return Ok(());
+    };
+    let frames = backups::check_piece(first, &repository.get(first)?)?;
+    if frames.first().is_some_and(|frame| plan.end.holds(&frame.header)) {
+        Ok(())
+    } else {
+        Err(too_early(plan))
+    }
+}
+
+fn too_early(plan: &Plan<'_>) -> RestoreError {
+    let reach = plan.runs.last().map_or(0, |run| run.manifest.guard.size);
+    RestoreError::Beyond { asked: "no frame ends as early", reach: Position(reach) }
+}
+
+/// Says whose keys can be taken, where those that were to be are lost or damaged.
+fn keys_of_older(error: RestoreError, plan: &Plan<'_>, asked: &Asked) -> RestoreError {
+    let now = asked.options.clock.now();
+    let before = plan.runs.iter().rev().map(|run| &run.manifest).filter(|run| is_fresh(run, now));
+    let older = before.map(|run| run.sequence).find(|sequence| *sequence < plan.keys.sequence);
+    match (error, older) {
+        (RestoreError::Backup(BackupError::Archive(error)), Some(older)) if destroyed::is_lost(&error) => {
+            RestoreError::KeysLost { error, older }
+        }
+        (error, _) => error,
+    }
+}
+
+/// The folders above and at a path that are not there yet, the deepest first.
+fn missing_folders(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
 /// Writes the log's segments and its stored hashes; gives the end, and how many frames and bytes there are.
@@ -332,8 +401,7 @@ fn restore_log(
     StoredHashes::sync(&hashes)
         .map_err(|error| failed("sync", HASHES_FILE)(std::io::Error::other(error.to_string())))?;
     if span.tail().position.0 == 0 {
-        let reach = plan.runs.last().map_or(0, |run| run.manifest.guard.size);
-        return Err(RestoreError::Beyond { asked: "no frame ends as early", reach: Position(reach) });
+        return Err(too_early(plan));
     }
     Ok((*span.tail(), frames, bytes))
 }
