@@ -1,7 +1,6 @@
 //! Who may write behind a restore: one store at most, whatever is asked again, broken off, or named wrongly.
 #![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails loudly")]
 
-#[expect(dead_code, reason = "shared with other tests")]
 mod common;
 
 use common::{Folder, Ran, events};

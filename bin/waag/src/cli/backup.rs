@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
+use waag_archive::error::ArchiveError;
 use waag_archive::manifest::Kind;
-use waag_archive::repository::{RUNS, Run};
+use waag_archive::repository::{REPOSITORY, RUNS, Run};
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::{Clock, SystemClock};
 
@@ -373,11 +374,17 @@ fn check_all(setting: &Setting, at: &At, output: &mut Output) -> Result<Exit, Fa
     let bar = progress(Some(u64::MAX), "bytes");
     let shown = bar.clone();
     let now = SystemClock::new().now();
-    let (checked, runs) = check::check(&repository, now, &move |done, all| {
+    let (mut checked, runs) = check::check(&repository, now, &move |done, all| {
         shown.set_length(all);
         shown.set_position(done);
     })?;
     bar.finish_and_clear();
+    // Nothing is wrong with it, and nothing can be restored from it either.
+    if runs.is_empty() && checked.faults.is_empty() {
+        let none = BackupError::from(ArchiveError::KeysExpired { at: None });
+        let (name, reason) = (REPOSITORY.to_owned(), none.to_string());
+        checked.faults.push(check::Fault { name, code: none.code(), reason });
+    }
     let mut missing = missing_runs(setting, &repository, &runs)?;
     // One that is there and cannot be read is named already.
     missing.retain(|run| !checked.faults.iter().any(|fault| fault.name == format!("{RUNS}{run:020}")));

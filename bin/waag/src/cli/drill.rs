@@ -131,14 +131,14 @@ fn make(
         ));
     }
     // What names no repository or no key is mistyped, and says nothing of the backup: it is refused, and not recorded.
-    match backups::open(backup, key) {
-        Err(
-            error @ (BackupError::Io { .. }
-            | BackupError::Archive(
-                ArchiveError::NoRepository | ArchiveError::KeyFile(_) | ArchiveError::OtherKey { .. },
-            )),
-        ) => return Err(error.into()),
-        Ok(_) | Err(_) => {}
+    if let Err(
+        error @ (BackupError::Io { .. }
+        | BackupError::Archive(
+            ArchiveError::NoRepository | ArchiveError::KeyFile(_) | ArchiveError::OtherKey { .. },
+        )),
+    ) = backups::open(backup, key)
+    {
+        return Err(error.into());
     }
     let asked = Asked {
         place: setting.place()?,

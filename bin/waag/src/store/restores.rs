@@ -181,17 +181,7 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     // What would be refused in the end is refused before anything is made.
     must_hold_a_frame(&repository, &plan)?;
     state::must_be_whole(&repository, &plan).map_err(|error| keys_of_older(error, &plan, asked))?;
-    let missing = missing_folders(&asked.place.state);
-    mark::set(&asked.place)?;
-    if let Err(error) = state::restore_vault(asked, &repository, &plan) {
-        // Nothing is left that would have to be removed before it is tried again.
-        if !asked.place.state.join(VAULT_FILE).exists() {
-            mark::clear(&asked.place)?;
-            // What is not empty is somebody else's.
-            missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
-        }
-        return Err(error);
-    }
+    begin(asked, &repository, &plan)?;
     let (tail, frames, mut bytes) = restore_log(asked, &repository, &plan, progress)?;
     let objects = restore_objects(asked, &repository, &plan, &mut bytes)?;
     earlier::restore(asked, &repository, &plan, &mut bytes)?;
@@ -237,6 +227,20 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     }
     facts.ms = since();
     Ok(facts.restored(&ledger, &record, asked.guard.is_none()))
+}
+
+/// Sets the mark and puts the vault, which must open; where it does not, nothing is left.
+fn begin(asked: &Asked, repository: &Repository, plan: &Plan<'_>) -> Result<(), RestoreError> {
+    let missing = missing_folders(&asked.place.state);
+    mark::set(&asked.place)?;
+    let put = state::restore_vault(asked, repository, plan);
+    // Nothing is left that would have to be removed before it is tried again.
+    if put.is_err() && !asked.place.state.join(VAULT_FILE).exists() {
+        mark::clear(&asked.place)?;
+        // What is not empty is somebody else's.
+        missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
+    put
 }
 
 /// Verifies everything of a restored ledger, and has derived files made that are not there.

@@ -33,6 +33,7 @@ use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::state::{Change, Expect, Extent, SCAN_RECORDS_MAX, State, Table};
 use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_model::event::Event;
 use waag_model::ids::{Actor, LedgerId};
 use waag_model::value::Value;
 use waag_router::records::cursor_value;
@@ -140,19 +141,7 @@ pub fn promote(place: &Place, options: &Options, actor: &Actor) -> Result<Promot
     let schemas: Vec<SchemaRecord> = schemas.newest().into_values().cloned().collect();
     drop(before);
     drop(state);
-    let text = |text: String| Value::Text(text.into());
-    let event = own_event(
-        PROMOTED,
-        Some(format!("promoted {old}")),
-        vec![
-            ("ledger", text(old.to_string())),
-            ("origin", text(old_keys.origin.clone())),
-            ("size", Value::Integer(guard.size.into())),
-            ("root", text(guard.root.to_string())),
-            ("checkpoint", text(String::from_utf8_lossy(&guard.checkpoint).into_owned())),
-        ],
-    );
-    let event = event.map_err(waag_archive::error::ArchiveError::from)?;
+    let event = first_event(old, &old_keys.origin, &guard)?;
     let promoting = Options { promotes: true, ..options.clone() };
     let store = open_writer(place, &promoting, &mut |_, _| {})?;
     let position = store.record_first(&event, &schemas, actor)?;
@@ -193,6 +182,23 @@ fn stand(place: &Place, keyring: &Keyring) -> Result<Stand, RestoreError> {
         None => earlier.map(Stand::Moving).ok_or(StoreError::NoGuard.into()),
         Some(_) => Err(none),
     }
+}
+
+/// The new ledger's first entry, which names the old one's checkpoint.
+fn first_event(old: LedgerId, origin: &str, guard: &GuardRecord) -> Result<Event<'static>, RestoreError> {
+    let text = |text: String| Value::Text(text.into());
+    let event = own_event(
+        PROMOTED,
+        Some(format!("promoted {old}")),
+        vec![
+            ("ledger", text(old.to_string())),
+            ("origin", text(origin.to_owned())),
+            ("size", Value::Integer(guard.size.into())),
+            ("root", text(guard.root.to_string())),
+            ("checkpoint", text(String::from_utf8_lossy(&guard.checkpoint).into_owned())),
+        ],
+    );
+    Ok(event.map_err(waag_archive::error::ArchiveError::from)?)
 }
 
 /// The ledger that the present one took the place of: the newest of the earlier ones.
