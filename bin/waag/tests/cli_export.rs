@@ -356,7 +356,8 @@ fn events_that_say_something_else_than_their_entries_are_named_though_they_are_s
         let told = first[member].to_string();
         let digit = told.rfind(|c: char| c.is_ascii_digit()).unwrap();
         let other = if told.as_bytes()[digit] == b'1' { "2" } else { "1" };
-        let wrong = format!("{}{other}{}", &told[..digit], &told[digit + 1..]);
+        let mut wrong = told.clone();
+        wrong.replace_range(digit..=digit, other);
         let (told, wrong) = (format!("\"{member}\":{told}"), format!("\"{member}\":{wrong}"));
         change_and_sign(&folder, name, &told, &wrong);
         let red = folder.run(&["export", "--check", "out"]).exits(1);
