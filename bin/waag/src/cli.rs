@@ -176,6 +176,7 @@ impl Command {
                 | Self::Replay(_)
                 | Self::Pull(_)
                 | Self::Bridge(_)
+                | Self::Promote(_)
         )
     }
 }

@@ -244,6 +244,7 @@ fn an_erasure_of_a_later_day_is_told_by_the_later_backup_and_where_that_is_lost_
                 place: Place::new(&folder.path().join(to), None, asked.place.tenant.clone()).unwrap(),
                 options: asked.options.clone(),
                 end: End::Newest,
+                run: None,
                 keys_of: Some(1),
                 guard: None,
             },

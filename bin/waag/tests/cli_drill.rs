@@ -121,3 +121,22 @@ fn a_backup_that_cannot_be_restored_is_an_outcome_and_recorded() {
     folder.run(&["drill"]).exits(2);
     drill(&folder, &["--earlier", "00112233445566778899aabbccddeeff"]).exits(2);
 }
+
+#[test]
+fn what_is_mistyped_is_refused_and_no_evidence_of_a_failure() {
+    let folder = store(5);
+    backup(&folder);
+    folder.run(&["backup", "init", "repo-2", "--key", "other.key"]).exits(0);
+    let before = newest(&folder);
+    for (repository, key, code) in [
+        ("nobk", "backup.key", "E0883"),
+        ("repo", "missing.key", "E0808"),
+        ("repo", "other.key", "E0885"),
+        ("repo", "repo/repository.sealed", "E0892"),
+    ] {
+        let refused = folder.run(&["drill", "--json", "--backup", repository, "--key", key]).exits(3).json();
+        assert_eq!(refused["error"]["code"], code, "{refused}");
+    }
+    assert_eq!(newest(&folder), before);
+    assert!(folder.run(&["drill", "list", "--json"]).exits(0).lines().is_empty());
+}

@@ -7,12 +7,14 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use aws_lc_rs::digest::{SHA256, digest};
 use common::{Folder, Ran, events};
 use serde_json::Value;
-use waag::store::exports::EXPORT_PREFIX;
+use waag::store::exports::{EXPORT_PREFIX, note_text};
 use waag::store::options::Options;
 use waag::store::place::Place;
 use waag::store::reader::open_reader;
+use waag_engine::recover::signers;
 use waag_entry::cbor::Reader;
 use waag_keys::side::Side;
 use waag_model::ids::TenantName;
@@ -283,6 +285,86 @@ fn no_changed_missing_or_added_file_passes() {
     assert!(red.err.contains("E0748"), "{red:?}");
     folder.run(&["rebuild", "out", "--to", "copy", "--public-key", "other"]).exits(1);
     assert!(!folder.path("copy").exists());
+}
+
+#[test]
+fn a_pipe_a_link_and_an_empty_folder_are_named_and_waited_for_by_nobody() {
+    let folder = store();
+    folder.run(&["export", "--all", "out"]).exits(0);
+    let check = || folder.run(&["export", "--check", "out"]);
+    check().exits(0);
+    std::fs::create_dir_all(folder.path("out/events/empty")).unwrap();
+    let told = check().exits(1);
+    assert!(told.err.contains("`events/empty` does not belong"), "{told:?}");
+    std::fs::remove_dir(folder.path("out/events/empty")).unwrap();
+    for name in ["manifest.note", "manifest.json", "files.jsonl", "checkpoint", "frames.jsonl"] {
+        let (path, aside) = (folder.path(&format!("out/{name}")), folder.path("aside"));
+        std::fs::rename(&path, &aside).unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(&path).status().unwrap().success());
+        check().exits(1);
+        std::fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(&aside, &path).unwrap();
+        check().exits(1);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&aside, &path).unwrap();
+    }
+    check().exits(0);
+}
+
+/// Changes a file of an export as somebody could who has the ledger's signing key: list, manifest and note fit again.
+fn change_and_sign(folder: &Folder, name: &str, from: &str, to: &str) {
+    use waag_ledger::note::Note;
+    let digest = |text: &str| -> [u8; 32] { digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap() };
+    let sum = |text: &str| hex::encode(digest(text));
+    let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
+    let ledger = open_reader(&place, &Options::default()).unwrap().ledger;
+    let change = |name: &str, from: &str, to: &str| {
+        let path = folder.path(&format!("out/{name}"));
+        let old = text(&path);
+        assert!(old.contains(from) && from.len() == to.len(), "{name}: {from}");
+        let new = old.replacen(from, to, 1);
+        std::fs::write(path, &new).unwrap();
+        (sum(&old), sum(&new))
+    };
+    let file = change(name, from, to);
+    let list = change("files.jsonl", &file.0, &file.1);
+    change("manifest.json", &list.0, &list.1);
+    let manifest = text(&folder.path("out/manifest.json"));
+    let said = note_text(&ledger.origin, &digest(&manifest));
+    let signers = signers(&ledger).unwrap();
+    let note = Note::sign(&said, &signers.iter().collect::<Vec<_>>()).unwrap();
+    std::fs::write(folder.path("out/manifest.note"), note.to_string()).unwrap();
+}
+
+#[test]
+fn events_that_say_something_else_than_their_entries_are_named_though_they_are_signed() {
+    let folder = store();
+    folder.run(&["export", "--all", "out", "--keys", "why"]).exits(0);
+    let made = folder.run(&["rebuild", "out", "--to", "whole", "--json"]).exits(0).json();
+    assert_eq!((&made["events_compared"], &made["events_closed"]), (&made["entries"], &0.into()), "{made}");
+    // What is sealed: only who opens it can tell.
+    let name = "events/invoice.posting.jsonl";
+    change_and_sign(&folder, name, "2.50", "9.50");
+    let said = folder.run(&["export", "--check", "out"]).exits(0);
+    assert!(said.out.contains("compared by `waag rebuild`"), "{said:?}");
+    let red = folder.run(&["rebuild", "out", "--to", "copy"]).exits(1);
+    assert!(red.err.contains("E0747") && red.err.contains(name), "{red:?}");
+    change_and_sign(&folder, name, "9.50", "2.50");
+    // What is in clear is compared by every check.
+    let first = lines(&folder.path(&format!("out/{name}")))[0].clone();
+    for member in ["position", "leaf_hash", "accepted"] {
+        let told = first[member].to_string();
+        let digit = told.rfind(|c: char| c.is_ascii_digit()).unwrap();
+        let other = if told.as_bytes()[digit] == b'1' { "2" } else { "1" };
+        let mut wrong = told.clone();
+        wrong.replace_range(digit..=digit, other);
+        let (told, wrong) = (format!("\"{member}\":{told}"), format!("\"{member}\":{wrong}"));
+        change_and_sign(&folder, name, &told, &wrong);
+        let red = folder.run(&["export", "--check", "out"]).exits(1);
+        assert!(red.err.contains(name), "{member}: {red:?}");
+        change_and_sign(&folder, name, &wrong, &told);
+    }
+    folder.run(&["export", "--check", "out"]).exits(0);
 }
 
 #[test]

@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
+use waag_archive::error::ArchiveError;
 use waag_archive::manifest::Kind;
-use waag_archive::repository::Run;
+use waag_archive::repository::{REPOSITORY, RUNS, Run};
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::{Clock, SystemClock};
 
@@ -57,6 +58,9 @@ what is removed is gone: for a repository that was put away for longer, look at 
 
 Example:
   waag backup prune ./waag-backup --key ./waag-backup.key";
+
+/// Below that many milliseconds a rate is mostly what is done once.
+const PACE_MS_MIN: u64 = 1_000;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP, args_conflicts_with_subcommands = true)]
@@ -274,7 +278,7 @@ fn make(setting: &Setting, at: &At, args: &Args, output: &mut Output) -> Result<
     };
     output.answer(&answer, || {
         format!(
-            "Backup {}: {} new entries, {} in all, root {}\n  {} written and read back in {}.{:03} s: {} entries/s, {}/s\n  \
+            "Backup {}: {} new entries, {} in all, root {}\n  {} written and read back in {}.{:03} s{}\n  \
              keys in it expire at {}\n",
             answer.run,
             answer.entries,
@@ -283,8 +287,7 @@ fn make(setting: &Setting, at: &At, args: &Args, output: &mut Output) -> Result<
             megabytes(answer.bytes),
             answer.ms / 1_000,
             answer.ms % 1_000,
-            answer.entries_per_s,
-            megabytes(answer.bytes_per_s),
+            pace(answer.ms, answer.entries_per_s, answer.bytes_per_s),
             answer.keys_expire
         )
     })?;
@@ -293,17 +296,28 @@ fn make(setting: &Setting, at: &At, args: &Args, output: &mut Output) -> Result<
 
 /// Bytes as people read them.
 pub(super) fn megabytes(bytes: u64) -> String {
-    format!("{}.{} MB", bytes / 1_000_000, bytes / 100_000 % 10)
+    let unit = |one: u64| (bytes / one, bytes / (one / 10) % 10);
+    let ((whole, tenth), name) =
+        if bytes < 1_000_000 { (unit(1_000), "kB") } else { (unit(1_000_000), "MB") };
+    format!("{whole}.{tenth} {name}")
+}
+
+/// How fast something was, where it took long enough for that to mean anything.
+pub(super) fn pace(ms: u64, entries_per_s: u64, bytes_per_s: u64) -> String {
+    if ms < PACE_MS_MIN {
+        return String::new();
+    }
+    format!(": {entries_per_s} entries/s, {}/s", megabytes(bytes_per_s))
 }
 
 fn list(at: &At, output: &mut Output) -> Result<Exit, Failure> {
-    let runs = backups::open(&at.repository, &at.key)?.runs().map_err(BackupError::from)?;
+    let survey = backups::open(&at.repository, &at.key)?.survey().map_err(BackupError::from)?;
+    let runs: Vec<Run> = survey.runs.into_iter().chain(survey.behind).collect();
     let now = SystemClock::new().now();
     let mut in_all = 0_u64;
     for run in &runs {
         let manifest = &run.manifest;
-        let pieces = manifest.pieces.iter().map(|piece| piece.object_bytes).sum::<u64>();
-        let bytes = pieces.saturating_add(run.object_bytes);
+        let bytes = check::bytes_of(run);
         in_all = in_all.saturating_add(bytes);
         let has_entries = manifest.guard.size > 0;
         let json = RunJson {
@@ -332,8 +346,11 @@ fn list(at: &At, output: &mut Output) -> Result<Exit, Failure> {
             )
         })?;
     }
+    for (name, error) in &survey.faults {
+        tell(&format!("error {}: {name}: {error}", error.code()));
+    }
     warn_of_expiry(&runs, now);
-    Ok(Exit::Done)
+    Ok(if survey.faults.is_empty() { Exit::Done } else { Exit::Refused })
 }
 
 /// Says loudly what happens where no further backup is made.
@@ -357,12 +374,20 @@ fn check_all(setting: &Setting, at: &At, output: &mut Output) -> Result<Exit, Fa
     let bar = progress(Some(u64::MAX), "bytes");
     let shown = bar.clone();
     let now = SystemClock::new().now();
-    let (checked, runs) = check::check(&repository, now, &move |done, all| {
+    let (mut checked, runs) = check::check(&repository, now, &move |done, all| {
         shown.set_length(all);
         shown.set_position(done);
     })?;
     bar.finish_and_clear();
-    let missing = missing_runs(setting, &repository, &runs)?;
+    // Nothing is wrong with it, and nothing can be restored from it either.
+    if runs.is_empty() && checked.faults.is_empty() {
+        let none = BackupError::from(ArchiveError::KeysExpired { at: None });
+        let (name, reason) = (REPOSITORY.to_owned(), none.to_string());
+        checked.faults.push(check::Fault { name, code: none.code(), reason });
+    }
+    let mut missing = missing_runs(setting, &repository, &runs)?;
+    // One that is there and cannot be read is named already.
+    missing.retain(|run| !checked.faults.iter().any(|fault| fault.name == format!("{RUNS}{run:020}")));
     let answer = CheckJson {
         ok: checked.faults.is_empty() && missing.is_empty() && checked.runs > 0,
         runs: checked.runs,

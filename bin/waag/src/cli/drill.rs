@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde::Serialize;
+use waag_archive::error::ArchiveError;
 
 use super::backup::megabytes;
 use super::failure::{Exit, Failure, chain};
 use super::output::{Output, progress, tell};
 use super::setting::Setting;
+use crate::store::backups::{self, BackupError};
 use crate::store::drills::{Asked, DrillError, DrillRecord, drill, drills};
 use crate::store::reader::open_reader;
 
@@ -127,6 +129,16 @@ fn make(
         return Err(Failure::usage(
             "--earlier names a ledger that is only read; a drill is of the one that is written",
         ));
+    }
+    // What names no repository or no key is mistyped, and says nothing of the backup: it is refused, and not recorded.
+    if let Err(
+        error @ (BackupError::Io { .. }
+        | BackupError::Archive(
+            ArchiveError::NoRepository | ArchiveError::KeyFile(_) | ArchiveError::OtherKey { .. },
+        )),
+    ) = backups::open(backup, key)
+    {
+        return Err(error.into());
     }
     let asked = Asked {
         place: setting.place()?,

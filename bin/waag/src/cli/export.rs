@@ -307,13 +307,19 @@ fn check(args: &Args, folder: &Path, output: &mut Output) -> Result<Exit, Failur
     };
     output.answer(&answer, || {
         format!(
-            "whole: {} entries of {} types, {} files, {} bytes, root {}\nsigned by {}\n",
+            "whole: {} entries of {} types, {} files, {} bytes, root {}\nsigned by {}\n\
+             each event is of its entry, by position, hash, type and times; what else it says {}\n",
             answer.entries,
             answer.types,
             answer.files,
             answer.bytes,
             answer.root,
-            answer.signed_by.join(", ")
+            answer.signed_by.join(", "),
+            if manifest.keys {
+                "is compared by `waag rebuild`, with the keys in this export"
+            } else {
+                "is signed by the ledger and not compared: its parts are sealed, and their keys are not in this export"
+            }
         )
     })?;
     Ok(Exit::Done)

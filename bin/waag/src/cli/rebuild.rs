@@ -10,9 +10,11 @@ use super::failure::{Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::setting::Setting;
 use crate::store::exports::check::Opened;
+use crate::store::exports::compare::{self, Compared};
 use crate::store::exports::error::ExportError;
 use crate::store::exports::rebuild::{Rebuilt, place_for, rebuild};
 use crate::store::place::Place;
+use crate::store::reader::open_reader;
 use crate::store::verify::{Depth, verify};
 
 const HELP: &str = "\
@@ -58,6 +60,10 @@ struct Answer<'a> {
     keys: u64,
     tombstones: u64,
     records: u64,
+    /// Events of the export that say letter for letter what their entries say.
+    events_compared: u64,
+    /// Events of which only what is in clear could be compared.
+    events_closed: u64,
     trusted: bool,
     /// Whether the new vault has a passphrase.
     passphrase: bool,
@@ -95,7 +101,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     if !report.verified() || report.root.map(|root| root.to_string()).as_ref() != Some(&told.root) {
         return Err(unproven(&place, report.faults.first().map(|fault| fault.reason.as_str())));
     }
-    answer(&place, &export, made, has_passphrase, output)?;
+    let compared = compare::events(&export, &open_reader(&place, &options)?)?;
+    answer(&place, &export, (made, compared), has_passphrase, output)?;
     if !has_passphrase && (export.manifest.passphrase || export.manifest.keys) {
         let file = place.state.join(VAULT_FILE);
         tell(&format!(
@@ -115,7 +122,7 @@ fn unproven(place: &Place, fault: Option<&str>) -> Failure {
 fn answer(
     place: &Place,
     export: &Opened,
-    made: Rebuilt,
+    (made, compared): (Rebuilt, Compared),
     passphrase: bool,
     output: &mut Output,
 ) -> Result<(), Failure> {
@@ -132,6 +139,8 @@ fn answer(
         keys,
         tombstones,
         records,
+        events_compared: compared.whole,
+        events_closed: compared.in_clear,
         trusted: export.trusted,
         passphrase,
     };
@@ -139,8 +148,9 @@ fn answer(
         let parts = if keys > 0 { format!("{keys} keys open its parts") } else { "its parts are closed".to_owned() };
         format!(
             "rebuilt and verified: {entries} entries in {frames} frames, {objects} objects, root {root}\n{parts}; it is \
-             read-only, in `{}` and `{}`\n",
-            answer.data, answer.state
+             read-only, in `{}` and `{}`\n{} events of the export say what their entries say; of {} more only what is in \
+             clear could be compared, since parts of them are closed\n",
+            answer.data, answer.state, answer.events_compared, answer.events_closed
         )
     })
 }

@@ -7,7 +7,7 @@ use waag_archive::frames::End;
 use waag_model::ids::{Position, TenantName};
 use waag_model::time::UtcNanos;
 
-use super::backup::{At, megabytes};
+use super::backup::{At, megabytes, pace};
 use super::deliveries::which;
 use super::failure::{Exit, Failure, chain};
 use super::output::{Output, progress};
@@ -23,6 +23,9 @@ come back, also where an older state of the log is restored.
 Where the newest keys have expired, those of the newest backup that still has any are taken; --keys-of RUN takes those of an
 older one, where the newest are damaged or lost. What is sealed under keys that were made since then stays closed, all of
 it still verifies, and the answer says how many such keys there are (`withheld`).
+
+--run RUN restores as of an older backup, where a newer one's own list cannot be read; the error names it. Make erasures
+again that only the unreadable one may have known of.
 
 What was acknowledged after the backup is not in it, and whoever holds a receipt knows. So that the ledger never has two
 futures, the restored store may be read and not written, unless
@@ -61,6 +64,10 @@ pub(crate) struct Args {
     #[arg(long, conflicts_with = "guard")]
     promote: bool,
 
+    /// As of this backup, where a newer one cannot be read; erasures since are applied as far as any backup tells of them
+    #[arg(long, value_name = "RUN", value_parser = clap::value_parser!(u64).range(1..))]
+    run: Option<u64>,
+
     /// Keys of this backup, where the newest ones are damaged: what is sealed under newer keys stays closed
     #[arg(long, value_name = "RUN")]
     keys_of: Option<u64>,
@@ -91,6 +98,8 @@ impl From<RestoreError> for Failure {
             RestoreError::NotVerified(_) => Exit::Refused,
             RestoreError::Target(_) | RestoreError::Beyond { .. } => Exit::Usage,
             RestoreError::Backup(_)
+            | RestoreError::Broken { .. }
+            | RestoreError::KeysLost { .. }
             | RestoreError::Store(_)
             | RestoreError::Guard(_)
             | RestoreError::Promote(_) => Exit::Environment,
@@ -99,6 +108,8 @@ impl From<RestoreError> for Failure {
             RestoreError::Backup(error) => error.into(),
             RestoreError::Store(error) => error.into(),
             other @ (RestoreError::Target(_)
+            | RestoreError::Broken { .. }
+            | RestoreError::KeysLost { .. }
             | RestoreError::Guard(_)
             | RestoreError::Beyond { .. }
             | RestoreError::NotVerified(_)
@@ -122,6 +133,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         place,
         options: setting.options()?,
         end,
+        run: args.run,
         keys_of: args.keys_of,
         guard: args.guard.clone(),
     };
@@ -160,15 +172,14 @@ fn answer_of(restored: &Restored) -> Answer {
 
 fn text(answer: &Answer) -> String {
     let mut text = format!(
-        "Restored and verified {}\n  {} entries, root {}\n  {} in {}.{:03} s: {} entries/s, {}/s\n",
+        "Restored and verified {}\n  {} entries, root {}\n  {} in {}.{:03} s{}\n",
         answer.origin,
         answer.size,
         answer.root,
         megabytes(answer.bytes),
         answer.ms / 1_000,
         answer.ms % 1_000,
-        answer.entries_per_s,
-        megabytes(answer.bytes_per_s)
+        pace(answer.ms, answer.entries_per_s, answer.bytes_per_s)
     );
     if answer.destroyed_again > 0 {
         text.push_str(&format!("  {} keys were destroyed since and stay so\n", answer.destroyed_again));

@@ -189,7 +189,8 @@ impl Setting {
 
     /// Opens the store to write, and says what it found beyond the guard.
     pub(crate) fn open_writer(&self, options: &Options) -> Result<OpenedStore, Failure> {
-        let place = self.place()?;
+        self.must_name_no_earlier()?;
+        let place = self.written_place()?;
         let bar = progress(None, "entries");
         let opened = open_writer(&place, options, &mut |done, all| {
             bar.set_length(all);

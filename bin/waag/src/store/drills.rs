@@ -405,6 +405,7 @@ fn restore(
             place: scratch.place.clone(),
             options: asked.options.clone(),
             end: End::Newest,
+            run: None,
             keys_of: None,
             guard: None,
         },

@@ -21,6 +21,17 @@ use waag_model::ids::Position;
 
 use crate::node::publishing::status::Stopped;
 
+/// Why a ledger may only be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReadOnly {
+    /// It was restored, until it is promoted.
+    Restored,
+    /// Another store took over the right to write it.
+    HandedOver,
+    /// A promotion took its place.
+    Earlier,
+}
+
 /// Why something about a store failed.
 #[derive(Debug)]
 pub enum StoreError {
@@ -50,8 +61,10 @@ pub enum StoreError {
     InUse,
     /// The log has frames and there is no guard.
     NoGuard,
-    /// The store was restored, and may only be read until it is promoted.
-    ReadOnly,
+    /// The ledger may only be read.
+    ReadOnly(ReadOnly),
+    /// A promotion is under way, or was broken off.
+    Promoting(PathBuf),
     /// A restore was broken off before there was a store.
     Restoring {
         /// The data folder that has some of it.
@@ -138,7 +151,7 @@ impl StoreError {
             Self::TooOpen { .. } => "E0828",
             Self::InUse => "E0806",
             Self::NoGuard => "E0807",
-            Self::ReadOnly => "E0741",
+            Self::ReadOnly(_) => "E0741",
             Self::Io { .. } => "E0808",
             Self::Thread(_) => "E0809",
             Self::SchemaObject { .. } => "E0810",
@@ -146,6 +159,7 @@ impl StoreError {
             Self::SchemaType(_) => "E0812",
             Self::Unrecorded(_) => "E0813",
             Self::Restoring { .. } => "E0817",
+            Self::Promoting(_) => "E0818",
             Self::Empty => "E0814",
             Self::Foreign => "E0815",
             Self::Origin(error) => error.code(),
@@ -176,7 +190,8 @@ impl StoreError {
             | Self::TooOpen { .. }
             | Self::InUse
             | Self::NoGuard
-            | Self::ReadOnly
+            | Self::ReadOnly(_)
+            | Self::Promoting(_)
             | Self::Restoring { .. }
             | Self::Io { .. }
             | Self::Thread(_)
@@ -242,10 +257,24 @@ impl fmt::Display for StoreError {
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
-            Self::ReadOnly => write!(
+            Self::ReadOnly(ReadOnly::Restored) => write!(
                 f,
                 "this store was restored and may only be read: entries may have been acknowledged beyond it; \
                  `waag promote` goes on under a new ledger"
+            ),
+            Self::ReadOnly(ReadOnly::HandedOver) => write!(
+                f,
+                "the right to write was handed over to a restored store (`waag restore --guard`): this one is never \
+                 written nor promoted again"
+            ),
+            Self::ReadOnly(ReadOnly::Earlier) => write!(
+                f,
+                "an earlier ledger is only read, for ever: without --earlier the present one is written"
+            ),
+            Self::Promoting(state) => write!(
+                f,
+                "a promotion is under way in `{}` or was broken off: `waag promote` again finishes it",
+                state.display()
             ),
             Self::Restoring { data, state } => {
                 let (data, state) = (data.display(), state.display());

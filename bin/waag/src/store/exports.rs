@@ -12,6 +12,7 @@
 //! - `EXPORT-3`: no signing seed and no secret of a target ever leaves; data keys only where they were asked for.
 
 pub mod check;
+pub mod compare;
 mod csv;
 pub mod error;
 mod folder;

@@ -54,6 +54,13 @@ pub(crate) struct Line<'a> {
     missing: Vec<String>,
 }
 
+impl Line<'_> {
+    /// Whether every part of the entry was opened and every object is there, so that it says all there is.
+    pub(crate) fn is_open(&self) -> bool {
+        self.erased.is_empty() && self.withheld.is_empty() && self.missing.is_empty()
+    }
+}
+
 /// Makes lines.
 pub(crate) struct Lines<'s> {
     store: &'s OpenedReader,

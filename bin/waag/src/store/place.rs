@@ -28,6 +28,15 @@ pub const BEFORE_FOLDER: &str = "before";
 /// The mark of a restore that was not verified to its end, below the state folder.
 pub const RESTORING_FILE: &str = "restoring";
 
+/// The mark of a promotion that is not done, below the state folder.
+pub const PROMOTING_FILE: &str = "promoting";
+
+/// Whose right to write a restored store is about to take over, below its state folder.
+pub const TAKING_OVER_FILE: &str = "taking-over";
+
+/// To which store the right to write was handed over, below the state folder that had it.
+pub const HANDED_OVER_FILE: &str = "handed-over";
+
 /// A tenant's two folders, and which of its ledgers is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -167,12 +176,30 @@ impl Place {
         Ok(())
     }
 
-    /// Refuses a place where no store was made, and says what is missing (`STORE-1`).
+    /// Whether a promotion of this store was begun and is not done.
+    #[must_use]
+    pub fn is_promoting(&self) -> bool {
+        self.state.join(PROMOTING_FILE).exists()
+    }
+
+    /// Refuses a place where no store was made, and says what is missing (`STORE-1`); also one that a promotion has left
+    /// in between, which would look like an empty ledger, or like a forged one.
+    ///
+    /// # Errors
+    /// [`StoreError::Promoting`]; as [`Place::must_stand`].
+    pub fn must_exist(&self) -> Result<(), StoreError> {
+        if self.is_promoting() {
+            return Err(StoreError::Promoting(self.state.clone()));
+        }
+        self.must_stand()
+    }
+
+    /// The same, also while a promotion is not done: for the promotion itself.
     ///
     /// # Errors
     /// [`StoreError::Missing`], [`StoreError::NoTenant`], [`StoreError::StateMissing`], [`StoreError::DataMissing`],
     /// [`StoreError::Restoring`].
-    pub fn must_exist(&self) -> Result<(), StoreError> {
+    pub fn must_stand(&self) -> Result<(), StoreError> {
         self.must_not_be_half_restored()?;
         match (self.data.is_dir(), self.state.is_dir()) {
             (true, true) => Ok(()),

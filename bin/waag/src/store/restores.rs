@@ -10,16 +10,18 @@
 //! - `RESTORE-3`: the keys are the newest there are, whatever end of the log is asked for: keys only grow, but for
 //!   erasures, and an erasure holds for the past as well.
 //! - `RESTORE-4`: a restored ledger never has two futures: it is read-only (`READ_ONLY_GENERATION`), unless the guard of
-//!   the lost store is taken over, or it is promoted to a ledger of its own (`promote`).
+//!   the lost store is taken over (`handover`), or it is promoted to a ledger of its own (`promote`).
 //!
 //! - `RESTORE-5`: a store that was not verified to its end stays marked (`mark`).
 //!
-//! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`).
+//! Not here: the repository (`evidence/archive`), which keys were destroyed (`destroyed`), promotion (`promote`), the right to
+//! write (`handover`).
 
 pub(in crate::store) mod destroyed;
 mod earlier;
 mod error;
 mod fetch;
+mod handover;
 mod mark;
 pub mod promote;
 mod state;
@@ -28,11 +30,12 @@ mod withheld;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use waag_archive::error::{ArchiveError, SpanFault};
 use waag_archive::frames::{End, Span};
 use waag_archive::manifest::{Kind, Manifest, Piece};
 use waag_archive::records::PackedObjects;
-use waag_archive::repository::{Repository, Run, newest_keys};
+use waag_archive::repository::{Repository, Run, Survey, is_fresh, newest_keys};
 use waag_engine::recover::{check_guard, signers};
 use waag_files::guard::FileGuard;
 use waag_files::hashes::HashFile;
@@ -42,22 +45,21 @@ use waag_files::vault::VAULT_FILE;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::LedgerKeys;
-use waag_keys::state::{Extent, State};
+use waag_keys::state::State;
 use waag_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use waag_ledger::hash::Hash;
 use waag_log::contract::Tail;
-use waag_log::guard::{Guard, GuardError, GuardRecord, READ_ONLY_GENERATION};
+use waag_log::guard::{Guard, GuardRecord, READ_ONLY_GENERATION};
 use waag_log::hashes::StoredHashes;
 use waag_log::objects::Objects;
 use waag_model::ids::{FrameNumber, LedgerId, Position};
 use waag_sqlite::state::SqliteState;
-use waag_stdx::files::DiskFiles;
 
 pub use self::error::RestoreError;
-use super::backups::{self, Progress};
+use super::backups::{self, BackupError, Progress};
 use super::error::StoreError;
 use super::options::Options;
-use super::place::{HASHES_FILE, LEDGER, Place};
+use super::place::{HASHES_FILE, LEDGER, Place, TAKING_OVER_FILE};
 use super::reader::open_keys;
 use super::verify::{Depth, verify};
 
@@ -74,6 +76,8 @@ pub struct Asked {
     pub options: Options,
     /// Where its log ends.
     pub end: End,
+    /// As of this run, where a newer one cannot be read; erasures of later ones hold all the same.
+    pub run: Option<u64>,
     /// Key material of this run, where the newest is damaged or lost: entries that are newer may stay closed.
     pub keys_of: Option<u64>,
     /// The state folder of the lost store, whose guard says that nothing was acknowledged beyond the backup.
@@ -112,9 +116,45 @@ pub struct Restored {
     pub read_only: bool,
 }
 
+/// What a restore counted.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+struct Facts {
+    frames: u64,
+    objects: u64,
+    bytes: u64,
+    keys_of: u64,
+    destroyed_again: u64,
+    withheld: u64,
+    restored_ms: u64,
+    ms: u64,
+}
+
+impl Facts {
+    fn restored(self, ledger: &LedgerKeys, record: &GuardRecord, read_only: bool) -> Restored {
+        let Self { frames, objects, bytes, keys_of, destroyed_again, withheld, restored_ms, ms } = self;
+        Restored {
+            ledger: ledger.id,
+            origin: ledger.origin.clone(),
+            size: record.size,
+            root: record.root,
+            frames,
+            objects,
+            bytes,
+            keys_of,
+            destroyed_again,
+            withheld,
+            restored_ms,
+            ms,
+            read_only,
+        }
+    }
+}
+
 /// The runs that a restore draws from.
 struct Plan<'a> {
     runs: &'a [Run],
+    /// Runs behind these that are not restored and tell of erasures.
+    later: Vec<&'a Run>,
     /// Whose state and keys.
     keys: &'a Manifest,
     end: End,
@@ -128,18 +168,20 @@ struct Plan<'a> {
 pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, RestoreError> {
     let clock = &asked.options.clock;
     let begun = clock.monotonic();
+    if let Some(lost) = &asked.guard
+        && let Some(intent) = handover::begun(&asked.place)?
+    {
+        return handover::finish(asked, lost, intent);
+    }
     must_be_free(&asked.place)?;
     let repository = backups::open(&asked.repository, &asked.key)?;
-    let runs = repository.runs()?;
-    let plan = plan(asked, &runs)?;
-    mark::set(&asked.place)?;
-    if let Err(error) = state::restore_vault(asked, &repository, &plan) {
-        // Nothing is left that would have to be removed before it is tried again.
-        if !asked.place.state.join(VAULT_FILE).exists() {
-            mark::clear(&asked.place)?;
-        }
-        return Err(error);
-    }
+    let mut survey = repository.survey()?;
+    let fault = survey.faults.drain(..).next().map(|(_, error)| error);
+    let plan = plan(asked, &survey, fault)?;
+    // What would be refused in the end is refused before anything is made.
+    must_hold_a_frame(&repository, &plan)?;
+    state::must_be_whole(&repository, &plan).map_err(|error| keys_of_older(error, &plan, asked))?;
+    begin(asked, &repository, &plan)?;
     let (tail, frames, mut bytes) = restore_log(asked, &repository, &plan, progress)?;
     let objects = restore_objects(asked, &repository, &plan, &mut bytes)?;
     earlier::restore(asked, &repository, &plan, &mut bytes)?;
@@ -147,7 +189,6 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
     let sqlite: Arc<dyn State> = Arc::new(SqliteState::open(&asked.place.state)?);
     let (_, keyring) = open_keys(&asked.place, Arc::clone(&sqlite), &asked.options)?;
     let withheld = withheld::put(asked, &plan, &tail, &keyring, &destroyed)?;
-    let generation = sqlite.check(Extent::Head)?.head.generation.0;
     drop(sqlite);
     let ledger = keyring.ledger(LEDGER)?;
     let record = guard_record(&plan, &tail, &ledger)?;
@@ -159,26 +200,47 @@ pub fn restore(asked: &Asked, progress: Progress<'_>) -> Result<Restored, Restor
         let ms = clock.monotonic().saturating_sub(begun).as_millis();
         u64::try_from(ms).unwrap_or(u64::MAX)
     };
-    let restored_ms = since();
-    mark::finish(&asked.place, &asked.options)?;
-    if let Some(lost) = &asked.guard {
-        take_over(asked, lost, &ledger, &record, generation)?;
-    }
-    Ok(Restored {
-        ledger: ledger.id,
-        origin: ledger.origin.clone(),
-        size: record.size,
-        root: record.root,
+    let mut facts = Facts {
         frames,
         objects,
         bytes,
         keys_of: plan.keys.sequence,
         destroyed_again,
         withheld,
-        restored_ms,
+        restored_ms: since(),
         ms: since(),
-        read_only: asked.guard.is_none(),
-    })
+    };
+    let intent = match &asked.guard {
+        Some(lost) => Some((lost, handover::intend(&asked.place, facts)?)),
+        None => None,
+    };
+    mark::finish(&asked.place, &asked.options)?;
+    if let Some((lost, intent)) = &intent {
+        let taken = handover::take_over(asked, lost, &ledger, intent);
+        if let Err(error) = taken {
+            // Refused is not broken off: what stands is a restored store like any other.
+            if matches!(error, RestoreError::Guard(_)) {
+                mark::take(&asked.place.state, TAKING_OVER_FILE)?;
+            }
+            return Err(error);
+        }
+    }
+    facts.ms = since();
+    Ok(facts.restored(&ledger, &record, asked.guard.is_none()))
+}
+
+/// Sets the mark and puts the vault, which must open; where it does not, nothing is left.
+fn begin(asked: &Asked, repository: &Repository, plan: &Plan<'_>) -> Result<(), RestoreError> {
+    let missing = missing_folders(&asked.place.state);
+    mark::set(&asked.place)?;
+    let put = state::restore_vault(asked, repository, plan);
+    // Nothing is left that would have to be removed before it is tried again.
+    if put.is_err() && !asked.place.state.join(VAULT_FILE).exists() {
+        mark::clear(&asked.place)?;
+        // What is not empty is somebody else's.
+        missing.iter().for_each(|folder| drop(std::fs::remove_dir(folder)));
+    }
+    put
 }
 
 /// Verifies everything of a restored ledger, and has derived files made that are not there.
@@ -212,8 +274,27 @@ pub(super) fn must_be_free(place: &Place) -> Result<(), RestoreError> {
     Ok(())
 }
 
-/// Whose keys, and whether the backups reach as far as is asked for.
-fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
+/// Which runs, whose keys, and whether the backups reach as far as is asked for.
+fn plan<'a>(
+    asked: &Asked,
+    survey: &'a Survey,
+    fault: Option<ArchiveError>,
+) -> Result<Plan<'a>, RestoreError> {
+    let whole = survey.runs.len();
+    let wanted = match asked.run {
+        None if fault.is_none() => Some(whole),
+        None => None,
+        Some(run) => usize::try_from(run).ok().filter(|run| (1..=whole).contains(run)),
+    };
+    let runs = match (wanted.and_then(|count| survey.runs.get(..count)), fault) {
+        (Some(runs), _) => runs,
+        (None, Some(error)) => return Err(RestoreError::Broken { error, whole: whole as u64 }),
+        (None, None) => {
+            let reach = Position(survey.runs.last().map_or(0, |run| run.manifest.guard.size));
+            return Err(RestoreError::Beyond { asked: "there is no run of this number", reach });
+        }
+    };
+    let later = survey.runs.iter().skip(runs.len()).chain(&survey.behind).collect();
     let newest = runs.last().ok_or(ArchiveError::KeysExpired { at: None })?;
     if newest.manifest.tenant != asked.place.tenant.as_str() {
         return Err(KeysError::OtherTenant(newest.manifest.tenant.clone()).into());
@@ -229,7 +310,7 @@ fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
     let keys = match asked.keys_of {
         None => newest_keys(runs, now)?,
         Some(sequence) => match runs.iter().find(|run| run.manifest.sequence == sequence) {
-            Some(run) if waag_archive::repository::is_fresh(&run.manifest, now) => run,
+            Some(run) if is_fresh(&run.manifest, now) => run,
             Some(run) => return Err(ArchiveError::KeysExpired { at: Some(run.manifest.expire) }.into()),
             None => return beyond("there is no run of this number"),
         },
@@ -237,7 +318,46 @@ fn plan<'a>(asked: &Asked, runs: &'a [Run]) -> Result<Plan<'a>, RestoreError> {
     if reach.0 == 0 {
         return beyond("the ledger had no entries when it was backed up");
     }
-    Ok(Plan { runs, keys: &keys.manifest, end: asked.end })
+    Ok(Plan { runs, later, keys: &keys.manifest, end: asked.end })
+}
+
+/// Refuses an end before the first frame's.
+fn must_hold_a_frame(repository: &Repository, plan: &Plan<'_>) -> Result<(), RestoreError> {
+    if plan.end == End::Newest {
+        return Ok(());
+    }
+    let Some(first) = plan.runs.iter().find_map(|run| run.manifest.of(Kind::Frames).next()) else {
+        return Ok(());
+    };
+    let frames = backups::check_piece(first, &repository.get(first)?)?;
+    if frames.first().is_some_and(|frame| plan.end.holds(&frame.header)) {
+        Ok(())
+    } else {
+        Err(too_early(plan))
+    }
+}
+
+fn too_early(plan: &Plan<'_>) -> RestoreError {
+    let reach = plan.runs.last().map_or(0, |run| run.manifest.guard.size);
+    RestoreError::Beyond { asked: "no frame ends as early", reach: Position(reach) }
+}
+
+/// Says whose keys can be taken, where those that were to be are lost or damaged.
+fn keys_of_older(error: RestoreError, plan: &Plan<'_>, asked: &Asked) -> RestoreError {
+    let now = asked.options.clock.now();
+    let before = plan.runs.iter().rev().map(|run| &run.manifest).filter(|run| is_fresh(run, now));
+    let older = before.map(|run| run.sequence).find(|sequence| *sequence < plan.keys.sequence);
+    match (error, older) {
+        (RestoreError::Backup(BackupError::Archive(error)), Some(older)) if destroyed::is_lost(&error) => {
+            RestoreError::KeysLost { error, older }
+        }
+        (error, _) => error,
+    }
+}
+
+/// The folders above and at a path that are not there yet, the deepest first.
+fn missing_folders(path: &Path) -> Vec<PathBuf> {
+    path.ancestors().take_while(|folder| !folder.exists()).map(Path::to_owned).collect()
 }
 
 /// Writes the log's segments and its stored hashes; gives the end, and how many frames and bytes there are.
@@ -285,8 +405,7 @@ fn restore_log(
     StoredHashes::sync(&hashes)
         .map_err(|error| failed("sync", HASHES_FILE)(std::io::Error::other(error.to_string())))?;
     if span.tail().position.0 == 0 {
-        let reach = plan.runs.last().map_or(0, |run| run.manifest.guard.size);
-        return Err(RestoreError::Beyond { asked: "no frame ends as early", reach: Position(reach) });
+        return Err(too_early(plan));
     }
     Ok((*span.tail(), frames, bytes))
 }
@@ -342,55 +461,4 @@ fn guard_record(plan: &Plan<'_>, tail: &Tail, ledger: &LedgerKeys) -> Result<Gua
     };
     check_guard(ledger, &record).map_err(StoreError::from)?;
     Ok(record)
-}
-
-/// The folder of a lost store's state: as `--state` names it, or the tenant's own.
-fn lost_state(lost: &Path, place: &Place) -> PathBuf {
-    let below = lost.join(place.tenant.as_str());
-    if below.join(waag_files::guard::GUARD_FILE).exists() { below } else { lost.to_owned() }
-}
-
-/// Moves the right to write from a lost store's guard to the restored one, where both stand at the same checkpoint.
-///
-/// The lost guard is marked first: a crash in between leaves nobody with the right, never two.
-fn take_over(
-    asked: &Asked,
-    lost: &Path,
-    ledger: &LedgerKeys,
-    record: &GuardRecord,
-    generation: u64,
-) -> Result<(), RestoreError> {
-    let folder = lost_state(lost, &asked.place);
-    let (guard, inspection) = FileGuard::open(&DiskFiles::new(&folder)).map_err(|error| {
-        if matches!(error, GuardError::Held) {
-            RestoreError::Guard("another process holds it: the store is not lost")
-        } else {
-            StoreError::from(error).into()
-        }
-    })?;
-    let found = inspection.newest().map_err(StoreError::from)?.clone();
-    if !inspection.faults.is_empty() {
-        return Err(RestoreError::Guard("one of its two slots is damaged, and may have been the newer one"));
-    }
-    if found.is_read_only() {
-        return Err(RestoreError::Guard("it was taken over before, or is a restored store's own"));
-    }
-    check_guard(ledger, &found).map_err(StoreError::from)?;
-    let is_same =
-        (found.size, found.root, found.header_hash) == (record.size, record.root, record.header_hash);
-    if !is_same {
-        return Err(RestoreError::Guard(
-            "it is at another checkpoint: entries were acknowledged beyond the backup",
-        ));
-    }
-    let given = GuardRecord {
-        sequence: found.sequence.saturating_add(1),
-        keys_generation: READ_ONLY_GENERATION,
-        ..found.clone()
-    };
-    guard.swap(Some(found.sequence), &given).map_err(StoreError::from)?;
-    let (own, _) = FileGuard::open(&*asked.place.state_files()).map_err(StoreError::from)?;
-    let taken = GuardRecord { sequence: 1, keys_generation: generation, ..record.clone() };
-    own.swap(Some(0), &taken).map_err(StoreError::from)?;
-    Ok(())
 }

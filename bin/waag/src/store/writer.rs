@@ -36,7 +36,7 @@ use waag_stdx::clock::Clock;
 use waag_stdx::entropy::SystemEntropy;
 use waag_stdx::files::Files;
 
-use super::error::StoreError;
+use super::error::{ReadOnly, StoreError};
 use super::options::Options;
 use super::place::{HASHES_FILE, Place};
 use super::proof::prove;
@@ -202,7 +202,12 @@ fn folding(state: Arc<SqliteState>) -> impl Fn() + Send + 'static {
 
 /// Every driver in its place; the state's lock, which comes first, is the store's.
 fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
-    place.must_exist()?;
+    // The last step of a promotion opens what nobody else may before it is done.
+    if options.promotes {
+        place.must_stand()?
+    } else {
+        place.must_exist()?
+    }
     place.check_modes()?;
     let sqlite = Arc::new(SqliteState::open(&place.state)?);
     let state: Arc<dyn State> = sqlite.clone();
@@ -210,13 +215,19 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     let ledger = keyring.ledger(&place.ledger_name())?;
     let (guard, inspection) = FileGuard::open(&*place.guard_files())?;
     let record = inspection.newest()?;
+    if place.before.is_some() {
+        return Err(StoreError::ReadOnly(ReadOnly::Earlier));
+    }
+    if record.is_handed_over() {
+        return Err(StoreError::ReadOnly(ReadOnly::HandedOver));
+    }
     // A copy that was rebuilt from an export has nobody who could sign (`CARRY-1`), whatever its guard says.
     if record.is_read_only() || ledger.signers.is_empty() {
-        return Err(StoreError::ReadOnly);
+        return Err(StoreError::ReadOnly(ReadOnly::Restored));
     }
     // A promotion that was broken off before its last step: the first entry names the ledger before, and no other may.
     if record.size == 0 && !options.promotes && predecessor(&keyring)?.is_some() {
-        return Err(StoreError::ReadOnly);
+        return Err(StoreError::ReadOnly(ReadOnly::Restored));
     }
     let files = place.data_files();
     let (log, recovery) = FilesLog::open(Arc::clone(&files), options.log, ledger.id, record)?;

@@ -88,11 +88,16 @@ impl FolderStore {
 
     /// Shows the path of every file, folder by folder.
     fn walk(&self, folder: &str, depth: usize, visit: &mut dyn FnMut(&str)) -> Result<(), StoreFault> {
-        for entry in self.files.list(folder).map_err(failed("listing", folder))? {
+        let entries = match self.files.list(folder) {
+            // A file of a name that no object's file has: nobody's.
+            Err(error) if depth > 0 && error.kind() == io::ErrorKind::NotADirectory => return Ok(()),
+            entries => entries.map_err(failed("listing", folder))?,
+        };
+        for entry in entries {
             let path = if folder.is_empty() { entry.clone() } else { format!("{folder}/{entry}") };
             if entry.contains('.') {
                 visit(&path);
-            } else if depth < DEPTH_MAX {
+            } else if depth < DEPTH_MAX && is_name(&path) {
                 self.walk(&path, depth + 1, visit)?;
             }
         }
@@ -178,6 +183,8 @@ mod tests {
         assert!(reader.put_new("runs/2", b"").is_err() && reader.remove("runs/1").is_err());
         std::fs::write(folder.path().join("runs/2.sealed.new"), b"half").unwrap();
         std::fs::write(folder.path().join("runs/note.txt"), b"somebody's").unwrap();
+        std::fs::write(folder.path().join("runs/junk"), b"somebody's").unwrap();
+        std::fs::write(folder.path().join("JUNK"), b"somebody's").unwrap();
         assert_eq!(reader.list("").unwrap(), ["runs/1"]);
         assert_eq!(reader.get("runs/2").unwrap(), None);
         writer.put_new("runs/2", b"two").unwrap();

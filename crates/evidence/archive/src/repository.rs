@@ -37,6 +37,17 @@ pub struct Run {
     pub object_bytes: u64,
 }
 
+/// The manifests of a repository, read as far as each can be.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// The chain from the first run up to the first fault.
+    pub runs: Vec<Run>,
+    /// Runs behind that, each readable by itself; what links them to the chain is not proven.
+    pub behind: Vec<Run>,
+    /// Manifests with what is wrong, in the order of the chain.
+    pub faults: Vec<(String, ArchiveError)>,
+}
+
 /// What a piece holds, beside its bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Contents {
@@ -68,6 +79,29 @@ impl std::fmt::Debug for Repository {
 
 fn run_name(sequence: u64) -> String {
     format!("{RUNS}{sequence:020}")
+}
+
+/// The number in a manifest's name; none where it is no such name.
+fn sequence_of(name: &str) -> Option<u64> {
+    let sequence = name.strip_prefix(RUNS)?.parse().ok()?;
+    (run_name(sequence) == name).then_some(sequence)
+}
+
+/// Whether a name has the form of those on a shelf.
+fn is_on_shelf(shelf: Shelf, name: &str) -> bool {
+    let is_random = |digits: &str| {
+        digits.len() == 32 && digits.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
+    };
+    let Some(rest) = name.strip_prefix(shelf.prefix()) else { return false };
+    match shelf {
+        Shelf::Pieces => rest
+            .split_once('/')
+            .is_some_and(|(first, digits)| is_random(digits) && digits.get(..2) == Some(first)),
+        Shelf::States | Shelf::Keys => {
+            let digits = rest.split_once('-').map(|(_, digits)| digits);
+            expiry_of(shelf, name).is_some() && digits.is_some_and(is_random)
+        }
+    }
 }
 
 /// The expiry that a name on a shelf tells, in seconds since 1970.
@@ -126,22 +160,68 @@ impl Repository {
     /// # Errors
     /// [`ArchiveError::Chain`], [`ArchiveError::Damaged`], [`ArchiveError::Form`]; the store's.
     pub fn runs(&self) -> Result<Vec<Run>, ArchiveError> {
-        let mut runs: Vec<Run> = Vec::new();
+        let survey = self.survey()?;
+        survey.faults.into_iter().next().map_or(Ok(survey.runs), |(_, error)| Err(error))
+    }
+
+    /// What there is of runs, also where a manifest cannot be read: the chain as far as it is whole, what is behind the
+    /// break, and what is wrong with which manifest.
+    ///
+    /// # Errors
+    /// The store's, where not even names can be listed.
+    pub fn survey(&self) -> Result<Survey, ArchiveError> {
+        let mut survey = Survey::default();
+        let mut before: Option<Run> = None;
+        let mut due = 1_u64;
         for name in self.store.list(RUNS)? {
-            let sequence = runs.last().map_or(1, |run| run.manifest.sequence.saturating_add(1));
-            if name != run_name(sequence) {
-                return Err(ArchiveError::Chain { sequence, what: "its manifest is missing" });
+            let Some(sequence) = sequence_of(&name) else { continue };
+            if sequence != due {
+                let missing = ArchiveError::Chain { sequence: due, what: "its manifest is missing" };
+                survey.faults.push((run_name(due), missing));
+                before = None;
             }
-            let object = self.store.get(&name)?.ok_or(ArchiveError::Missing { name: name.clone() })?;
-            let plain = sealed::open(&self.key, &name, &object)
-                .ok_or_else(|| ArchiveError::Damaged { name: name.clone() })?;
-            let manifest = Manifest::decode(&plain)
-                .ok_or_else(|| ArchiveError::Form { name: name.clone(), what: "it is no manifest" })?;
-            check_link(runs.last(), &manifest, sequence)?;
-            let (hash, object_bytes) = (object_hash(&object), object.len() as u64);
-            runs.push(Run { manifest, hash, object_bytes });
+            due = sequence.saturating_add(1);
+            let run = match self.read_run(&name) {
+                Ok(run) => run,
+                Err(error) => {
+                    survey.faults.push((name, error));
+                    before = None;
+                    continue;
+                }
+            };
+            // Behind a manifest that cannot be read nothing can be said of the link to it.
+            let linked = if before.is_some() || sequence == 1 {
+                check_link(before.as_ref(), &run.manifest, sequence)
+            } else if run.manifest.sequence == sequence {
+                Ok(())
+            } else {
+                Err(ArchiveError::Chain { sequence, what: "it has another number" })
+            };
+            if let Err(error) = linked {
+                survey.faults.push((name, error));
+            }
+            before = Some(run.clone());
+            if survey.faults.is_empty() { survey.runs.push(run) } else { survey.behind.push(run) }
         }
-        Ok(runs)
+        Ok(survey)
+    }
+
+    fn read_run(&self, name: &str) -> Result<Run, ArchiveError> {
+        let object = self.store.get(name)?.ok_or_else(|| ArchiveError::Missing { name: name.to_owned() })?;
+        let plain = sealed::open(&self.key, name, &object)
+            .ok_or_else(|| ArchiveError::Damaged { name: name.to_owned() })?;
+        let manifest = Manifest::decode(&plain)
+            .ok_or_else(|| ArchiveError::Form { name: name.to_owned(), what: "it is no manifest" })?;
+        Ok(Run { manifest, hash: object_hash(&object), object_bytes: object.len() as u64 })
+    }
+
+    /// Opens an object by its name alone, which is authenticated with it: for what a manifest named that cannot be read.
+    ///
+    /// # Errors
+    /// [`ArchiveError::Missing`], [`ArchiveError::Damaged`]; the store's.
+    pub fn get_named(&self, name: &str) -> Result<Vec<u8>, ArchiveError> {
+        let object = self.store.get(name)?.ok_or_else(|| ArchiveError::Missing { name: name.to_owned() })?;
+        sealed::open(&self.key, name, &object).ok_or_else(|| ArchiveError::Damaged { name: name.to_owned() })
     }
 
     /// A name that was never used, for a piece of this kind.
@@ -265,6 +345,10 @@ impl Repository {
                         expiry_of(shelf, &name).is_some_and(|expiry| expiry <= seconds)
                     }
                 };
+                // Of any other form it is nobody's, and stays.
+                if !is_on_shelf(shelf, &name) {
+                    continue;
+                }
                 if !named.contains(name.as_str()) || (has_expired && !stays.contains(name.as_str())) {
                     self.store.remove(&name)?;
                     removed.push(name);
@@ -274,12 +358,19 @@ impl Repository {
         Ok(removed)
     }
 
-    /// All names in the repository.
+    /// All names of objects in the repository; what has a name of no object is nobody's.
     ///
     /// # Errors
     /// The store's.
     pub fn names(&self) -> Result<Vec<String>, ArchiveError> {
-        Ok(self.store.list("")?)
+        let mut names = self.store.list("")?;
+        names.retain(|name| {
+            let shelves = [Shelf::Keys, Shelf::States, Shelf::Pieces];
+            name == REPOSITORY
+                || sequence_of(name).is_some()
+                || shelves.into_iter().any(|shelf| is_on_shelf(shelf, name))
+        });
+        Ok(names)
     }
 }
 

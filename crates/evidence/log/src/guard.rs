@@ -35,6 +35,11 @@ pub const GUARD_BYTES_MAX: usize = HEAD_BYTES + GUARD_CHECKPOINT_BYTES_MAX + 4;
 /// nothing of this refuses to write as well, since the state is behind its guard.
 pub const READ_ONLY_GENERATION: u64 = u64::MAX;
 
+/// The generation in a guard whose ledger goes on in another store: that one took over the right to write, for good.
+///
+/// One less than [`READ_ONLY_GENERATION`], so that programs that know only that one neither write nor promote it.
+pub const HANDED_OVER_GENERATION: u64 = u64::MAX - 1;
+
 /// What is guarded: the state of the ledger behind one durable frame.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GuardRecord {
@@ -65,10 +70,16 @@ impl GuardRecord {
         if self.size == 0 { FrameNumber(0) } else { FrameNumber(self.frame.0.saturating_add(1)) }
     }
 
-    /// Whether the ledger may be read only; see [`READ_ONLY_GENERATION`].
+    /// Whether the ledger may be read only; see [`READ_ONLY_GENERATION`], [`HANDED_OVER_GENERATION`].
     #[must_use]
     pub fn is_read_only(&self) -> bool {
-        self.keys_generation == READ_ONLY_GENERATION
+        self.keys_generation >= HANDED_OVER_GENERATION
+    }
+
+    /// Whether another store took over the right to write; see [`HANDED_OVER_GENERATION`].
+    #[must_use]
+    pub fn is_handed_over(&self) -> bool {
+        self.keys_generation == HANDED_OVER_GENERATION
     }
 
     /// The first position that is not under the guard.

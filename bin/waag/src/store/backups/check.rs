@@ -39,7 +39,7 @@ pub struct Checked {
     pub runs: u64,
     /// Entries up to the newest checkpoint.
     pub entries: u64,
-    /// Bytes of plaintext that were read.
+    /// Bytes that the runs take in the repository.
     pub bytes: u64,
     /// Pieces that are gone since they have expired.
     pub expired: u64,
@@ -58,19 +58,30 @@ impl Checked {
 /// Checks a repository.
 ///
 /// # Errors
-/// Where nothing can be said of it: the chain of runs cannot be read, or the place fails.
+/// Where nothing can be said of it: the names cannot be listed, or the place fails.
 pub fn check(
     repository: &Repository,
     now: UtcNanos,
     progress: Progress<'_>,
 ) -> Result<(Checked, Vec<Run>), BackupError> {
-    let runs = repository.runs()?;
+    let survey = repository.survey()?;
+    let is_whole = survey.faults.is_empty();
+    let runs: Vec<Run> = survey.runs.into_iter().chain(survey.behind).collect();
     let mut checked = Checked { runs: runs.len() as u64, ..Checked::default() };
-    let all = runs.iter().flat_map(|run| &run.manifest.pieces).map(|piece| piece.plain_bytes).sum();
+    for (name, error) in survey.faults {
+        checked.fault(&name, &error.into());
+    }
+    let all = runs.iter().map(bytes_of).sum();
     let mut span = runs.first().map(|run| Span::start(run.manifest.ledger));
+    let mut due = 1;
     for (at, run) in runs.iter().enumerate() {
         let manifest = &run.manifest;
-        let is_newest = at + 1 == runs.len();
+        // Where a manifest is behind it that cannot be read, the newest may be that one.
+        let is_newest = is_whole && at + 1 == runs.len();
+        if manifest.sequence != due {
+            span = None;
+        }
+        due = manifest.sequence.saturating_add(1);
         let mut sum = StateSum::default();
         for piece in &manifest.pieces {
             let outcome = one(repository, piece, &mut span, &mut sum);
@@ -93,9 +104,10 @@ pub fn check(
                     }
                 }
             }
-            checked.bytes += piece.plain_bytes;
+            checked.bytes += piece.object_bytes;
             progress(checked.bytes, all);
         }
+        checked.bytes += run.object_bytes;
         finish_run(manifest, span.as_ref(), &sum, &mut checked);
         if span.is_none() {
             // Goes on from this run's checkpoint: what is behind it can be checked all the same.
@@ -105,6 +117,13 @@ pub fn check(
     checked.entries = runs.last().map_or(0, |run| run.manifest.guard.size);
     checked.unnamed = unnamed(repository, &runs)?;
     Ok((checked, runs))
+}
+
+/// Bytes that a run takes in the repository, as its manifest tells, what has expired since included.
+#[must_use]
+pub fn bytes_of(run: &Run) -> u64 {
+    let pieces = run.manifest.pieces.iter().map(|piece| piece.object_bytes);
+    pieces.fold(run.object_bytes, u64::saturating_add)
 }
 
 /// The sum over a run's records of the state.

@@ -9,6 +9,8 @@ use std::io::{BufRead, BufReader, Read};
 use std::path::{Component, Path, PathBuf};
 
 use aws_lc_rs::digest::{Context, SHA256, digest};
+use rustix::fs::{Mode, OFlags};
+use rustix::io::Errno;
 use serde::de::DeserializeOwned;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::{Hash, leaf_hash};
@@ -16,6 +18,7 @@ use waag_ledger::note::{Note, VerifierKey};
 use waag_ledger::tile::{TILE_WIDTH, Tile, TileKind};
 use waag_ledger::tree::Frontier;
 
+use super::compare::EventLines;
 use super::error::{ExportError, FileFaults};
 use super::forms::{FORMAT, FileForm, Manifest, SignerForm};
 use super::parts::KEYS_FILE;
@@ -26,7 +29,7 @@ use crate::store::error::StoreError;
 /// Longest manifest, in bytes: room for every type with a file of its own.
 const MANIFEST_BYTES_MAX: u64 = 64 * 1_024 * 1_024;
 /// Longest other file that is read as a whole.
-const WHOLE_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
+pub(super) const WHOLE_BYTES_MAX: u64 = 128 * 1_024 * 1_024;
 /// Bytes that are hashed at once.
 const BLOCK_BYTES: usize = 256 * 1_024;
 
@@ -56,7 +59,7 @@ pub struct Opened {
 /// [`ExportError::Unsigned`], [`ExportError::Damaged`]; [`ExportError::Store`] where a file cannot be read.
 pub fn open(root: &Path, keys: &[VerifierKey]) -> Result<Opened, ExportError> {
     let unsigned = |why: &str| ExportError::Unsigned(why.to_owned());
-    if !root.join(NOTE_FILE).exists() {
+    if std::fs::symlink_metadata(root.join(NOTE_FILE)).is_err() {
         return Err(unsigned("it has no signed note, so it was never finished, or is something else"));
     }
     let manifest_bytes = read(root, MANIFEST_FILE, MANIFEST_BYTES_MAX)?;
@@ -101,10 +104,11 @@ impl Opened {
     pub fn check_files(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), ExportError> {
         let (mut count, mut bytes) = (0_u64, 0_u64);
         let (mut seen, mut faults): (HashSet<[u8; 16]>, _) = (HashSet::new(), FileFaults::default());
+        let mut folders: HashSet<[u8; 16]> = HashSet::new();
         let all = self.manifest.files.bytes;
         let list = self.root.join(LIST_FILE);
-        if !list.is_file() {
-            return Err(ExportError::damaged(LIST_FILE, "it is missing"));
+        if !std::fs::symlink_metadata(&list).is_ok_and(|known| known.is_file()) {
+            return Err(ExportError::damaged(LIST_FILE, "it is missing, or no regular file"));
         }
         if hash_of(&list, u64::MAX)?.1 != self.manifest.files.sha256 {
             return Err(ExportError::damaged(LIST_FILE, "it is not the manifest's"));
@@ -113,6 +117,9 @@ impl Opened {
             if !is_plain(&file.path) || !seen.insert(key_of(&file.path)) {
                 return Err(ExportError::damaged(LIST_FILE, "a path is none, or comes twice"));
             }
+            // A folder is known by what is in it.
+            let above = Path::new(&file.path).ancestors().skip(1).filter_map(Path::to_str);
+            folders.extend(above.map(key_of));
             let path = self.root.join(&file.path);
             count = count.saturating_add(1);
             bytes = bytes.saturating_add(file.bytes);
@@ -129,7 +136,7 @@ impl Opened {
         }
         // These stand beside what the list names.
         seen.extend([LIST_FILE, MANIFEST_FILE, NOTE_FILE].map(key_of));
-        strangers(&self.root, &seen, &mut faults)?;
+        strangers(&self.root, &seen, &folders, &mut faults)?;
         if faults.named.is_empty() { Ok(()) } else { Err(ExportError::Files(faults)) }
     }
 
@@ -175,31 +182,24 @@ impl Opened {
         Ok(())
     }
 
-    /// Checks everything but the files' hashes: entries and tiles under the checkpoint, and as many events as are told.
+    /// Checks everything but the files' hashes: entries and tiles under the checkpoint, and that each event's line is of its
+    /// entry, by all that entries have in clear. What is sealed in them is compared where there are keys (`compare`).
     ///
     /// # Errors
     /// [`ExportError`].
     pub fn check_entries(&self, progress: &mut dyn FnMut(u64, u64)) -> Result<(), ExportError> {
         let size = self.checkpoint.checkpoint().size;
         let mut sink = Vec::new();
-        self.entries(&mut |position, _, leaf, frontier| {
+        let mut told = EventLines::new(self)?;
+        self.entries(&mut |position, entry, leaf, frontier| {
             sink.clear();
             frontier.append(*leaf, &mut sink);
             if position % 4_096 == 0 {
                 progress(position, size);
             }
-            Ok(())
+            told.next(position, leaf, entry).map(drop)
         })?;
-        for kind in &self.manifest.types {
-            if !is_plain(&kind.jsonl) {
-                return Err(ExportError::damaged(MANIFEST_FILE, "a path is none"));
-            }
-            let lines = count_lines(&self.root.join(&kind.jsonl))?;
-            if lines != kind.events {
-                let why = format!("it has {lines} lines and {} were told", kind.events);
-                return Err(ExportError::damaged(&kind.jsonl, why));
-            }
-        }
+        told.finish()?;
         let events = super::events_of(&self.manifest.types);
         if events != size {
             let why = format!("the types have {events} events and the ledger {size} entries");
@@ -215,7 +215,7 @@ impl Opened {
         visit: &mut dyn FnMut(T) -> Result<(), ExportError>,
     ) -> Result<(), ExportError> {
         let path = self.root.join(name);
-        let mut reader = BufReader::new(File::open(&path).map_err(StoreError::io("read", &path))?);
+        let mut reader = BufReader::new(regular(&path).map_err(StoreError::io("read", &path))?);
         let mut line = Vec::new();
         loop {
             line.clear();
@@ -236,7 +236,7 @@ impl Opened {
     }
 }
 
-fn json<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ExportError> {
+pub(super) fn json<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ExportError> {
     // The values are not repeated: they may be keys.
     serde_json::from_slice(bytes).map_err(|error| {
         ExportError::damaged(
@@ -246,11 +246,32 @@ fn json<T: DeserializeOwned>(name: &str, bytes: &[u8]) -> Result<T, ExportError>
     })
 }
 
+/// Opens a regular file and nothing else: a link would lead out of the export, and a pipe would be waited for.
+pub(super) fn regular(path: &Path) -> std::io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    if file.metadata()?.is_file() {
+        Ok(file)
+    } else {
+        Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "it is no regular file"))
+    }
+}
+
+/// Whether opening failed since something else stands there: a folder, a pipe, a link, a socket.
+fn is_no_file(error: &std::io::Error) -> bool {
+    let of_system = [Errno::LOOP, Errno::NXIO];
+    error.kind() == std::io::ErrorKind::InvalidInput
+        || Errno::from_io_error(error).is_some_and(|errno| of_system.contains(&errno))
+}
+
 fn read(root: &Path, name: &str, most: u64) -> Result<Vec<u8>, ExportError> {
     let path = root.join(name);
-    let mut file = match File::open(&path) {
+    let mut file = match regular(&path) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             return Err(ExportError::damaged(name, "it is missing"));
+        }
+        Err(error) if is_no_file(&error) => {
+            return Err(ExportError::damaged(name, "it is no regular file"));
         }
         other => other.map_err(StoreError::io("read", &path))?,
     };
@@ -264,7 +285,7 @@ fn read(root: &Path, name: &str, most: u64) -> Result<Vec<u8>, ExportError> {
 
 /// The length and SHA-256 of a file; of one that is longer than it should be, no more than shows that is read.
 fn hash_of(path: &Path, expected: u64) -> Result<(u64, String), ExportError> {
-    let mut file = File::open(path).map_err(StoreError::io("read", path))?.take(expected.saturating_add(1));
+    let mut file = regular(path).map_err(StoreError::io("read", path))?.take(expected.saturating_add(1));
     let (mut context, mut block, mut length) = (Context::new(&SHA256), vec![0; BLOCK_BYTES], 0_u64);
     loop {
         let read = file.read(&mut block).map_err(StoreError::io("read", path))?;
@@ -276,18 +297,8 @@ fn hash_of(path: &Path, expected: u64) -> Result<(u64, String), ExportError> {
 }
 
 /// Whether a path stays below the folder it is from.
-fn is_plain(path: &str) -> bool {
+pub(super) fn is_plain(path: &str) -> bool {
     !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
-}
-
-fn count_lines(path: &Path) -> Result<u64, ExportError> {
-    let mut file = File::open(path).map_err(StoreError::io("read", path))?;
-    let (mut block, mut lines) = (vec![0; BLOCK_BYTES], 0_u64);
-    loop {
-        let read = file.read(&mut block).map_err(StoreError::io("read", path))?;
-        let Some(bytes) = block.get(..read).filter(|bytes| !bytes.is_empty()) else { return Ok(lines) };
-        lines = lines.saturating_add(bytes.iter().filter(|byte| **byte == b'\n').count() as u64);
-    }
 }
 
 /// What stands for a path where many are remembered.
@@ -295,21 +306,27 @@ fn key_of(path: &str) -> [u8; 16] {
     digest(&SHA256, path.as_bytes()).as_ref().first_chunk().copied().unwrap_or_default()
 }
 
-/// Finds the files that none of the known paths name.
-fn strangers(root: &Path, known: &HashSet<[u8; 16]>, faults: &mut FileFaults) -> Result<(), ExportError> {
+/// Finds the files that none of the known paths name, and the folders that none of them goes through.
+fn strangers(
+    root: &Path,
+    known: &HashSet<[u8; 16]>,
+    known_folders: &HashSet<[u8; 16]>,
+    faults: &mut FileFaults,
+) -> Result<(), ExportError> {
     let mut folders = vec![root.to_owned()];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(&folder).map_err(StoreError::io("list", &folder))? {
             let entry = entry.map_err(StoreError::io("list", &folder))?;
             let path = entry.path();
-            if entry.file_type().map_err(StoreError::io("read", &path))?.is_dir() {
-                folders.push(path);
-                continue;
-            }
             let name = path.strip_prefix(root).unwrap_or(&path);
+            let is_folder = entry.file_type().map_err(StoreError::io("read", &path))?.is_dir();
+            let known = if is_folder { known_folders } else { known };
             // A name that is not UTF-8 is none that was written.
             if !name.to_str().is_some_and(|name| known.contains(&key_of(name))) {
                 faults.push(name.to_string_lossy().into_owned(), "does not belong");
+            }
+            if is_folder {
+                folders.push(path);
             }
         }
     }

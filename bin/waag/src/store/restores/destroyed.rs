@@ -1,17 +1,20 @@
 //! Which keys must not come back: what any later run, the lost store's own state, or the ledger itself tells of erasures.
 //!
 //! Three places, each of which may know what the others do not:
-//! - the tombstones of the run whose keys are restored, and of every later run;
+//! - the tombstones of the run whose keys are restored, and of every later run, also where its manifest cannot be read;
 //! - the tombstones of the lost store's state, where it is given with its guard;
-//! - events of the restored log behind the key material, where that is older than the log: they name the keys.
+//! - events of the log behind the key material, where that is older than the log, or tombstones of later runs are lost: they
+//!   name the keys, also beyond the end of what is restored.
 //!
 //! What nobody told is not known here: an erasure that was made after the last run and lost with the machine.
 
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use waag_archive::error::ArchiveError;
-use waag_archive::repository::Repository;
+use waag_archive::error::{ArchiveError, SpanFault};
+use waag_archive::manifest::{Kind, Shelf};
+use waag_archive::repository::{Repository, Run};
 use waag_engine::reader::{ReadFault, Reader};
 use waag_engine::registry::Registry;
 use waag_entry::form::{Entry, read_clear};
@@ -23,13 +26,16 @@ use waag_keys::memory::MemoryState;
 use waag_keys::restored::Destroyed;
 use waag_keys::state::{Change, Expect, SCAN_RECORDS_MAX, State, Table};
 use waag_log::contract::{FrameView, Tail};
+use waag_log::frame::{DecodedFrame, Entries};
 use waag_log::guard::GuardRecord;
 use waag_model::ids::{FrameNumber, KeyId, Position};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 use waag_sqlite::state::SqliteState;
 
-use super::{Asked, Plan, RestoreError, lost_state, state};
+use super::handover::lost_state;
+use super::{Asked, Plan, RestoreError, state};
+use crate::store::backups::{BackupError, check_piece};
 use crate::store::error::StoreError;
 use crate::store::reader::open_keys;
 
@@ -54,21 +60,21 @@ pub(super) fn gather(
     tail: &Tail,
 ) -> Result<Destroyed, RestoreError> {
     let (mut destroyed, mut later) = (Destroyed::default(), Later::default());
-    for run in plan.runs.iter().filter(|run| run.manifest.sequence >= plan.keys.sequence) {
+    let all = || plan.runs.iter().chain(plan.later.iter().copied());
+    for run in all().filter(|run| run.manifest.sequence >= plan.keys.sequence) {
         match state::tombstones_of(repository, &run.manifest, &mut destroyed) {
             Ok(()) => later.covered = later.covered.max(run.manifest.guard.size),
-            // Lost with what was lost: the log itself is asked below, where all of it is restored up to that run. The run
-            // whose keys these are must be whole.
-            Err(RestoreError::Backup(error))
-                if run.manifest.sequence != plan.keys.sequence
-                    && run.manifest.guard.size <= tail.position.0
-                    && is_lost(&error) =>
+            // Lost with what was lost: the events of the backed-up log are asked below. The run whose keys these are must
+            // be whole.
+            Err(RestoreError::Backup(BackupError::Archive(error)))
+                if run.manifest.sequence != plan.keys.sequence && is_lost(&error) =>
             {
                 later.lost.get_or_insert(error.into());
             }
             Err(error) => return Err(error),
         }
     }
+    unnamed_tombstones(repository, &all().collect::<Vec<_>>(), &mut destroyed)?;
     if let Some(lost) = &asked.guard {
         let folder = lost_state(lost, &asked.place);
         let surviving = SqliteState::open_read_only(&folder)?;
@@ -80,15 +86,36 @@ pub(super) fn gather(
             records.iter().try_for_each(|record| destroyed.tombstone(&record.key, &record.value))?;
         }
     }
-    if tail.position.0 > plan.keys.guard.size {
+    if tail.position.0 > plan.keys.guard.size || later.lost.is_some() {
         told_by_events(asked, repository, plan, tail, later, &mut destroyed)?;
     }
     Ok(destroyed)
 }
 
-fn is_lost(error: &crate::store::backups::BackupError) -> bool {
-    use crate::store::backups::BackupError;
-    matches!(error, BackupError::Archive(ArchiveError::Missing { .. } | ArchiveError::Damaged { .. }))
+/// Whether an object is gone or damaged, and not its place.
+pub(super) fn is_lost(error: &ArchiveError) -> bool {
+    matches!(error, ArchiveError::Missing { .. } | ArchiveError::Damaged { .. })
+}
+
+/// Tombstones of runs whose manifests cannot be read: their objects say by themselves that they are this repository's.
+fn unnamed_tombstones(
+    repository: &Repository,
+    runs: &[&Run],
+    destroyed: &mut Destroyed,
+) -> Result<(), RestoreError> {
+    let named: BTreeSet<&str> =
+        runs.iter().flat_map(|run| &run.manifest.pieces).map(|piece| piece.name.as_str()).collect();
+    let names = repository.names()?;
+    let is_unnamed =
+        |name: &&String| name.starts_with(Shelf::States.prefix()) && !named.contains(name.as_str());
+    for name in names.iter().filter(is_unnamed) {
+        match repository.get_named(name) {
+            Ok(plain) => state::tombstones_in(&plain, destroyed)?,
+            Err(error) if is_lost(&error) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(())
 }
 
 /// The restored log as far as it goes.
@@ -146,7 +173,19 @@ fn told_by_events(
         ControlFlow::Continue(())
     };
     let from = Position(plan.keys.guard.size);
-    reader.log.read(from, &mut look).map_err(|error| StoreError::from(ReadFault::Log(error)))?;
+    if from < tail.position {
+        reader.log.read(from, &mut look).map_err(|error| StoreError::from(ReadFault::Log(error)))?;
+    }
+    if later.lost.is_some() {
+        let behind = from.0.max(tail.position.0).max(later.covered);
+        beyond(repository, plan, Position(behind), &mut |position, bytes| {
+            if let Ok(header) = read_clear(bytes)
+                && DESTROYING.contains(&header.kind)
+            {
+                found.push((position, header.accepted, bytes.to_vec()));
+            }
+        })?;
+    }
     for (position, at, bytes) in found {
         let entry = Entry::read(&bytes).map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
         let read = match reader.open(&entry) {
@@ -161,6 +200,37 @@ fn told_by_events(
         let Some(Body::Json(data)) = common.map(|common| common.body) else { continue };
         for id in key_ids(&data) {
             destroyed.told(id, at);
+        }
+    }
+    Ok(())
+}
+
+/// Shows the backed-up entries from a position on, also those that are not restored: an erasure holds for the past.
+fn beyond(
+    repository: &Repository,
+    plan: &Plan<'_>,
+    from: Position,
+    visit: &mut dyn FnMut(Position, &[u8]),
+) -> Result<(), RestoreError> {
+    let runs = plan.runs.iter().chain(plan.later.iter().copied());
+    let pieces = runs.flat_map(|run| run.manifest.of(Kind::Frames));
+    for piece in pieces.filter(|piece| piece.end_position > from.0) {
+        let plain = repository.get(piece)?;
+        let mut rest = plain.as_slice();
+        for checked in check_piece(piece, &plain)? {
+            let (frame, behind) = rest.split_at_checked(checked.bytes).unwrap_or((rest, &[]));
+            rest = behind;
+            let wrong = |fault| ArchiveError::Frames {
+                name: piece.name.clone(),
+                position: checked.header.fields.first,
+                fault: SpanFault::Frame(fault),
+            };
+            let frame = DecodedFrame::decode(frame).map_err(wrong)?;
+            for (position, bytes) in (checked.header.fields.first.0..).zip(Entries::new(frame.body)) {
+                if position >= from.0 {
+                    visit(Position(position), bytes);
+                }
+            }
         }
     }
     Ok(())

@@ -17,12 +17,26 @@ use crate::store::error::StoreError;
 pub enum RestoreError {
     /// The repository.
     Backup(BackupError),
+    /// A manifest cannot be gone by; its code.
+    Broken {
+        /// What is wrong, the first there is.
+        error: ArchiveError,
+        /// Runs before it, which are whole.
+        whole: u64,
+    },
+    /// Key material, or the state beside it, is lost or damaged, and an older run's can be taken; its code.
+    KeysLost {
+        /// What is wrong.
+        error: ArchiveError,
+        /// The newest older run whose keys have not expired.
+        older: u64,
+    },
     /// The restored store.
     Store(StoreError),
     /// E0740: something stands where the store is to be.
     Target(PathBuf),
     /// E0742: the guard that was given does not say that nothing was acknowledged beyond the backup.
-    Guard(&'static str),
+    Guard(String),
     /// E0743: the backups do not reach there.
     Beyond {
         /// What was asked for.
@@ -42,6 +56,7 @@ impl RestoreError {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Backup(error) => error.code(),
+            Self::Broken { error, .. } | Self::KeysLost { error, .. } => error.code(),
             Self::Store(error) => error.code(),
             Self::Target(_) => "E0740",
             Self::Guard(_) => "E0742",
@@ -56,6 +71,17 @@ impl fmt::Display for RestoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Backup(error) => error.fmt(f),
+            Self::Broken { error, whole: 0 } => error.fmt(f),
+            Self::Broken { error, whole } => {
+                write!(
+                    f,
+                    "{error}; the runs before it are whole: `--run {whole}` restores as of the newest of them"
+                )
+            }
+            Self::KeysLost { error, older } => write!(
+                f,
+                "{error}; `--keys-of {older}` takes the keys of that run: what is sealed under newer ones stays closed"
+            ),
             Self::Store(error) => error.fmt(f),
             Self::Target(path) => {
                 write!(f, "`{}` is there already; a restore never writes over anything", path.display())
@@ -74,6 +100,7 @@ impl Error for RestoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Backup(error) => error.source(),
+            Self::Broken { error, .. } | Self::KeysLost { error, .. } => error.source(),
             Self::Store(error) => error.source(),
             Self::Target(_)
             | Self::Guard(_)

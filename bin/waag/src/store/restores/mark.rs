@@ -9,6 +9,7 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
 
 use super::{RestoreError, earlier, verified};
 use crate::store::error::StoreError;
@@ -22,21 +23,32 @@ const WORDS: &str = "A restore into this folder is under way, was broken off, or
 pub(super) fn set(place: &Place) -> Result<(), RestoreError> {
     let made = DirBuilder::new().recursive(true).mode(0o700).create(&place.state);
     made.map_err(StoreError::io("make", &place.state))?;
-    let path = place.state.join(RESTORING_FILE);
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true).mode(0o600);
-    let written = options.open(&path).and_then(|mut file| {
-        file.write_all(WORDS.as_bytes())?;
-        file.sync_all()?;
-        File::open(&place.state)?.sync_all()
-    });
-    Ok(written.map_err(StoreError::io("write", &path))?)
+    put(&place.state, RESTORING_FILE, WORDS.as_bytes())
 }
 
 /// Takes the mark away.
 pub(super) fn clear(place: &Place) -> Result<(), RestoreError> {
-    let path = place.state.join(RESTORING_FILE);
-    let removed = std::fs::remove_file(&path).and_then(|()| File::open(&place.state)?.sync_all());
+    take(&place.state, RESTORING_FILE)
+}
+
+/// Puts a small file into a state folder, whole and durable on return, in the place of one that is there.
+pub(super) fn put(folder: &Path, name: &str, bytes: &[u8]) -> Result<(), RestoreError> {
+    let (path, beside) = (folder.join(name), folder.join(format!("{name}.new")));
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(0o600);
+    let written = options.open(&beside).and_then(|mut file| {
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        std::fs::rename(&beside, &path)?;
+        File::open(folder)?.sync_all()
+    });
+    Ok(written.map_err(StoreError::io("write", &path))?)
+}
+
+/// Removes such a file, durable on return; one that is not there is no error.
+pub(super) fn take(folder: &Path, name: &str) -> Result<(), RestoreError> {
+    let path = folder.join(name);
+    let removed = std::fs::remove_file(&path).and_then(|()| File::open(folder)?.sync_all());
     match removed {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(StoreError::io("remove", &path)(error).into())

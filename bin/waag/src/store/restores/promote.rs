@@ -6,7 +6,8 @@
 //!
 //! A store that its restore did not verify to the end is verified first, and not promoted where it is not whole.
 //!
-//! Steps, each safe to break off behind; asking again goes on where it stopped:
+//! Steps, each safe to break off behind; asking again goes on where it stopped. From before the first to behind the last a
+//! mark stands (`PROMOTING_FILE`), by which every opening says so:
 //!
 //! 1. The old guard is copied to its place.
 //! 2. What the router keeps of deliveries is reset, since it counts positions of the old ledger: subscriptions stay and
@@ -17,8 +18,8 @@
 //! 6. The first entry, and in the same frame the schemas of the old ledger, each type's newest: without them the new ledger
 //!    would seal persons' fields as if they were nobody's.
 //!
-//! Not here: opening the store in between, which is refused at every step: by the guard, and before the last one since the
-//! ledger is empty and has one before it.
+//! Not here: opening the store in between, which is refused at every step: by the mark; and where a program left none, by the
+//! guard, and before the last step since the ledger is empty and has one before it.
 
 use std::fs;
 use std::path::Path;
@@ -32,20 +33,24 @@ use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::state::{Change, Expect, Extent, SCAN_RECORDS_MAX, State, Table};
 use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_model::event::Event;
 use waag_model::ids::{Actor, LedgerId};
 use waag_model::value::Value;
 use waag_router::records::cursor_value;
 use waag_sqlite::state::SqliteState;
+use waag_stdx::files::Files;
 
 use super::{RestoreError, mark};
 use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::own::own_event;
-use crate::store::place::{LEDGER, Place, VIEWS_FOLDER};
+use crate::store::place::{LEDGER, PROMOTING_FILE, Place, VIEWS_FOLDER};
 use crate::store::reader::{open_beneath, open_keys};
 use crate::store::schemas::{SchemaRecord, Schemas};
 use crate::store::writer::open_writer;
 
+/// What the mark says to whoever looks into it.
+const WORDS: &str = "A promotion of this store is under way or was broken off: `waag promote` finishes it.\n";
 /// The type of a promoted ledger's first entry.
 pub const PROMOTED: &str = "waag.restore.promoted";
 /// What the key of a subscription's record begins with; a job's begins with another letter.
@@ -76,6 +81,8 @@ enum Stand {
     Moving(LedgerId),
     /// Only the first entry is missing.
     Last(LedgerId),
+    /// Only its mark is left.
+    Done(LedgerId),
 }
 
 /// Promotes a restored store.
@@ -84,64 +91,71 @@ enum Stand {
 /// [`RestoreError::Promote`] where it is none; [`RestoreError::NotVerified`] where the restore did not verify it to its
 /// end, and it is not whole; the store's.
 pub fn promote(place: &Place, options: &Options, actor: &Actor) -> Result<Promoted, RestoreError> {
-    place.must_exist()?;
+    // Its guard may only be read for ever, which must not be taken for a promotion that was broken off.
+    if place.before.is_some() {
+        return Err(RestoreError::Promote("it is an earlier ledger, which was promoted away from"));
+    }
+    place.must_stand()?;
     if place.is_restoring() {
         mark::finish(place, options)?;
     }
     let sqlite = Arc::new(SqliteState::open(&place.state)?);
     let state: Arc<dyn State> = sqlite;
     let (_, keyring) = open_keys(place, Arc::clone(&state), options)?;
-    let old = match stand(place, &keyring)? {
+    let stand = stand(place, &keyring)?;
+    if !matches!(stand, Stand::Done(_)) {
+        mark::put(&place.state, PROMOTING_FILE, WORDS.as_bytes())?;
+    }
+    let old = match &stand {
         Stand::Begin(guard) => {
             let old = guard.ledger;
-            keep_guard(&place.earlier(old), &guard)?;
+            keep_guard(&place.earlier(old), guard)?;
             reset_deliveries(&*state)?;
             keyring.succeed_ledger(LEDGER, &Place::earlier_name(old))?;
             begin_anew(place, options, &keyring, &*state, old)?;
             old
         }
         Stand::Moving(old) => {
-            begin_anew(place, options, &keyring, &*state, old)?;
-            old
+            begin_anew(place, options, &keyring, &*state, *old)?;
+            *old
         }
-        Stand::Last(old) => old,
+        Stand::Last(old) | Stand::Done(old) => *old,
     };
     let new = keyring.ledger(LEDGER)?;
     let old_keys = keyring.ledger(&Place::earlier_name(old))?;
     let guard = guard_of(&place.earlier(old))?.ok_or(StoreError::NoGuard)?;
+    let made = Promoted {
+        ledger: new.id,
+        origin: new.origin,
+        old_ledger: old,
+        old_origin: old_keys.origin.clone(),
+        old_size: guard.size,
+        position: 0,
+    };
+    if matches!(stand, Stand::Done(_)) {
+        mark::take(&place.state, PROMOTING_FILE)?;
+        return Ok(made);
+    }
     let before = open_beneath(&place.earlier(old), keyring, guard.clone())?;
     let schemas = Schemas { records: before.schemas.clone(), indexed: false };
     let schemas: Vec<SchemaRecord> = schemas.newest().into_values().cloned().collect();
     drop(before);
     drop(state);
-    let text = |text: String| Value::Text(text.into());
-    let event = own_event(
-        PROMOTED,
-        Some(format!("promoted {old}")),
-        vec![
-            ("ledger", text(old.to_string())),
-            ("origin", text(old_keys.origin.clone())),
-            ("size", Value::Integer(guard.size.into())),
-            ("root", text(guard.root.to_string())),
-            ("checkpoint", text(String::from_utf8_lossy(&guard.checkpoint).into_owned())),
-        ],
-    );
-    let event = event.map_err(waag_archive::error::ArchiveError::from)?;
+    let event = first_event(old, &old_keys.origin, &guard)?;
     let promoting = Options { promotes: true, ..options.clone() };
     let store = open_writer(place, &promoting, &mut |_, _| {})?;
     let position = store.record_first(&event, &schemas, actor)?;
-    Ok(Promoted {
-        ledger: new.id,
-        origin: new.origin,
-        old_ledger: old,
-        old_origin: old_keys.origin,
-        old_size: guard.size,
-        position,
-    })
+    drop(store);
+    mark::take(&place.state, PROMOTING_FILE)?;
+    Ok(Promoted { position, ..made })
 }
 
 fn guard_of(place: &Place) -> Result<Option<GuardRecord>, RestoreError> {
-    match inspect(&*place.guard_files()) {
+    record_of(&*place.guard_files())
+}
+
+fn record_of(files: &dyn Files) -> Result<Option<GuardRecord>, RestoreError> {
+    match inspect(files) {
         Ok(inspection) => Ok(inspection.record),
         Err(GuardError::Failed { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(StoreError::from(error).into()),
@@ -153,14 +167,38 @@ fn stand(place: &Place, keyring: &Keyring) -> Result<Stand, RestoreError> {
     let earlier = predecessor(keyring)?;
     let none = RestoreError::Promote("it is no restored store that may only be read");
     match guard_of(place)? {
+        Some(guard) if guard.is_handed_over() => {
+            Err(RestoreError::Promote("its right to write was handed over to a restored store"))
+        }
         Some(guard) if guard.is_read_only() && guard.ledger == main.id => Ok(Stand::Begin(guard)),
         Some(guard) if guard.is_read_only() && Some(guard.ledger) == earlier => {
             Ok(Stand::Moving(guard.ledger))
+        }
+        // Nobody else opens the store before the mark is gone, so that its first frame is the promotion's.
+        Some(guard) if guard.size > 0 && guard.ledger == main.id && place.is_promoting() => {
+            earlier.map(Stand::Done).ok_or(none)
         }
         Some(guard) if guard.size == 0 && guard.ledger == main.id => earlier.map(Stand::Last).ok_or(none),
         None => earlier.map(Stand::Moving).ok_or(StoreError::NoGuard.into()),
         Some(_) => Err(none),
     }
+}
+
+/// The new ledger's first entry, which names the old one's checkpoint.
+fn first_event(old: LedgerId, origin: &str, guard: &GuardRecord) -> Result<Event<'static>, RestoreError> {
+    let text = |text: String| Value::Text(text.into());
+    let event = own_event(
+        PROMOTED,
+        Some(format!("promoted {old}")),
+        vec![
+            ("ledger", text(old.to_string())),
+            ("origin", text(origin.to_owned())),
+            ("size", Value::Integer(guard.size.into())),
+            ("root", text(guard.root.to_string())),
+            ("checkpoint", text(String::from_utf8_lossy(&guard.checkpoint).into_owned())),
+        ],
+    );
+    Ok(event.map_err(waag_archive::error::ArchiveError::from)?)
 }
 
 /// The ledger that the present one took the place of: the newest of the earlier ones.
@@ -247,7 +285,9 @@ fn begin_anew(
         Err(error) => return Err(StoreError::from(error).into()),
     }
     let files = place.state_files();
-    if guard_of(place)?.is_some_and(|guard| guard.ledger == old) {
+    // Looked at in the very folder that is written: a guard of the present ledger is never replaced.
+    let standing = record_of(&*files)?;
+    if standing.is_some_and(|guard| guard.ledger == old && guard.ledger != ledger.id) {
         files.remove(GUARD_FILE).map_err(StoreError::io("remove", &place.state.join(GUARD_FILE)))?;
     }
     let generation = state.check(Extent::Head)?.head.generation.0;
@@ -268,6 +308,7 @@ mod tests {
     use waag_model::ids::{Position, TenantName};
 
     use super::*;
+    use crate::store::error::ReadOnly;
     use crate::store::init::init;
     use crate::store::reader::open_reader;
     use crate::store::verify::{Depth, verify};
@@ -352,7 +393,7 @@ mod tests {
                 assert!(report.verified(), "{steps}: {:?}", report.faults);
             }
             let refused = open_writer(&place.earlier(old.ledger), &options, &mut |_, _| {});
-            assert!(matches!(refused, Err(StoreError::ReadOnly)));
+            assert!(matches!(refused, Err(StoreError::ReadOnly(ReadOnly::Earlier))));
             assert!(matches!(promote(&place, &options, &actor()), Err(RestoreError::Promote(_))));
         }
     }

@@ -132,8 +132,8 @@ type Row = (Table, Vec<u8>, Vec<u8>);
 /// The records of [`LATER`] of the newest run behind the one whose keys are restored; none where there is no such run, or
 /// none whose state can be read.
 fn later_records(repository: &Repository, plan: &Plan<'_>) -> Option<Vec<Row>> {
-    let later = plan.runs.iter().rev().take_while(|run| run.manifest.sequence > plan.keys.sequence);
-    later.into_iter().find_map(|run| {
+    let later = plan.runs.iter().chain(plan.later.iter().copied()).rev();
+    later.take_while(|run| run.manifest.sequence > plan.keys.sequence).find_map(|run| {
         let mut rows = Vec::new();
         for piece in run.manifest.of(Kind::State) {
             let plain = repository.get(piece).ok()?;
@@ -162,6 +162,14 @@ pub(super) fn each_record(
         }
     }
     Ok(())
+}
+
+/// Reads all of what the keys are restored from, before anything is made.
+pub(super) fn must_be_whole(repository: &Repository, plan: &Plan<'_>) -> Result<(), RestoreError> {
+    for piece in plan.keys.of(Kind::Vault) {
+        drop(Zeroizing::new(repository.get(piece)?));
+    }
+    each_record(repository, plan, &mut |_, _, _| Ok(()))
 }
 
 /// Writes the vault's file, as the vault itself does: for its owner only, synced. Opens it, so that a passphrase that is
@@ -201,10 +209,15 @@ pub(super) fn tombstones_of(
     destroyed: &mut Destroyed,
 ) -> Result<(), RestoreError> {
     for piece in run.of(Kind::State) {
-        let plain = repository.get(piece)?;
-        for record in Records::new(&plain).flatten().filter(|record| record.table == Table::Tombstone) {
-            destroyed.tombstone(record.key, record.value)?;
-        }
+        tombstones_in(&repository.get(piece)?, destroyed)?;
+    }
+    Ok(())
+}
+
+/// Tombstones among the records of a piece of state.
+pub(super) fn tombstones_in(plain: &[u8], destroyed: &mut Destroyed) -> Result<(), RestoreError> {
+    for record in Records::new(plain).flatten().filter(|record| record.table == Table::Tombstone) {
+        destroyed.tombstone(record.key, record.value)?;
     }
     Ok(())
 }

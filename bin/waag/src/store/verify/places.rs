@@ -8,7 +8,7 @@
 use std::os::unix::fs::PermissionsExt as _;
 
 use waag_engine::recover::IDENTITY_FOLDER;
-use waag_files::guard::GUARD_FILE;
+use waag_files::guard::{GUARD_FILE, inspect};
 use waag_files::segment::FOLDER;
 use waag_files::vault::VAULT_FILE;
 use waag_sqlite::state::{LOCK_FILE, STATE_FILE};
@@ -18,7 +18,10 @@ use waag_stdx::files::Files;
 use super::Report;
 use crate::store::beside::is_desk;
 use crate::store::error::StoreError;
-use crate::store::place::{ACCESS_FOLDER, BEFORE_FOLDER, Place, RESTORING_FILE, VIEWS_FOLDER};
+use crate::store::place::{
+    ACCESS_FOLDER, BEFORE_FOLDER, HANDED_OVER_FILE, PROMOTING_FILE, Place, RESTORING_FILE, TAKING_OVER_FILE,
+    VIEWS_FOLDER,
+};
 
 /// What the data folder holds.
 const DATA: &[&str] = &[ACCESS_FOLDER, BEFORE_FOLDER, "derived", "log", "log.lock", "objects", VIEWS_FOLDER];
@@ -33,7 +36,14 @@ const STATE: &[&str] = &[
     BEFORE_FOLDER,
     VAULT_FILE,
     RESTORING_FILE,
+    PROMOTING_FILE,
+    TAKING_OVER_FILE,
+    HANDED_OVER_FILE,
     LOCK_FILE,
+    "restoring.new",
+    "promoting.new",
+    "taking-over.new",
+    "handed-over.new",
     "guard.lock",
     "vault.key.new",
     "vault.lock",
@@ -46,6 +56,10 @@ pub(super) fn check(place: &Place, report: &mut Report) {
         report.note(place.state.join(RESTORING_FILE), what, false);
     }
     modes(place, report);
+    if inspect(&*place.guard_files()).is_ok_and(|guard| guard.record.is_some_and(|it| it.is_handed_over())) {
+        let what = "the right to write was handed over to a restored store; this one is never written again";
+        report.note(place.state.join(HANDED_OVER_FILE), what, false);
+    }
     let (data, state) = (place.data_files(), place.state_files());
     let known = |names: &'static [&'static str]| move |name: &str| names.contains(&name);
     let is_run = |name: &str| {
