@@ -354,3 +354,43 @@ fn an_earlier_ledger_is_only_read_and_a_refused_node_makes_no_store() {
     let removed = folder.run(&["plan", "remove", "wide"]).exits(0);
     assert!(removed.out.starts_with("removed: wide"), "{}", removed.out);
 }
+
+#[test]
+fn what_is_handed_out_replaces_nothing_and_is_put_into_no_store() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..3).as_bytes()).exits(0);
+    std::os::unix::fs::symlink(folder.path("waag-data"), folder.path("link")).unwrap();
+    folder.write("mine", "mine");
+    let before = folder.files();
+    let refused = |arguments: &[&str], code: &str| {
+        let told = folder.run(&[arguments, &["--json"]].concat()).exits(2).json();
+        assert_eq!(told["error"]["code"], code, "{arguments:?}: {told}");
+    };
+    refused(&["prove", "1", "--out", "mine"], "E0708");
+    refused(&["prove", "1", "--entry-out", "mine"], "E0708");
+    refused(&["prove", "1", "--out", "f", "--entry-out", "./f"], "E0700");
+    refused(&["prove", "1", "--out", "waag-data.state/default/vault.key"], "E0700");
+    let reasoned = ["--reason", "audit 7"];
+    for inside in ["waag-data/x", "waag-data.state/x", "link/x", "none/../waag-data/x", "waag-data/default/x"]
+    {
+        refused(&["prove", "1", "--out", inside], "E0700");
+        refused(&["prove", "1", "--entry-out", inside], "E0700");
+        refused(
+            &[&["prove", "1", "--disclose", "0", "--disclose-to", inside][..], &reasoned].concat(),
+            "E0700",
+        );
+        refused(&["export", "--all", inside], "E0700");
+        refused(&["log", "export", inside], "E0700");
+        refused(&["backup", "init", inside], "E0700");
+        refused(&[&["evidence", "export", inside, "--positions", "0"][..], &reasoned].concat(), "E0700");
+        let report = ["subject", "report", "--person", "c:c-17", "--reveal", "--out", inside];
+        refused(&[&report[..], &reasoned].concat(), "E0700");
+    }
+    // Of one tenant nothing is put into another's folders.
+    refused(&["log", "export", "waag-data/default/x", "--tenant", "other"], "E0700");
+    assert!(folder.files() == before, "nothing was changed and nothing recorded");
+    let disclose = ["prove", "1", "--disclose", "0", "--disclose-to", "out", "--out", "1.proof"];
+    folder.run(&[&disclose[..], &reasoned].concat()).exits(0);
+    let told = ["prove", "2", "--disclose", "0", "--disclose-to", "out", "--out", "2.proof"];
+    refused(&[&told[..], &reasoned].concat(), "E0708");
+}

@@ -157,6 +157,7 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     if !args.dry_run {
         // What cannot be is said before the log is read.
         asked.check()?;
+        setting.must_be_outside(&args.out)?;
         must_be_free(&args.out)?;
     }
     let store = open_reader(&place, &options)?;
