@@ -162,7 +162,7 @@ fn every_example_is_a_command_line_that_the_program_takes() {
 }
 
 /// Command lines that are wrong; the store they are tried on has three events.
-const WRONG: [&[&str]; 65] = [
+const WRONG: [&[&str]; 74] = [
     &[],
     &["nonsense"],
     &["--nonsense"],
@@ -177,6 +177,15 @@ const WRONG: [&[&str]; 65] = [
     &["keys", "destroy"],
     &["keys", "destroy", "--person", "x"],
     &["keys", "destroy", "--person", "x", "--reason", " "],
+    &["keys", "rotate", "signing"],
+    &["keys", "retire", "0"],
+    &["keys", "passphrase"],
+    &["keys", "passphrase", "--remove"],
+    &["keys", "passphrase", "--remove", "--new", "schema.json"],
+    &["read", "--reveal", "why"],
+    &["read", "--everything"],
+    &["evidence", "export", "x.zip", "--reason", "audit 7"],
+    &["evidence", "export", "x.zip", "--reason", "audit 7", "--everything", "--positions", "0"],
     &["keys", "rotate", "data", "--person", ""],
     &["keys", "rotate", "data", "--class", ""],
     &["keys", "rotate", "data", "--class", "a-class-name-of-more-than-32-bytes"],
@@ -275,7 +284,7 @@ fn nothing_panics_where_nobody_reads_the_answer() {
         &["init"],
         &["append", "--json", "more"],
         &["read"],
-        &["read", "--reveal", "r"],
+        &["read", "--everything", "--reveal", "r"],
         &["prove", "5"],
         &["prove", "5", "--json", "--disclose", "0"],
         &["verify"],

@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use waag_engine::reader::ReadFault;
-use waag_entry::form::Entry;
+use waag_entry::form::{Entry, Role};
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
@@ -22,6 +22,7 @@ use crate::store::beside::DISCLOSED;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
+use crate::store::subjects::reason::{Against, checked};
 
 const HELP: &str = "\
 The proof is a C2SP tlog-proof. With the entry's bytes and a public key (`waag checkpoint --key`) anybody can check it:
@@ -55,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", requires = "disclose")]
     disclose_to: Option<PathBuf>,
 
-    /// Why a part is disclosed; recorded
+    /// Why a part is disclosed; recorded, so it must name nobody
     #[arg(long, value_name = "TEXT", requires = "disclose")]
     reason: Option<String>,
 }
@@ -86,19 +87,25 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         ));
     }
     must_be_free(setting, args)?;
+    let reason = args.reason.as_deref().map(checked).transpose()?;
     let (place, options) = (setting.place()?, setting.options()?);
     let mut store = open_reader(&place, &options)?;
     let position = Position(args.position);
     let bytes = store.reader.bytes(position)?;
     let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
     refuse_restricted(&store, &entry, &args.disclose)?;
+    if let Some(reason) = reason {
+        let mut against = Against::new(&store.keyring, [reason])?;
+        let mut persons = entry.parts.iter().filter(|part| part.role == Role::Person);
+        persons.try_for_each(|part| against.key(part.key_id))?;
+    }
     let (disclosed, erased) = open_parts(&store, &entry, &args.disclose)?;
     if let Some(folder) = &args.disclose_to {
         disclosed.iter().try_for_each(|one| one.must_be_new(folder))?;
     }
     if !disclosed.is_empty() {
         let parts: Vec<usize> = disclosed.iter().map(|one| one.part).collect();
-        record_disclosure(setting, position, &parts, args.reason.as_deref())?;
+        record_disclosure(setting, position, &parts, reason)?;
         store = open_reader(&place, &options)?;
     }
     let leaf = leaf_hash(&bytes);

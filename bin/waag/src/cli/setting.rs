@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::Read;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Component, Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
@@ -146,7 +148,11 @@ impl Setting {
         if let Some(path) = &self.passphrase_file {
             return read_passphrase(path).map(Some);
         }
-        let variable = std::env::var_os(PASSPHRASE_VARIABLE).filter(|value| !value.is_empty());
+        let variable = std::env::var_os(PASSPHRASE_VARIABLE);
+        // A script whose secret did not arrive would make a vault that anybody can open.
+        if variable.as_ref().is_some_and(|value| value.is_empty()) {
+            return Err(CliError::NoPassphrase(PASSPHRASE_VARIABLE.into()).into());
+        }
         Ok(variable.map(|value| Zeroizing::new(value.into_encoded_bytes())))
     }
 
@@ -262,12 +268,29 @@ pub(crate) fn not_started(place: &Place, error: NodeError) -> Failure {
 pub(crate) fn read_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Never grown, so that no copy is left behind; of an endless file only the beginning is taken.
     let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_FILE_BYTES_MAX + 1));
-    let read = File::open(path)
-        .and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX as u64).read_to_end(bytes.as_mut()));
+    let opened = File::open(path);
+    if let Ok(file) = &opened {
+        tell_readers(path, file);
+    }
+    let read =
+        opened.and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX as u64).read_to_end(bytes.as_mut()));
     read.map_err(CliError::file("read", path))?;
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     bytes.truncate(end);
     if bytes.is_empty() { Err(CliError::NoPassphrase(path.to_owned()).into()) } else { Ok(bytes) }
+}
+
+/// Says once where others may read a passphrase's file. A pipe or a device has a mode that says nothing of its readers.
+fn tell_readers(path: &Path, file: &File) {
+    static TOLD: Once = Once::new();
+    let is_open =
+        file.metadata().is_ok_and(|known| known.is_file() && known.permissions().mode() & 0o077 != 0);
+    if is_open {
+        TOLD.call_once(|| {
+            let path = path.display();
+            tell(&format!("warning: `{path}` holds a passphrase and others may read it: give it mode 0600"));
+        });
+    }
 }
 
 /// The name of the user that runs this process, or its number.
