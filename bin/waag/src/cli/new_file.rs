@@ -33,9 +33,10 @@ pub(crate) fn write_new(path: &Path, bytes: &[u8], readers: Readers) -> Result<(
     };
     let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
     let written = file.and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| match error.kind() {
-        ErrorKind::AlreadyExists => CliError::There(path.to_owned()).into(),
-        _ => CliError::file("write", path)(error).into(),
+    written.map_err(|error| {
+        let is_there = error.kind() == ErrorKind::AlreadyExists;
+        let failed = CliError::file("write", path);
+        if is_there { CliError::There(path.to_owned()).into() } else { failed(error).into() }
     })
 }
 

@@ -116,7 +116,12 @@ fn refuse_named(source: &Source<'_>, picked: &[Picked], asked: &Asked) -> Result
         SubjectsError::Reason(why) => EvidenceError::Reason(why),
         SubjectsError::Store(error) => error.into(),
         // Nothing else is said of a reason.
-        _ => EvidenceError::Reason("cannot be recorded"),
+        SubjectsError::KeptOnRequest
+        | SubjectsError::NotRestricted
+        | SubjectsError::Until
+        | SubjectsError::Clock
+        | SubjectsError::Retention(_)
+        | SubjectsError::Folder(_) => EvidenceError::Reason("cannot be recorded"),
     };
     let reasons = [Some(&asked.reason), asked.reveal.as_ref(), asked.despite_restriction.as_ref()];
     let reasons = reasons.into_iter().flatten().map(String::as_str);
