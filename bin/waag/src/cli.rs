@@ -27,6 +27,7 @@ mod key;
 mod keys;
 mod log;
 pub(crate) mod mask;
+mod new_file;
 mod output;
 mod pattern;
 mod pipeline;

@@ -24,6 +24,7 @@ pub mod error;
 pub mod exports;
 pub mod init;
 pub mod keeping;
+pub mod key_changes;
 pub mod ledgers;
 pub(crate) mod lines;
 pub mod options;

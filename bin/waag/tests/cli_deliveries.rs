@@ -331,7 +331,7 @@ fn events_are_pulled_rejected_redriven_discarded_and_replayed() {
     discards(&folder, &mut sender, position);
     replays(&folder, position);
     assert!(sender.node.terminate().success());
-    let read = folder.run(&["read", "--reveal", "a test"]).exits(0).lines();
+    let read = folder.run(&["read", "--everything", "--reveal", "a test"]).exits(0).lines();
     let discarded = read.iter().find(|line| line["type"] == "waag.dead-letter.discarded").unwrap();
     assert_eq!(
         (&discarded["actor"], &discarded["event"]["data"]["reason"]),

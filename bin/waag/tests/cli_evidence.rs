@@ -133,7 +133,7 @@ fn an_invoices_pack_is_verified_by_the_auditor_and_opens_nobodys_data() {
     let refused = folder.run(&["evidence", "check", "b.zip"]).exits(1);
     assert!(refused.err.contains("not verified") && refused.out.is_empty(), "{refused:?}");
     assert_eq!(verify(&folder, "b.zip", &[]).code, 1);
-    let there = folder.run(&["evidence", "export", "a.zip", "--reason", "again"]).exits(2);
+    let there = folder.run(&["evidence", "export", "a.zip", "--everything", "--reason", "again"]).exits(2);
     assert!(there.err.contains("E0725"), "{there:?}");
 }
 
@@ -262,7 +262,7 @@ fn conditions_are_combined_and_an_empty_selection_is_refused() {
         assert_eq!(refused.code, 2, "{refused:?}");
     }
     let empty = Folder::with_store();
-    assert!(export(&empty, &["no.zip", "--reason", "audit"]).exits(1).out.contains("E0720"));
+    assert!(export(&empty, &["no.zip", "--everything", "--reason", "audit"]).exits(1).out.contains("E0720"));
     assert!(!folder.path("no.zip").exists() && !empty.path("no.zip").exists());
     assert!(empty.run(&["evidence", "list"]).exits(0).out.is_empty());
 }

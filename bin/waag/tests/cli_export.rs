@@ -219,9 +219,12 @@ fn with_keys_the_rebuilt_store_is_equal_and_nobody_can_write_it() {
     assert!(proofs.iter().all(|proof| proof.contains("c2sp.org/tlog-proof")));
     copy(&["views", "rebuild"]).exits(0);
     // What would write it, and what would sign in its name.
-    for order in
-        [&["append"][..], &["keys", "rotate"], &["read", "--reveal", "why"], &["export", "--all", "again"]]
-    {
+    for order in [
+        &["append"][..],
+        &["keys", "rotate"],
+        &["read", "--everything", "--reveal", "why"],
+        &["export", "--all", "again"],
+    ] {
         let refused = copy(order);
         assert!(refused.code != 0, "{order:?}: {refused:?}");
         assert!(!refused.out.contains(NAME), "{order:?}");

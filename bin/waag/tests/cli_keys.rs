@@ -63,18 +63,18 @@ fn a_ledger_with_the_longest_origin_and_all_its_signers_is_written_and_one_more_
     let made = folder.run(&["init", "--json", "--origin", &longest_name()]).exits(0).json();
     assert_eq!(made["origin"].as_str().unwrap().len(), ORIGIN_BYTES_MAX);
     for _ in 1..SIGNERS_ACTIVE_MAX {
-        folder.run(&["keys", "rotate", "signing"]).exits(0);
+        folder.run(&["keys", "rotate", "signing", "--reason", "r"]).exits(0);
     }
     let before = folder.run(&["checkpoint", "--json"]).exits(0).json();
-    let refused = folder.run(&["keys", "rotate", "signing", "--json"]).exits(2).json();
+    let refused = folder.run(&["keys", "rotate", "signing", "--reason", "r", "--json"]).exits(2).json();
     assert_eq!(refused["error"]["code"], "E0555", "{refused}");
     assert_eq!(folder.run(&["checkpoint", "--json"]).exits(0).json(), before, "nothing was recorded");
     folder.feed(&["append"], events(0..3).as_bytes()).exits(0);
     let checkpoint = folder.run(&["checkpoint"]).exits(0).out;
     assert_eq!(checkpoint.matches('—').count(), SIGNERS_ACTIVE_MAX);
     folder.run(&["verify"]).exits(0);
-    folder.run(&["keys", "retire", "0"]).exits(0);
-    folder.run(&["keys", "rotate", "signing"]).exits(0);
+    folder.run(&["keys", "retire", "0", "--reason", "r"]).exits(0);
+    folder.run(&["keys", "rotate", "signing", "--reason", "r"]).exits(0);
     folder.run(&["verify"]).exits(0);
     let other = Folder::new();
     let long = longest_name() + "o";
@@ -140,10 +140,10 @@ fn keys_are_listed_and_parts_revealed_and_disclosed_beside_a_running_writer() {
     // What changes keys still has to wait, and is told for whom.
     for change in [
         &["keys", "rotate", "tenant"][..],
-        &["keys", "rotate", "signing"],
-        &["keys", "retire", "0"],
+        &["keys", "rotate", "signing", "--reason", "r"],
+        &["keys", "retire", "0", "--reason", "r"],
         &["keys", "destroy", "--person", "bob@example.org", "--reason", "r"],
-        &["keys", "passphrase"],
+        &["keys", "passphrase", "--remove"],
     ] {
         let refused = folder.run(&[change, &["--json"]].concat()).exits(3).json();
         assert_eq!(refused["error"]["code"], "E0806", "{change:?}");
@@ -221,4 +221,104 @@ fn nothing_is_revealed_that_the_writer_did_not_record() {
     drop(input);
     assert!(child.wait().unwrap().success());
     folder.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn a_signing_key_that_comes_or_goes_is_recorded_with_the_public_keys_and_the_reason() {
+    let folder = Folder::with_store();
+    let keys = |more: &[&str]| -> Vec<String> {
+        let told = folder.run(&[&["checkpoint", "--key"], more].concat()).exits(0).out;
+        told.lines().map(str::to_owned).collect()
+    };
+    let said = |position: &serde_json::Value| {
+        let at = position.to_string();
+        folder.run(&["read", "--position", &at]).exits(0).json()["event"]["data"].clone()
+    };
+    let first = keys(&[]);
+    folder.run(&["keys", "rotate", "signing"]).exits(2);
+    let added = folder.run(&["keys", "rotate", "signing", "--reason", "yearly", "--json"]).exits(0).json();
+    let data = said(&added["position"]);
+    assert_eq!(
+        (&data["what"], &data["reason"], &data["number"]),
+        (&"signing".into(), &"yearly".into(), &1.into())
+    );
+    assert_eq!(data["predecessor"]["vkey"], first[0].as_str());
+    assert_eq!(data["vkey"], added["vkey"]);
+    assert_eq!(keys(&[]), [first[0].as_str(), data["vkey"].as_str().unwrap()]);
+    let retired = folder.run(&["keys", "retire", "0", "--reason", "over", "--json"]).exits(0).json();
+    let over = said(&retired["position"]);
+    assert_eq!((&over["what"], &over["vkey"]), (&"retire-signing".into(), &first[0].as_str().into()));
+    assert_eq!(over["signing"][0]["vkey"], added["vkey"]);
+    // The record of the end is under a checkpoint that the key signed before its end.
+    let checkpoint = folder.run(&["checkpoint", "--json"]).exits(0).json();
+    let until = checkpoint["keys"][1]["until"].as_str().unwrap().to_owned();
+    let event = folder.run(&["read", "--position", &retired["position"].to_string()]).exits(0).json();
+    assert!(event["accepted"].as_str().unwrap() < until.as_str(), "{event} {until}");
+    // Whoever asks for the key gets the one that signs.
+    assert_eq!(keys(&[]), [data["vkey"].as_str().unwrap()]);
+    assert_eq!(keys(&["--all"]).len(), 2);
+    let told = folder.run(&["checkpoint", "--key", "--all", "--json"]).exits(0).json();
+    assert_eq!((&told["keys"][0]["active"], &told["keys"][1]["active"]), (&true.into(), &false.into()));
+    folder.run(&["verify"]).exits(0);
+}
+
+#[test]
+fn a_passphrase_is_removed_only_where_that_is_said_and_its_changes_are_told_apart() {
+    let folder = Folder::with_store();
+    folder.write("one", "correct horse\n");
+    folder.write("two", "battery staple\n");
+    let what = |ran: common::Ran| {
+        let position = ran.exits(0).json()["position"].to_string();
+        let read = ["battery staple", "correct horse", ""].into_iter().map(|passphrase| {
+            let mut read = folder.command(&["read", "--position", &position]);
+            if !passphrase.is_empty() {
+                read.env("WAAG_PASSPHRASE", passphrase);
+            }
+            read.output().unwrap()
+        });
+        let read = read.into_iter().find(|read| read.status.success()).unwrap();
+        let told: serde_json::Value = serde_json::from_slice(&read.stdout).unwrap();
+        told["event"]["data"]["what"].as_str().unwrap().to_owned()
+    };
+    folder.run(&["keys", "passphrase"]).exits(2);
+    assert_eq!(what(folder.run(&["keys", "passphrase", "--new", "one", "--json"])), "passphrase-set");
+    let change = ["keys", "passphrase", "--passphrase-file", "one", "--new", "two", "--json"];
+    assert_eq!(what(folder.run(&change)), "passphrase-changed");
+    folder.run(&["keys", "passphrase", "--passphrase-file", "two"]).exits(2);
+    assert_eq!(
+        folder.run(&["verify", "--json"]).exits(2).json()["error"]["code"],
+        "E0527",
+        "it is still there"
+    );
+    let remove = ["keys", "passphrase", "--passphrase-file", "two", "--remove", "--json"];
+    assert_eq!(what(folder.run(&remove)), "passphrase-removed");
+    folder.run(&["verify"]).exits(0);
+    folder.run(&["keys", "passphrase", "--remove"]).exits(2);
+}
+
+#[test]
+fn an_empty_passphrase_is_none_and_one_that_others_may_read_is_told() {
+    let folder = Folder::new();
+    let made = folder.command(&["init", "--json"]).env("WAAG_PASSPHRASE", "").output().unwrap();
+    assert_eq!(made.status.code(), Some(2), "{made:?}");
+    assert!(String::from_utf8(made.stdout).unwrap().contains("E0707"));
+    assert!(!folder.path("waag-data").exists() && !folder.path("waag-data.state").exists());
+    folder.write("pass", "correct horse\n");
+    let open = folder.run(&["init", "--passphrase-file", "pass"]).exits(0);
+    assert_eq!(open.err.matches("others may read it").count(), 1, "{open:?}");
+    let mode = <std::fs::Permissions as std::os::unix::fs::PermissionsExt>::from_mode(0o600);
+    std::fs::set_permissions(folder.path("pass"), mode).unwrap();
+    let closed = folder.run(&["checkpoint", "--passphrase-file", "pass"]).exits(0);
+    assert!(!closed.err.contains("others may read"), "{closed:?}");
+}
+
+#[test]
+fn destroying_nobodys_keys_is_recorded_nowhere() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..2).as_bytes()).exits(0);
+    let before = folder.run(&["checkpoint"]).exits(0).out;
+    let destroy = ["keys", "destroy", "--person", "c:nobody", "--reason", "request 7", "--json"];
+    let done = folder.run(&destroy).exits(0).json();
+    assert_eq!((&done["destroyed"], &done["position"]), (&0.into(), &serde_json::Value::Null));
+    assert_eq!(folder.run(&["checkpoint"]).exits(0).out, before);
 }

@@ -92,7 +92,7 @@ fn personal_fields_are_masked_and_a_reveal_is_recorded_before_it_is_shown() {
     nowhere(&folder, "NL91ABNA");
     nowhere(&folder, "c-4711");
     nowhere(&folder, "/erp");
-    assert_eq!(folder.run(&["read", "--reveal", " "]).exits(2).code, 2);
+    assert_eq!(folder.run(&["read", "--everything", "--reveal", " "]).exits(2).code, 2);
     let revealed =
         folder.run(&["read", "--from", "1", "--count", "2", "--reveal", "ticket 5", "--as", "anna"]).exits(0);
     assert!(revealed.out.contains("Annegret Musterfrau"));
@@ -101,7 +101,7 @@ fn personal_fields_are_masked_and_a_reveal_is_recorded_before_it_is_shown() {
     assert_eq!(record["event"]["data"], serde_json::json!({"reason": "ticket 5", "from": 1, "to": 3}));
     // Where it cannot be recorded, nothing is shown.
     std::fs::remove_file(folder.path("waag-data/default/log/00000000000000000000.seg")).unwrap();
-    let refused = folder.run(&["read", "--reveal", "ticket 6"]);
+    let refused = folder.run(&["read", "--everything", "--reveal", "ticket 6"]);
     assert!(refused.code == 3 && !refused.out.contains("Musterfrau"));
     let beyond = Folder::with_store();
     assert_eq!(beyond.run(&["read", "--position", "0"]).exits(2).code, 2);
@@ -124,7 +124,7 @@ fn a_destroyed_person_is_gone_and_everything_still_verifies() {
     assert!(folder.run(&["read", "--from", "1", "--reveal", "check"]).out.contains("Musterfrau"));
     let done = folder.run(&[&destroy[..], &["--reason", "request 2026-118"]].concat()).exits(0).json();
     assert!(done["destroyed"].as_u64().unwrap() > 0, "{done}");
-    let shown = folder.run(&["read", "--reveal", "check again"]).exits(0);
+    let shown = folder.run(&["read", "--everything", "--reveal", "check again"]).exits(0);
     assert!(!shown.out.contains("Musterfrau") && shown.out.contains("Hans Beispiel"));
     let erased = &shown.lines()[1];
     assert_eq!(
@@ -164,9 +164,13 @@ fn keys_of_every_level_rotate_and_nothing_becomes_unreadable() {
     let folder = store();
     let everything = || folder.run(&["read", "--count", "11", "--from", "0"]).exits(0).out;
     let before = everything();
-    for rotation in
-        [&["vault"][..], &["tenant"], &["data"], &["data", "--person", "customer:c-4711"], &["signing"]]
-    {
+    for rotation in [
+        &["vault"][..],
+        &["tenant"],
+        &["data"],
+        &["data", "--person", "customer:c-4711"],
+        &["signing", "--reason", "yearly"],
+    ] {
         let done = folder.run(&[&["keys", "rotate", "--json"], rotation].concat()).exits(0).json();
         assert!(done["position"].is_u64(), "{done}");
         folder.feed(&["append"], invoice(100, "c-4711", "Annegret Musterfrau").as_bytes()).exits(0);
@@ -177,13 +181,19 @@ fn keys_of_every_level_rotate_and_nothing_becomes_unreadable() {
     let both = folder.run(&["checkpoint"]).exits(0).out;
     folder.feed(&["append"], event(7).as_bytes()).exits(0);
     assert_eq!(folder.run(&["checkpoint"]).exits(0).out.matches('—').count(), 2, "{both}");
-    folder.run(&["keys", "retire", "0"]).exits(0);
+    folder.run(&["keys", "retire", "0", "--reason", "r"]).exits(0);
     folder.run(&["verify"]).exits(0);
     folder.feed(&["append"], event(8).as_bytes()).exits(0);
     assert_eq!(folder.run(&["checkpoint"]).exits(0).out.matches('—').count(), 1);
     folder.run(&["verify"]).exits(0);
-    assert_eq!(folder.run(&["keys", "retire", "1", "--json"]).exits(2).json()["error"]["code"], "E0551");
-    assert_eq!(folder.run(&["keys", "retire", "9", "--json"]).exits(2).json()["error"]["code"], "E0550");
+    assert_eq!(
+        folder.run(&["keys", "retire", "1", "--reason", "r", "--json"]).exits(2).json()["error"]["code"],
+        "E0551"
+    );
+    assert_eq!(
+        folder.run(&["keys", "retire", "9", "--reason", "r", "--json"]).exits(2).json()["error"]["code"],
+        "E0550"
+    );
 }
 
 #[test]

@@ -385,7 +385,7 @@ fn a_passphrase_opens_the_vault_and_its_absence_is_said() {
     feed(&["--passphrase-file", "pass"]).exits(0);
     let mut command = folder.command(&["verify"]);
     assert!(command.env("WAAG_PASSPHRASE", "correct horse").status().unwrap().success());
-    folder.run(&["keys", "passphrase", "--passphrase-file", "pass"]).exits(0);
+    folder.run(&["keys", "passphrase", "--passphrase-file", "pass", "--remove"]).exits(0);
     folder.run(&["verify"]).exits(0);
 }
 

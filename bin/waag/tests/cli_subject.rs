@@ -108,7 +108,7 @@ fn what_a_law_keeps_stays_restricted_and_the_rest_is_gone() {
     // Kept, and shown to nobody.
     for refused in [
         folder.run(&["read", "--position", "3", "--reveal", "why not", "--json"]),
-        folder.run(&["read", "--reveal", "why not", "--json"]),
+        folder.run(&["read", "--everything", "--reveal", "why not", "--json"]),
         folder.run(&["prove", "3", "--disclose", "1", "--json"]),
     ] {
         assert_eq!(code(&refused.exits(2)), "E0557");
@@ -123,7 +123,7 @@ fn what_a_law_keeps_stays_restricted_and_the_rest_is_gone() {
     let other =
         subject(&folder, &["erase", "--person", "customer:c-4712", "--reason", "r 2"]).exits(0).json();
     assert_eq!((other["keys"].as_u64(), other["kept"].as_array().unwrap().len()), (Some(1), 0));
-    let nobody = subject(&folder, &["erase", "--person", "customer:c-9", "--reason", "r 3"]).exits(0);
+    let nobody = subject(&folder, &["erase", "--person", "customer:c-9", "--reason", "r 3"]).exits(1);
     assert!(nobody.err.contains("nothing is held") && nobody.json()["position"].is_null());
     let list = subject(&folder, &["list"]).exits(0).lines();
     assert_eq!(list.iter().filter(|line| line["restriction"]["by_law"] == true).count(), 1, "{list:?}");
@@ -336,4 +336,82 @@ fn after_a_promotion_a_report_reads_all_ledgers_and_the_old_key_has_an_end() {
     assert!(partly.err.contains("was not read"), "{}", partly.err);
     let packs = of_new(&["evidence", "list"]).exits(0).out;
     assert!(packs.contains("recorded in no ledger that is here"), "{packs}");
+}
+
+#[test]
+fn a_second_restriction_shortens_nothing_and_forgets_no_reason() {
+    let folder = store();
+    let restrict = |reason: &str, more: &[&str]| {
+        let who = ["restrict", "--person", PERSON, "--reason", reason];
+        subject(&folder, &[&who[..], more].concat()).exits(0)
+    };
+    restrict("claim 5", &[]);
+    let second = restrict("case 31", &["--until", "2199-12-31"]);
+    assert!(second.json()["until"].is_null() && second.err.contains("holds longer"), "{second:?}");
+    restrict("case 31", &["--until", "2199-12-31"]);
+    let list = subject(&folder, &["list"]).exits(0).json();
+    assert_eq!(list["restriction"]["reason"], "claim 5; case 31", "{list}");
+    assert!(list["restriction"]["until"].is_null(), "{list}");
+    subject(&folder, &["unrestrict", "--person", PERSON, "--reason", "claim 5 is over"]).exits(0);
+    restrict("case 31", &["--until", "2199-12-31"]);
+    let later = restrict("case 32", &["--until", "2199-12-30"]).json();
+    assert_eq!(later["until"], "2199-12-31");
+}
+
+#[test]
+fn what_somebody_asked_to_be_kept_is_erased_only_with_a_reason_of_its_own() {
+    let folder = store();
+    let other = "customer:c-4712";
+    subject(&folder, &["restrict", "--person", other, "--reason", "claim 5"]).exits(0);
+    let planned = folder.run(&["subject", "erase", "--person", other, "--dry-run"]).exits(0);
+    assert!(planned.out.contains("restricted on request") && planned.out.contains("claim 5"), "{planned:?}");
+    let before = folder.run(&["checkpoint"]).exits(0).out;
+    let erase = ["erase", "--person", other, "--reason", "request 8"];
+    assert_eq!(code(&subject(&folder, &erase).exits(2)), "E0735");
+    for bad in ["", "of C-4712"] {
+        let refused = subject(&folder, &[&erase[..], &["--despite-restriction", bad]].concat()).exits(2);
+        assert_eq!(code(&refused), "E0730");
+    }
+    assert_eq!(folder.run(&["checkpoint"]).exits(0).out, before, "nothing was recorded");
+    folder.run(&["subject", "report", "--person", other]).exits(0);
+    let despite = [&erase[..], &["--despite-restriction", "claim 5 is settled"]].concat();
+    let done = subject(&folder, &despite).exits(0).json();
+    assert_eq!(done["keys"], 1);
+    let recorded = folder.run(&["read", "--position", &done["position"].to_string()]).exits(0).json();
+    let reason = "request 8; despite the restriction: claim 5 is settled";
+    assert_eq!(recorded["event"]["data"]["reason"], reason);
+    let list = subject(&folder, &["list"]).exits(0).lines();
+    assert!(list.iter().all(|line| line["restriction"].is_null()), "{list:?}");
+
+    // Asked for once more: when it was, and by which tag the list knows it.
+    let again = folder.run(&["subject", "erase", "--person", other, "--reason", "request 9"]).exits(0);
+    let tag = done["person"].as_str().unwrap();
+    assert!(again.err.contains(done["erased_at"].as_str().unwrap()), "{again:?}");
+    assert!(again.out.contains(tag) && again.out.starts_with("customer:****"), "{again:?}");
+    let nobody = folder.run(&["subject", "erase", "--person", "customer:c-99", "--reason", "r"]).exits(1);
+    assert!(nobody.err.contains("was the id right"), "{nobody:?}");
+}
+
+#[test]
+fn no_reason_that_names_a_person_of_the_entries_is_recorded() {
+    let folder = store();
+    let before = folder.run(&["checkpoint"]).exits(0).out;
+    let long = "x".repeat(1_001);
+    for reason in
+        ["about c-4711", "(C-4711)", "customer:c-4711 asked", "two\nlines", "\u{1b}[31mred", &long, " "]
+    {
+        let wrong = |ran: common::Ran, wanted: &str| assert_eq!(code(&ran.exits(2)), wanted, "{reason:?}");
+        wrong(folder.run(&["read", "--position", "3", "--reveal", reason, "--json"]), "E0730");
+        wrong(folder.run(&["read", "--everything", "--reveal", reason, "--json"]), "E0730");
+        wrong(folder.run(&["prove", "3", "--disclose", "1", "--reason", reason, "--json"]), "E0730");
+        wrong(folder.run(&["keys", "destroy", "--person", PERSON, "--reason", reason, "--json"]), "E0730");
+        let pack = ["evidence", "export", "no.zip", "--positions", "0-500", "--json"];
+        wrong(folder.run(&[&pack[..], &["--reason", reason]].concat()), "E0724");
+        wrong(folder.run(&[&pack[..], &["--reason", "audit 7", "--reveal", reason]].concat()), "E0724");
+    }
+    assert_eq!(folder.run(&["checkpoint"]).exits(0).out, before, "nothing was recorded");
+    assert!(!folder.path("no.zip").exists());
+    // Of an entry that is not shown the person is not looked for, nor an id that is a part of another word.
+    folder.run(&["read", "--position", "3", "--reveal", "case c-47113"]).exits(0);
+    folder.run(&["read", "--position", "3", "--reveal", "case c-4712"]).exits(0);
 }

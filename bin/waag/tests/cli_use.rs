@@ -162,7 +162,7 @@ fn every_example_is_a_command_line_that_the_program_takes() {
 }
 
 /// Command lines that are wrong; the store they are tried on has three events.
-const WRONG: [&[&str]; 65] = [
+const WRONG: [&[&str]; 74] = [
     &[],
     &["nonsense"],
     &["--nonsense"],
@@ -177,6 +177,15 @@ const WRONG: [&[&str]; 65] = [
     &["keys", "destroy"],
     &["keys", "destroy", "--person", "x"],
     &["keys", "destroy", "--person", "x", "--reason", " "],
+    &["keys", "rotate", "signing"],
+    &["keys", "retire", "0"],
+    &["keys", "passphrase"],
+    &["keys", "passphrase", "--remove"],
+    &["keys", "passphrase", "--remove", "--new", "schema.json"],
+    &["read", "--reveal", "why"],
+    &["read", "--everything"],
+    &["evidence", "export", "x.zip", "--reason", "audit 7"],
+    &["evidence", "export", "x.zip", "--reason", "audit 7", "--everything", "--positions", "0"],
     &["keys", "rotate", "data", "--person", ""],
     &["keys", "rotate", "data", "--class", ""],
     &["keys", "rotate", "data", "--class", "a-class-name-of-more-than-32-bytes"],
@@ -275,7 +284,7 @@ fn nothing_panics_where_nobody_reads_the_answer() {
         &["init"],
         &["append", "--json", "more"],
         &["read"],
-        &["read", "--reveal", "r"],
+        &["read", "--everything", "--reveal", "r"],
         &["prove", "5"],
         &["prove", "5", "--json", "--disclose", "0"],
         &["verify"],
@@ -353,4 +362,44 @@ fn an_earlier_ledger_is_only_read_and_a_refused_node_makes_no_store() {
     folder.run(&["plan", "set", "wide", "--unlimited"]).exits(0);
     let removed = folder.run(&["plan", "remove", "wide"]).exits(0);
     assert!(removed.out.starts_with("removed: wide"), "{}", removed.out);
+}
+
+#[test]
+fn what_is_handed_out_replaces_nothing_and_is_put_into_no_store() {
+    let folder = Folder::with_store();
+    folder.feed(&["append"], events(0..3).as_bytes()).exits(0);
+    std::os::unix::fs::symlink(folder.path("waag-data"), folder.path("link")).unwrap();
+    folder.write("mine", "mine");
+    let before = folder.files();
+    let refused = |arguments: &[&str], code: &str| {
+        let told = folder.run(&[arguments, &["--json"]].concat()).exits(2).json();
+        assert_eq!(told["error"]["code"], code, "{arguments:?}: {told}");
+    };
+    refused(&["prove", "1", "--out", "mine"], "E0708");
+    refused(&["prove", "1", "--entry-out", "mine"], "E0708");
+    refused(&["prove", "1", "--out", "f", "--entry-out", "./f"], "E0700");
+    refused(&["prove", "1", "--out", "waag-data.state/default/vault.key"], "E0700");
+    let reasoned = ["--reason", "audit 7"];
+    for inside in ["waag-data/x", "waag-data.state/x", "link/x", "none/../waag-data/x", "waag-data/default/x"]
+    {
+        refused(&["prove", "1", "--out", inside], "E0700");
+        refused(&["prove", "1", "--entry-out", inside], "E0700");
+        refused(
+            &[&["prove", "1", "--disclose", "0", "--disclose-to", inside][..], &reasoned].concat(),
+            "E0700",
+        );
+        refused(&["export", "--all", inside], "E0700");
+        refused(&["log", "export", inside], "E0700");
+        refused(&["backup", "init", inside], "E0700");
+        refused(&[&["evidence", "export", inside, "--positions", "0"][..], &reasoned].concat(), "E0700");
+        let report = ["subject", "report", "--person", "c:c-17", "--reveal", "--out", inside];
+        refused(&[&report[..], &reasoned].concat(), "E0700");
+    }
+    // Of one tenant nothing is put into another's folders.
+    refused(&["log", "export", "waag-data/default/x", "--tenant", "other"], "E0700");
+    assert!(folder.files() == before, "nothing was changed and nothing recorded");
+    let disclose = ["prove", "1", "--disclose", "0", "--disclose-to", "out", "--out", "1.proof"];
+    folder.run(&[&disclose[..], &reasoned].concat()).exits(0);
+    let told = ["prove", "2", "--disclose", "0", "--disclose-to", "out", "--out", "2.proof"];
+    refused(&[&told[..], &reasoned].concat(), "E0708");
 }

@@ -22,9 +22,13 @@ Example:
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// Print the public keys instead, one a line: those that sign first, then the retired ones
+    /// Print the public keys that sign instead, one a line; of a ledger that signs no more, all of them
     #[arg(long)]
     key: bool,
+
+    /// With --key: the retired keys too, behind those that sign
+    #[arg(long, requires = "key")]
+    all: bool,
 }
 
 /// A public key as programs read it.
@@ -45,6 +49,12 @@ struct Answer<'a> {
     root: String,
     checkpoint: &'a str,
     keys: Vec<KeyJson>,
+}
+
+/// Public keys alone.
+#[derive(Serialize)]
+struct KeysJson<'a> {
+    keys: &'a [KeyJson],
 }
 
 /// The ledger's public keys: those that sign first.
@@ -76,12 +86,16 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         checkpoint: store.checkpoint.note(),
         keys: public_keys(&store)?,
     };
-    output.answer(&answer, || {
-        if args.key {
-            answer.keys.iter().map(|key| format!("{}\n", key.vkey)).collect()
-        } else {
-            answer.checkpoint.to_owned()
+    if args.key {
+        let mut keys = answer.keys;
+        // What is handed to whoever checks the newest checkpoint is what signed it.
+        if !args.all && keys.iter().any(|key| key.active) {
+            keys.retain(|key| key.active);
         }
-    })?;
+        let lines = || keys.iter().map(|key| format!("{}\n", key.vkey)).collect();
+        output.answer(&KeysJson { keys: &keys }, lines)?;
+        return Ok(Exit::Done);
+    }
+    output.answer(&answer, || answer.checkpoint.to_owned())?;
     Ok(Exit::Done)
 }

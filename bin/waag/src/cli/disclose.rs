@@ -3,18 +3,19 @@
 //! A part's secret opens this part and no other; data keys are never handed out. The disclosure is recorded as an event
 //! before anything leaves.
 
-use std::fs::OpenOptions;
-use std::io::Write;
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use waag_engine::reader::{ReadFault, Reader};
 use waag_entry::form::Entry;
 use waag_entry::part::{PartSecret, open_part};
 
-use super::failure::{CliError, Failure};
+use super::failure::Failure;
+use super::new_file::{Readers, must_be_new, write_new};
 use crate::evidence::{Opening, opening};
+
+/// What the names of a part's files end with.
+const KINDS: [&str; 4] = ["secret", "dictionary", "blob", "blob-secret"];
 
 /// One part, disclosed.
 pub(crate) struct Disclosed {
@@ -58,52 +59,28 @@ impl Disclosed {
         }
     }
 
+    /// Refuses a folder that has something of the names which [`Self::write`] uses: a secret of another entry, for one.
+    pub(crate) fn must_be_new(&self, folder: &Path) -> Result<(), Failure> {
+        KINDS.iter().try_for_each(|kind| must_be_new(&self.path(folder, kind)))
+    }
+
+    fn path(&self, folder: &Path, kind: &str) -> PathBuf {
+        folder.join(format!("part-{}.{kind}", self.part))
+    }
+
     /// Writes `part-<n>.secret` and what else there is into a folder, for its owner only.
     pub(crate) fn write(&self, folder: &Path) -> Result<(), Failure> {
-        let part = self.part;
+        let [of_secret, of_dictionary, of_blob, of_blob_secret] = KINDS.map(|kind| self.path(folder, kind));
         let line = |secret: &PartSecret| format!("{}\n", hex::encode(secret.as_slice())).into_bytes();
         let Opening { secret, dictionaries, blob } = &self.opening;
-        write_private(&folder.join(format!("part-{part}.secret")), &line(secret))?;
+        write_new(&of_secret, &line(secret), Readers::Owner)?;
         if let Some(dictionary) = dictionaries.first() {
-            write_private(&folder.join(format!("part-{part}.dictionary")), dictionary.bytes())?;
+            write_new(&of_dictionary, dictionary.bytes(), Readers::Owner)?;
         }
         if let Some((_, bytes, secret)) = blob {
-            write_private(&folder.join(format!("part-{part}.blob")), bytes)?;
-            write_private(&folder.join(format!("part-{part}.blob-secret")), &line(secret))?;
+            write_new(&of_blob, bytes, Readers::Owner)?;
+            write_new(&of_blob_secret, &line(secret), Readers::Owner)?;
         }
         Ok(())
-    }
-}
-
-fn write_private(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    // A file that is there may be open to others, or a link to one that is: it gives way, and is not written into.
-    let gone = match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    };
-    let file = gone.and_then(|()| OpenOptions::new().write(true).create_new(true).mode(0o600).open(path));
-    let written = file.and_then(|mut file| file.write_all(bytes));
-    written.map_err(|error| CliError::file("write", path)(error).into())
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::{PermissionsExt, symlink};
-
-    use super::*;
-
-    #[test]
-    fn a_secret_is_never_written_into_a_file_that_others_may_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("part-0.secret");
-        let others = folder.path().join("others");
-        std::fs::write(&others, b"theirs").unwrap();
-        symlink(&others, &path).unwrap();
-        write_private(&path, b"one").unwrap();
-        assert_eq!(std::fs::read(&others).unwrap(), b"theirs");
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
-        write_private(&path, b"two").unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), b"two");
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     }
 }

@@ -72,6 +72,8 @@ pub(crate) enum CliError {
     Samples(String),
     /// A passphrase file that holds none.
     NoPassphrase(PathBuf),
+    /// There is something where a new file was to be made.
+    There(PathBuf),
 }
 
 impl CliError {
@@ -85,6 +87,7 @@ impl CliError {
             Self::Input { .. } => "E0705",
             Self::Samples(_) => "E0706",
             Self::NoPassphrase(_) => "E0707",
+            Self::There(_) => "E0708",
         }
     }
 
@@ -94,7 +97,8 @@ impl CliError {
             | Self::StrictTooLong(_)
             | Self::NoSuchCode(_)
             | Self::Samples(_)
-            | Self::NoPassphrase(_) => Exit::Usage,
+            | Self::NoPassphrase(_)
+            | Self::There(_) => Exit::Usage,
             Self::File { .. } | Self::Output(_) | Self::Input { .. } => Exit::Environment,
         }
     }
@@ -119,6 +123,7 @@ impl fmt::Display for CliError {
             Self::Input { name, .. } => write!(f, "`{name}` cannot be read further"),
             Self::Samples(why) => write!(f, "the samples make no dictionary: {why}"),
             Self::NoPassphrase(path) => write!(f, "`{}` holds no passphrase", path.display()),
+            Self::There(path) => write!(f, "`{}` is there already, and is not replaced", path.display()),
         }
     }
 }
@@ -131,7 +136,8 @@ impl Error for CliError {
             | Self::StrictTooLong(_)
             | Self::NoSuchCode(_)
             | Self::Samples(_)
-            | Self::NoPassphrase(_) => None,
+            | Self::NoPassphrase(_)
+            | Self::There(_) => None,
         }
     }
 }

@@ -4,16 +4,14 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::time::Duration;
 
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
-use waag_keys::destroy::Destruction;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Whom;
 use waag_keys::state::{SCAN_RECORDS_MAX, StateError};
 use waag_keys::vault::VaultError;
+use waag_model::ids::Actor;
 use waag_model::schema::DEFAULT_RETENTION;
 use waag_model::value::Value;
 
@@ -22,19 +20,12 @@ use super::failure::{Exit, Failure};
 use super::mask::mask_person;
 use super::output::{Output, tell};
 use super::setting::{Setting, read_passphrase};
-use crate::store::error::StoreError;
-use crate::store::own::{Members, own_event};
-use crate::store::place::LEDGER;
+use crate::store::key_changes::{self, What};
+use crate::store::own::Members;
 use crate::store::reader::open_reader;
+use crate::store::subjects::reason::checked;
+use crate::store::subjects::{Order, text};
 use crate::store::writer::OpenedStore;
-
-/// The type of the event that records a destruction.
-const DESTROYED: &str = "waag.keys.destroyed";
-/// The type of the event that records a rotation, a retirement, another passphrase.
-const ROTATED: &str = "waag.keys.rotated";
-/// How often the state is asked again to let go of old bytes that readers hold.
-const FORGET_TRIES_MAX: u32 = 50;
-const FORGET_DELAY_MS: u64 = 100;
 
 const HELP: &str = "\
 `list` and `tombstones` only read, and run beside a running writer. The others write: while another process writes the
@@ -55,27 +46,29 @@ Example:
   waag keys tombstones --json";
 
 const ROTATE_HELP: &str = "\
-What was sealed before stays readable. A rotation that was broken off is finished by asking for it again.
+What was sealed before stays readable. A rotation that was broken off is finished by asking for it again. A further signing
+key is recorded with its public key, that of the one before it, and the reason: see docs/guides/auditor.md.
 At most 10 signing keys sign side by side; retire the old one when everybody has the new one's public key.
 
 Example:
   waag keys rotate vault
   waag keys rotate data
-  waag keys rotate signing";
+  waag keys rotate signing --reason \"yearly\"";
 
 const RETIRE_HELP: &str = "\
-What the key signed still verifies. The last active key cannot be retired: add one first.
+What the key signed still verifies. The last active key cannot be retired: add one first. It is recorded first, with the keys
+that go on; the checkpoint over that record is the last that the key signs.
 
 Example:
-  waag keys rotate signing
-  waag keys retire 0";
+  waag keys rotate signing --reason \"yearly\"
+  waag keys retire 0 --reason \"everybody has the key of 2027\"";
 
 const PASSPHRASE_HELP: &str = "\
 The vault's keys stay the same; rotate them too where the old key file may have been copied.
 
 Example:
   waag keys passphrase --new passphrase.txt
-  waag keys passphrase --passphrase-file passphrase.txt";
+  waag keys passphrase --passphrase-file passphrase.txt --remove";
 
 const DESTROY_HELP: &str = "\
 Every part sealed under the person's keys becomes unreadable for ever; entries, proofs and checkpoints stay as they are,
@@ -111,6 +104,10 @@ enum Command {
     Retire {
         /// The key's number, as `waag keys list` shows it
         number: u32,
+
+        /// Why; recorded
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
     },
     /// Destroy all keys of a person
     #[command(after_help = DESTROY_HELP)]
@@ -118,9 +115,17 @@ enum Command {
     /// Set, change or remove the vault's passphrase
     #[command(after_help = PASSPHRASE_HELP)]
     Passphrase {
-        /// A file whose first line is the new passphrase; without it the passphrase is removed
-        #[arg(long, value_name = "FILE")]
+        /// A file whose first line is the new passphrase
+        #[arg(long, value_name = "FILE", required_unless_present = "remove")]
         new: Option<PathBuf>,
+
+        /// Seal the vault's file under no passphrase any more
+        #[arg(long, conflicts_with = "new")]
+        remove: bool,
+
+        /// Why; recorded
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
     },
 }
 
@@ -148,6 +153,10 @@ struct Rotate {
     /// For `data`: the retention class
     #[arg(long, value_name = "CLASS", default_value = DEFAULT_RETENTION)]
     class: String,
+
+    /// Why; recorded, and asked for where it is a signing key
+    #[arg(long, value_name = "TEXT", required_if_eq("level", "signing"))]
+    reason: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -199,34 +208,67 @@ enum Line {
 struct Changed {
     done: String,
     position: u64,
+    /// The public key of a signing key that was added or retired.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    vkey: Option<String>,
 }
 
 #[derive(Serialize)]
 struct DestroyedJson {
     destroyed: usize,
     kept: usize,
-    position: u64,
+    /// None where there was nothing to destroy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<u64>,
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     match &args.command {
         Command::List => list(setting, output),
         Command::Tombstones => tombstones(setting, output),
-        Command::Rotate(rotate) => change(setting, output, |store| rotate_key(store, rotate)),
-        Command::Retire { number } => change(setting, output, |store| {
-            let info = store.keyring.retire_signer(LEDGER, *number)?;
-            Ok((format!("signing key {} is retired", info.number), "retire-signing"))
-        }),
+        Command::Rotate(rotate) => rotate_key(setting, rotate, output),
+        Command::Retire { number, reason } => {
+            let (reason, actor) = (checked(reason)?, setting.actor()?);
+            let store = setting.open_writer(&setting.options()?)?;
+            let (info, position) = key_changes::retire_signer(&store, *number, &actor, reason)?;
+            drop(store);
+            let vkey = vkey_of(setting, info.number)?;
+            told(output, &format!("signing key {} is retired", info.number), position, vkey)
+        }
         Command::Destroy(destroy) => destroy_person(setting, destroy, output),
-        Command::Passphrase { new } => change(setting, output, |store| {
+        Command::Passphrase { new, reason, .. } => {
+            let reason = reason.as_deref().map(checked).transpose()?;
             let new = new.as_deref().map(read_passphrase).transpose()?;
-            store.vault.set_passphrase(new.as_ref().map(|new| new.as_slice()))?;
-            Ok((
-                if new.is_some() { "the passphrase is set" } else { "the passphrase is removed" }.to_owned(),
-                "passphrase",
-            ))
-        }),
+            let actor = setting.actor()?;
+            let store = setting.open_writer(&setting.options()?)?;
+            let (what, done) = match (store.vault.has_passphrase(), &new) {
+                (false, Some(_)) => (What::PassphraseSet, "the passphrase is set"),
+                (true, Some(_)) => (What::PassphraseChanged, "the passphrase is changed"),
+                (true, None) => (What::PassphraseRemoved, "the passphrase is removed"),
+                (false, None) => return Err(Failure::usage("the vault has no passphrase to remove")),
+            };
+            let ((), position) = change(&store, what, &actor, reason, || {
+                Ok((store.vault.set_passphrase(new.as_ref().map(|new| new.as_slice()))?, Vec::new()))
+            })?;
+            told(output, done, position, None)
+        }
     }
+}
+
+/// Says what a change came to.
+fn told(output: &mut Output, done: &str, position: u64, vkey: Option<String>) -> Result<Exit, Failure> {
+    let changed = Changed { done: done.to_owned(), position, vkey };
+    output.answer(&changed, || {
+        let key = changed.vkey.as_ref().map(|vkey| format!("  {vkey}\n")).unwrap_or_default();
+        format!("{done}; recorded at position {position}\n{key}")
+    })?;
+    Ok(Exit::Done)
+}
+
+/// A signing key's public key by its number.
+fn vkey_of(setting: &Setting, number: u32) -> Result<Option<String>, Failure> {
+    let keys = public_keys(&open_reader(&setting.place()?, &setting.options()?)?)?;
+    Ok(keys.into_iter().find(|key| key.number == number).map(|key| key.vkey))
 }
 
 fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
@@ -284,151 +326,99 @@ fn tombstones(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 /// Carries out a change of keys and records it.
-fn change(
-    setting: &Setting,
-    output: &mut Output,
-    carry_out: impl FnOnce(&OpenedStore) -> Result<(String, &'static str), Failure>,
-) -> Result<Exit, Failure> {
-    let actor = setting.actor()?;
-    let store = setting.open_writer(&setting.options()?)?;
-    let (done, what) = carry_out(&store)?;
-    let position = record(&store, &actor, ROTATED, vec![("what", Value::Text(what.into()))])?;
-    output.answer(&Changed { done: done.clone(), position }, || {
-        format!("{done}; recorded at position {position}\n")
-    })?;
-    Ok(Exit::Done)
-}
-
-fn record(
+fn change<T>(
     store: &OpenedStore,
-    actor: &waag_model::ids::Actor,
-    kind: &str,
-    data: Members<'_>,
-) -> Result<u64, Failure> {
-    let event = own_event(kind, None, data).map_err(|_| StoreError::Keys(KeysError::Entropy))?;
-    Ok(store.record(&event, actor)?.0.position.0)
+    what: What,
+    actor: &Actor,
+    reason: Option<&str>,
+    carry_out: impl FnOnce() -> Result<(T, Members<'static>), Failure>,
+) -> Result<(T, u64), Failure> {
+    let is_callers = |failure: &Failure| failure.exit == Exit::Usage;
+    key_changes::carry_out(store, what, actor, reason, carry_out, is_callers)
 }
 
-fn rotate_key(store: &OpenedStore, rotate: &Rotate) -> Result<(String, &'static str), Failure> {
+fn rotate_key(setting: &Setting, rotate: &Rotate, output: &mut Output) -> Result<Exit, Failure> {
     if rotate.person.is_some() && rotate.level != Level::Data {
         return Err(Failure::usage("--person goes with `rotate data` only"));
     }
-    Ok(match rotate.level {
-        Level::Vault => {
-            let made = match store.vault.rotate() {
-                // Rotations that were broken off left as many as fit: no further one is made, and the last is finished.
-                Err(VaultError::KeysFull) => "a rotation that was broken off is finished",
-                other => other.map(|()| "the vault has a new key")?,
-            };
-            let rewrapped = store.keyring.rewrap_vault()?;
-            store.vault.drop_old()?;
-            (format!("{made}, {rewrapped} versions of the tenant's key are under it"), "vault")
-        }
-        Level::Tenant => {
+    let actor = setting.actor()?;
+    let reason = rotate.reason.as_deref().map(checked).transpose()?;
+    if let (Some(person), Some(reason)) = (&rotate.person, reason) {
+        Order { person, reason, by: &actor }.check()?;
+    }
+    let store = setting.open_writer(&setting.options()?)?;
+    let change = |what, carry_out: &dyn Fn() -> Result<(String, Members<'static>), Failure>| {
+        change(&store, what, &actor, reason, carry_out)
+    };
+    let (done, position) = match rotate.level {
+        Level::Vault => change(What::Vault, &|| rotate_vault(&store)),
+        Level::Tenant => change(What::Tenant, &|| {
             let done = store.keyring.rotate_tenant_key()?;
-            (
-                format!(
-                    "the tenant's key is at version {}, {} records are under it",
-                    done.version, done.rewrapped
-                ),
-                "tenant",
-            )
-        }
-        Level::Data => {
-            let (class, day) = (rotate.class.as_str(), store.clock.now().day());
-            if let Some(person) = &rotate.person {
-                let held = store.keyring.keys_of(store.keyring.person_tag(person))?;
-                // A key of a class that nothing was sealed in would be asked for by that class's retention.
-                if !held.iter().any(|key| key.class == class) {
-                    return Err(Failure::usage(format!(
-                        "the person has no key of the class `{class}` to rotate"
-                    )));
-                }
-            }
-            let whom = match &rotate.person {
-                Some(id) => Whom::Person { id, class, year: day.year() },
-                None => Whom::Common { class, day },
-            };
-            let id = store.keyring.rotate_data_key(whom)?;
-            (format!("the new data key is `{id}`"), "data")
-        }
+            let (version, rewrapped) = (done.version, done.rewrapped);
+            let told = format!("the tenant's key is at version {version}, {rewrapped} records are under it");
+            Ok((told, vec![("version", Value::Integer(version.into()))]))
+        }),
+        Level::Data => change(What::Data, &|| rotate_data(&store, rotate)),
         Level::Signing => {
-            let info = store.keyring.add_signer(LEDGER)?;
-            (
-                format!("signing key {} signs from the next opening on, beside the others", info.number),
-                "signing",
-            )
+            // Clap asks for a reason here.
+            let (info, position) = key_changes::add_signer(&store, &actor, reason.unwrap_or_default())?;
+            drop(store);
+            let done =
+                format!("signing key {} signs from the next opening on, beside the others", info.number);
+            return told(output, &done, position, vkey_of(setting, info.number)?);
         }
-    })
+    }?;
+    told(output, &done, position, None)
+}
+
+fn rotate_vault(store: &OpenedStore) -> Result<(String, Members<'static>), Failure> {
+    let made = match store.vault.rotate() {
+        // Rotations that were broken off left as many as fit: no further one is made, and the last is finished.
+        Err(VaultError::KeysFull) => "a rotation that was broken off is finished",
+        other => other.map(|()| "the vault has a new key")?,
+    };
+    let rewrapped = store.keyring.rewrap_vault()?;
+    store.vault.drop_old()?;
+    Ok((format!("{made}, {rewrapped} versions of the tenant's key are under it"), Vec::new()))
+}
+
+fn rotate_data(store: &OpenedStore, rotate: &Rotate) -> Result<(String, Members<'static>), Failure> {
+    let (class, day) = (rotate.class.as_str(), store.clock.now().day());
+    if let Some(person) = &rotate.person {
+        let held = store.keyring.keys_of(store.keyring.person_tag(person))?;
+        // A key of a class that nothing was sealed in would be asked for by that class's retention.
+        if !held.iter().any(|key| key.class == class) {
+            return Err(Failure::usage(format!("the person has no key of the class `{class}` to rotate")));
+        }
+    }
+    let whom = match &rotate.person {
+        Some(id) => Whom::Person { id, class, year: day.year() },
+        None => Whom::Common { class, day },
+    };
+    let id = store.keyring.rotate_data_key(whom)?;
+    Ok((format!("the new data key is `{id}`"), vec![("key", text(id.to_string()))]))
 }
 
 fn destroy_person(setting: &Setting, args: &Destroy, output: &mut Output) -> Result<Exit, Failure> {
-    if args.reason.trim().is_empty() {
-        return Err(Failure::usage("--reason must not be empty"));
-    }
-    if args.reason.contains(&args.person) {
-        return Err(Failure::usage("--reason names the person, and it is recorded for ever"));
-    }
     let actor = setting.actor()?;
+    Order { person: &args.person, reason: &args.reason, by: &actor }.check()?;
     let store = setting.open_writer(&setting.options()?)?;
-    let keyring = Arc::clone(&store.keyring);
-    // What a law or the person asks to be kept is not destroyed round the rules of `waag subject`.
-    if keyring.restriction(keyring.person_tag(&args.person))?.is_some() {
-        return Err(KeysError::Restricted.into());
-    }
-    let (person, keep) = (args.person.clone(), args.keep.iter().cloned().collect::<BTreeSet<String>>());
-    let destroyed = store.writer.destroy_keys(move || {
-        let may = |key: &waag_keys::list::KeyInfo| !keep.contains(&key.class);
-        keyring.destroy_person(&person, &may)
-    })?;
-    let (done, held) = match destroyed {
-        Ok(done) => (Some(done), false),
-        // The keys are gone; only old bytes are still held by somebody who reads the state.
-        Err(KeysError::State(StateError::Held)) => (None, !forget(&store)?),
-        Err(error) => return Err(error.into()),
-    };
-    let ids = |done: &Destruction| {
-        Value::Array(done.destroyed.iter().map(|stone| Value::Text(stone.id.to_string().into())).collect())
-    };
-    // Where old bytes were held, the tombstones alone tell which keys they were.
-    let ids = done.as_ref().map_or(Value::Null, ids);
-    let Destruction { destroyed, kept, .. } = done.unwrap_or_default();
-    let classes: BTreeSet<&str> =
-        kept.iter().map(|key| key.class.as_str()).filter(|class| !class.is_empty()).collect();
-    let data = vec![
-        ("reason", Value::Text(args.reason.as_str().into())),
-        ("keys", ids),
-        (
-            "kept",
-            Value::Array(classes.into_iter().map(|class| Value::Text(class.to_owned().into())).collect()),
-        ),
-    ];
-    let position = record(&store, &actor, DESTROYED, data)?;
-    if held {
+    let keep: BTreeSet<String> = args.keep.iter().cloned().collect();
+    let done = key_changes::destroy_person(&store, &args.person, &keep, &args.reason, &actor)?;
+    if done.held {
         return Err(KeysError::State(StateError::Held).into());
     }
-    let json = DestroyedJson { destroyed: destroyed.len(), kept: kept.len(), position };
+    let json = DestroyedJson { destroyed: done.destroyed, kept: done.kept, position: done.position };
     if json.destroyed == 0 {
         tell("note: there was no key to destroy; was the person's id right, with its kind before it?");
     }
     output.answer(&json, || {
         let person = mask_person(&args.person);
-        format!(
-            "{} keys of {person} destroyed, {} kept; recorded at position {position}\n",
-            json.destroyed, json.kept
-        )
+        let recorded = done.position.map_or_else(
+            || "nothing was recorded".to_owned(),
+            |position| format!("recorded at position {position}"),
+        );
+        format!("{} keys of {person} destroyed, {} kept; {recorded}\n", json.destroyed, json.kept)
     })?;
     Ok(Exit::Done)
-}
-
-/// Asks the state to let go of old bytes until it has; false where readers hold them too long.
-fn forget(store: &OpenedStore) -> Result<bool, Failure> {
-    for _ in 0..FORGET_TRIES_MAX {
-        match store.state.forget() {
-            Ok(()) => return Ok(true),
-            Err(StateError::Held) => std::thread::sleep(Duration::from_millis(FORGET_DELAY_MS)),
-            Err(error) => return Err(KeysError::State(error).into()),
-        }
-    }
-    Ok(false)
 }

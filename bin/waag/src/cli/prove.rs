@@ -1,12 +1,12 @@
 //! `waag prove`: one entry's proof under the newest checkpoint, checked before it is handed out.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 use waag_engine::reader::ReadFault;
-use waag_entry::form::Entry;
+use waag_entry::form::{Entry, Role};
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
@@ -15,12 +15,14 @@ use waag_model::value::Value;
 use super::checkpoint::{KeyJson, public_keys};
 use super::disclose::{Disclosed, DisclosedJson};
 use super::failure::{CliError, Exit, Failure};
+use super::new_file::{Readers, must_be_new, write_new};
 use super::output::{Output, tell};
-use super::setting::Setting;
+use super::setting::{Setting, resolved};
 use crate::store::beside::DISCLOSED;
 use crate::store::error::StoreError;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
+use crate::store::subjects::reason::{Against, checked};
 
 const HELP: &str = "\
 The proof is a C2SP tlog-proof. With the entry's bytes and a public key (`waag checkpoint --key`) anybody can check it:
@@ -38,11 +40,11 @@ pub(crate) struct Args {
     /// The event's position
     position: u64,
 
-    /// Write the proof to this file instead of standard output
+    /// Write the proof to this new file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 
-    /// Write the entry's bytes to this file
+    /// Write the entry's bytes to this new file
     #[arg(long, value_name = "FILE")]
     entry_out: Option<PathBuf>,
 
@@ -54,7 +56,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "DIR", requires = "disclose")]
     disclose_to: Option<PathBuf>,
 
-    /// Why a part is disclosed; recorded
+    /// Why a part is disclosed; recorded, so it must name nobody
     #[arg(long, value_name = "TEXT", requires = "disclose")]
     reason: Option<String>,
 }
@@ -84,16 +86,26 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             "--disclose needs --json, --out or --disclose-to, so that proof and secrets stay apart",
         ));
     }
+    must_be_free(setting, args)?;
+    let reason = args.reason.as_deref().map(checked).transpose()?;
     let (place, options) = (setting.place()?, setting.options()?);
     let mut store = open_reader(&place, &options)?;
     let position = Position(args.position);
     let bytes = store.reader.bytes(position)?;
     let entry = Entry::read(&bytes).map_err(ReadFault::Entry)?;
     refuse_restricted(&store, &entry, &args.disclose)?;
+    if let Some(reason) = reason {
+        let mut against = Against::new(&store.keyring, [reason])?;
+        let mut persons = entry.parts.iter().filter(|part| part.role == Role::Person);
+        persons.try_for_each(|part| against.key(part.key_id))?;
+    }
     let (disclosed, erased) = open_parts(&store, &entry, &args.disclose)?;
+    if let Some(folder) = &args.disclose_to {
+        disclosed.iter().try_for_each(|one| one.must_be_new(folder))?;
+    }
     if !disclosed.is_empty() {
         let parts: Vec<usize> = disclosed.iter().map(|one| one.part).collect();
-        record_disclosure(setting, position, &parts, args.reason.as_deref())?;
+        record_disclosure(setting, position, &parts, reason)?;
         store = open_reader(&place, &options)?;
     }
     let leaf = leaf_hash(&bytes);
@@ -101,10 +113,10 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let proof = TlogProof::new(proof, &store.checkpoint).map_err(StoreError::ProofText)?;
     let text = proof.to_string();
     if let Some(path) = &args.out {
-        write(path, text.as_bytes())?;
+        write_new(path, text.as_bytes(), Readers::All)?;
     }
     if let Some(path) = &args.entry_out {
-        write(path, &bytes)?;
+        write_new(path, &bytes, Readers::All)?;
     }
     if let Some(folder) = &args.disclose_to {
         std::fs::create_dir_all(folder).map_err(CliError::file("make", folder))?;
@@ -136,6 +148,25 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         answer.disclosed.iter().try_for_each(|one| output.json(one))?;
     }
     Ok(if answer.erased.is_empty() { Exit::Done } else { Exit::Refused })
+}
+
+/// Refuses, before anything is opened or recorded, a place where something is, or where nothing may be put.
+fn must_be_free(setting: &Setting, args: &Args) -> Result<(), Failure> {
+    let files = [&args.out, &args.entry_out];
+    for path in files.into_iter().flatten() {
+        setting.must_be_outside(path)?;
+        must_be_new(path)?;
+    }
+    if let Some(folder) = &args.disclose_to {
+        setting.must_be_outside(folder)?;
+    }
+    let ways: Vec<_> =
+        files.into_iter().chain([&args.disclose_to]).flatten().map(|path| resolved(path)).collect();
+    let is_twice = |(at, way): (usize, &PathBuf)| ways.iter().skip(at + 1).any(|other| other == way);
+    if ways.iter().enumerate().any(is_twice) {
+        return Err(Failure::usage("--out, --entry-out and --disclose-to each need a place of their own"));
+    }
+    Ok(())
 }
 
 /// A part of somebody whose data is restricted is disclosed to nobody.
@@ -178,8 +209,4 @@ fn record_disclosure(
     let position = setting.record(&event)?;
     tell(&format!("note: this disclosure is recorded at position {position}"));
     Ok(())
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), Failure> {
-    std::fs::write(path, bytes).map_err(|error| CliError::file("write", path)(error).into())
 }

@@ -19,13 +19,14 @@ use crate::store::error::StoreError;
 use crate::store::lines::Lines;
 use crate::store::own::own_event;
 use crate::store::reader::{OpenedReader, open_reader};
-use crate::store::subjects::report::refuse_restricted;
+use crate::store::subjects::reason::checked;
+use crate::store::subjects::report::{refuse_named, refuse_restricted};
 
 const HELP: &str = "\
 One JSON object a line: `position`, `leaf_hash`, `accepted`, `actor`, `type`, and `event` in the CloudEvents JSON format.
 `masked` lists the places (JSON Pointers) of which at most the last four characters are shown; with --reveal REASON
 everything is shown, and an event with the actor, the reason and the positions is recorded before; where another
-process writes the store, that process is asked to record it.
+process writes the store, that process is asked to record it. A reason is one line that names nobody (E0730).
 A span with a person in it whose data is restricted (`waag subject restrict`) is not revealed.
 `erased` lists the parts whose keys were destroyed, `withheld` those whose keys are not in this copy of the store, `missing`
 the places that stood in them.
@@ -37,9 +38,9 @@ Example:
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(crate) struct Args {
-    /// The first position
-    #[arg(long, value_name = "N", default_value_t = 0, conflicts_with = "position")]
-    from: u64,
+    /// The first position; 0 where not given
+    #[arg(long, value_name = "N", conflicts_with = "position")]
+    from: Option<u64>,
 
     /// How many events; up to the newest where not given
     #[arg(long, value_name = "N", conflicts_with = "position")]
@@ -52,18 +53,28 @@ pub(crate) struct Args {
     /// Show personal fields, for this reason, which is recorded
     #[arg(long, value_name = "REASON")]
     reveal: Option<String>,
+
+    /// With --reveal: all events, where neither --position nor --from nor --count says which
+    #[arg(long, requires = "reveal", conflicts_with_all = ["position", "from", "count"])]
+    everything: bool,
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
+    let says_which =
+        args.everything || args.position.is_some() || args.from.is_some() || args.count.is_some();
+    if args.reveal.is_some() && !says_which {
+        return Err(Failure::usage(
+            "--reveal needs --position, --from or --count, or --everything to show all fields of the whole ledger",
+        ));
+    }
+    // What cannot be recorded is refused before anything is read.
+    let reveal = args.reveal.as_deref().map(checked).transpose()?;
     let (place, options) = (setting.place()?, setting.options()?);
     let mut store = open_reader(&place, &options)?;
     let (from, to) = range(args, store.end())?;
-    if let Some(reason) = &args.reveal {
-        let reason = reason.trim();
-        if reason.is_empty() {
-            return Err(Failure::usage("--reveal needs a reason"));
-        }
+    if let Some(reason) = reveal {
         refuse_restricted(&store.reader, from, to)?;
+        refuse_named(&store.reader, from, to, reason)?;
         drop(store);
         record_reveal(setting, reason, from, to)?;
         store = open_reader(&place, &options)?;
@@ -79,7 +90,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 fn range(args: &Args, end: Position) -> Result<(Position, Position), Failure> {
     let (from, count) = match args.position {
         Some(position) => (position, Some(1)),
-        None => (args.from, args.count),
+        None => (args.from.unwrap_or_default(), args.count),
     };
     let is_beyond = from > end.0 || (args.position.is_some() && from >= end.0);
     if is_beyond {

@@ -2,7 +2,9 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Component, Path, PathBuf};
+use std::sync::Once;
 use std::time::Duration;
 
 use clap::Args;
@@ -122,20 +124,13 @@ impl Setting {
         Ok(Place::new(data, self.state.as_deref(), tenant)?)
     }
 
-    /// Refuses to put something that is to outlive the store, or to be handed out, inside of it.
-    pub(crate) fn must_be_outside(&self, target: &std::path::Path) -> Result<(), Failure> {
+    /// Refuses to put something that is to outlive the store, or to be handed out, inside of it: anywhere in the data
+    /// folder or the state folder, whichever tenant's.
+    pub(crate) fn must_be_outside(&self, target: &Path) -> Result<(), Failure> {
         let place = self.written_place()?;
-        // Links are followed as far as the path exists.
-        let real = |path: &std::path::Path| {
-            let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            let exists = whole.ancestors().find_map(|above| Some((above, above.canonicalize().ok()?)));
-            match exists {
-                Some((above, known)) => known.join(whole.strip_prefix(above).unwrap_or(&whole)),
-                None => whole,
-            }
-        };
-        let target_real = real(target);
-        if [&place.data, &place.state].into_iter().any(|folder| target_real.starts_with(real(folder))) {
+        let target_real = resolved(target);
+        let roots = [&place.data, &place.state].map(|folder| folder.parent().unwrap_or(folder).to_owned());
+        if roots.iter().any(|root| target_real.starts_with(resolved(root))) {
             return Err(Failure::usage(format!(
                 "`{}` is inside the store: choose a place elsewhere",
                 target.display()
@@ -153,7 +148,11 @@ impl Setting {
         if let Some(path) = &self.passphrase_file {
             return read_passphrase(path).map(Some);
         }
-        let variable = std::env::var_os(PASSPHRASE_VARIABLE).filter(|value| !value.is_empty());
+        let variable = std::env::var_os(PASSPHRASE_VARIABLE);
+        // A script whose secret did not arrive would make a vault that anybody can open.
+        if variable.as_ref().is_some_and(|value| value.is_empty()) {
+            return Err(CliError::NoPassphrase(PASSPHRASE_VARIABLE.into()).into());
+        }
         Ok(variable.map(|value| Zeroizing::new(value.into_encoded_bytes())))
     }
 
@@ -209,6 +208,22 @@ impl Setting {
     }
 }
 
+/// Where a path leads: links are followed as far as there is something, and what is not there yet is named plainly.
+pub(crate) fn resolved(path: &Path) -> PathBuf {
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut real = PathBuf::new();
+    for component in whole.components() {
+        match component {
+            // What was gone through has no links left in it, so that its parent is the one above.
+            Component::ParentDir => drop(real.pop()),
+            Component::CurDir => {}
+            Component::Normal(_) | Component::RootDir | Component::Prefix(_) => real.push(component),
+        }
+        real = real.canonicalize().unwrap_or(real);
+    }
+    real
+}
+
 /// A ledger's id in hexadecimal digits.
 fn ledger_id(text: &str) -> Result<LedgerId, String> {
     let mut id = [0; 16];
@@ -256,15 +271,32 @@ pub(crate) fn not_started(place: &Place, error: NodeError) -> Failure {
 }
 
 /// The first line of a file, as it is; of a longer one its beginning, which is too long for a passphrase.
-pub(crate) fn read_passphrase(path: &std::path::Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
+pub(crate) fn read_passphrase(path: &Path) -> Result<Zeroizing<Vec<u8>>, Failure> {
     // Never grown, so that no copy is left behind; of an endless file only the beginning is taken.
     let mut bytes = Zeroizing::new(Vec::with_capacity(PASSPHRASE_FILE_BYTES_MAX + 1));
-    let read = File::open(path)
-        .and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX as u64).read_to_end(bytes.as_mut()));
+    let opened = File::open(path);
+    if let Ok(file) = &opened {
+        tell_readers(path, file);
+    }
+    let read =
+        opened.and_then(|file| file.take(PASSPHRASE_FILE_BYTES_MAX as u64).read_to_end(bytes.as_mut()));
     read.map_err(CliError::file("read", path))?;
     let end = bytes.iter().position(|byte| matches!(byte, b'\n' | b'\r')).unwrap_or(bytes.len());
     bytes.truncate(end);
     if bytes.is_empty() { Err(CliError::NoPassphrase(path.to_owned()).into()) } else { Ok(bytes) }
+}
+
+/// Says once where others may read a passphrase's file. A pipe or a device has a mode that says nothing of its readers.
+fn tell_readers(path: &Path, file: &File) {
+    static TOLD: Once = Once::new();
+    let is_open =
+        file.metadata().is_ok_and(|known| known.is_file() && known.permissions().mode() & 0o077 != 0);
+    if is_open {
+        TOLD.call_once(|| {
+            let path = path.display();
+            tell(&format!("warning: `{path}` holds a passphrase and others may read it: give it mode 0600"));
+        });
+    }
 }
 
 /// The name of the user that runs this process, or its number.

@@ -28,7 +28,7 @@ use crate::node::subjects::{Asked, carry_out};
 use crate::store::beside::{AskError, ask_doors};
 use crate::store::error::StoreError;
 use crate::store::reader::{OpenedReader, open_reader};
-use crate::store::subjects::told::{Erased, Expired, Restricted, Row};
+use crate::store::subjects::told::{Erased, Expired, Restricted, Row, Standing};
 use crate::store::subjects::{self, Order, SubjectsError, rules};
 use crate::store::writer::{OpenedStore, open_writer};
 
@@ -68,15 +68,18 @@ const ERASE_HELP: &str = "\
 Destroys the keys of every class whose retention allows it, so that what they sealed is
 unreadable for ever; entries, proofs and checkpoints stay as they are. What a law keeps is
 restricted from here on and destroyed when its years are over (GDPR art. 17(3)(b), art. 18).
-`complete` is when the last backup of the keys has expired. Exit code 1: a law keeps something.
+Data that somebody asked to be restricted is not erased (E0735; art. 17(3)(e), art. 18(1)(c))
+without --despite-restriction and a reason; that restriction then ends.
+`complete` is when the last backup of the keys has expired. Exit code 1: a law keeps something,
+or nothing is and was held about the person.
 
 Example:
   waag subject erase --person customer:4711 --dry-run
   waag subject erase --person customer:4711 --reason \"request 2026-118\"";
 
 const RESTRICT_HELP: &str = "\
-What is restricted is stored on and revealed or disclosed to nobody (E0557), and no sweep
-destroys it.
+What is restricted is stored on and revealed or disclosed to nobody (E0557), and no sweep or
+erasure destroys it. Asked for again, the later end holds, and both reasons are listed.
 
 Example:
   waag subject restrict --person customer:4711 --reason \"case 31\" --until 2027-06-30";
@@ -162,6 +165,10 @@ struct Erase {
     #[arg(long, value_name = "TEXT", required_unless_present = "dry_run")]
     reason: Option<String>,
 
+    /// Erase also what somebody asked to be kept (`waag subject restrict`), for this reason, which is recorded
+    #[arg(long, value_name = "REASON")]
+    despite_restriction: Option<String>,
+
     /// Say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -186,12 +193,15 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         Command::Erase(args) => erase(setting, args, output),
         Command::Restrict(args) => {
             let until = args.until.clone();
-            let done = order(setting, &args.who, |by, person, reason| Asked::Restrict {
+            let done: Restricted = order(setting, &args.who, |by, person, reason| Asked::Restrict {
                 by,
                 person,
                 reason,
                 until,
             })?;
+            if args.until.as_ref().is_some_and(|asked| done.until.as_ref() != Some(asked)) {
+                tell("note: a restriction that holds longer stays; `waag subject unrestrict` lifts it first");
+            }
             tell_restricted(&done, output, "restricted")
         }
         Command::Unrestrict(who) => {
@@ -331,10 +341,16 @@ fn erase(setting: &Setting, args: &Erase, output: &mut Output) -> Result<Exit, F
         let by = setting.actor()?;
         let reason = args.reason.clone().unwrap_or_default();
         Order { person: &given.0, reason: &reason, by: &by }.check()?;
-        ask_or_do(setting, &Asked::Erase { by: by.as_str().to_owned(), person: given.clone(), reason })?
+        let despite_restriction = args.despite_restriction.clone();
+        if let Some(despite) = &despite_restriction {
+            Order { person: &given.0, reason: despite, by: &by }.check()?;
+        }
+        let by = by.as_str().to_owned();
+        ask_or_do(setting, &Asked::Erase { by, person: given.clone(), reason, despite_restriction })?
     };
     let is_known = !done.erased.is_empty() || !done.kept.is_empty();
-    if !is_known {
+    let is_unknown = !is_known && !tell_erased_before(setting, &done.person)?;
+    if is_unknown {
         tell("note: nothing is held about this person; was the id right, with its kind before it?");
     }
     if done.held {
@@ -342,8 +358,30 @@ fn erase(setting: &Setting, args: &Erase, output: &mut Output) -> Result<Exit, F
             "warning: readers still hold old bytes of the state; a running node removes them when these have ended, else the next `waag subject` does",
         );
     }
-    output.answer(&done, || erased_text(&done, &mask_person(&given.0)))?;
-    Ok(if done.kept.is_empty() { Exit::Done } else { Exit::Refused })
+    output.answer(&done, || erased_text(&done, &heading(&given.0, &done.person)))?;
+    Ok(if done.kept.is_empty() && !is_unknown { Exit::Done } else { Exit::Refused })
+}
+
+/// A person as an answer names them: kind, masked id, and the tag by which lists and events know them.
+fn heading(person: &str, tag: &str) -> String {
+    let kind = person.split_once(':').map(|(kind, _)| format!("{kind}:")).unwrap_or_default();
+    format!("{kind}{}  {tag}", mask_person(person))
+}
+
+/// Says when a person was erased of whom nothing is held; false where they never were.
+fn tell_erased_before(setting: &Setting, tag: &str) -> Result<bool, Failure> {
+    let store = open_reader(&setting.place()?, &setting.options()?)?;
+    let recent = subjects::recent(&store.keyring, usize::MAX)?;
+    let Some(before) = recent.iter().find(|done| done.person.as_deref() == Some(tag) && done.keys > 0) else {
+        return Ok(false);
+    };
+    let at = before.erased_at.as_ref().unwrap_or(&before.at);
+    let recorded = before.position.map(|position| format!(", recorded at position {position}"));
+    tell(&format!(
+        "note: nothing is held about this person any more: erased {at}{}",
+        recorded.unwrap_or_default()
+    ));
+    Ok(true)
 }
 
 /// A number of keys in words.
@@ -361,6 +399,12 @@ fn erased_text(done: &Erased, person: &str) -> String {
     text.push_str(&format!("{person}: {} {verb}\n", keys(done.keys)));
     for row in &done.erased {
         text.push_str(&row_text(row));
+    }
+    if let Some(Standing { since, until, reason, .. }) = &done.restriction {
+        let until = until.as_deref().unwrap_or("it is lifted");
+        text.push_str(&format!(
+            "restricted on request since {since} until {until}: {reason}\n  refused without --despite-restriction REASON\n"
+        ));
     }
     if let Some(at) = &done.erased_at {
         text.push_str(&format!("erased    {at}\n"));

@@ -30,6 +30,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     setting.must_name_no_place("--folder")?;
+    setting.must_be_outside(&args.folder)?;
     let failed = |what: &'static str, error: std::io::Error| CliError::file(what, &args.folder)(error);
     if args.folder.exists() {
         return Err(Failure::usage(format!(

@@ -5,7 +5,6 @@
 use std::fmt;
 
 use waag_keys::keyring::{Keyring, PERSON_BYTES_MAX};
-use waag_keys::restriction::REASON_BYTES_MAX;
 use waag_ledger::pack::{TERM_VALUE_BYTES_MAX, Term};
 use waag_model::ids::{Actor, Position};
 use waag_model::limits::TYPE_BYTES_MAX;
@@ -13,12 +12,11 @@ use waag_model::time::UtcNanos;
 use waag_pattern::Pattern;
 
 use super::error::EvidenceError;
-use crate::store::subjects::tag_text;
+use crate::store::subjects::reason::{checked, names};
+use crate::store::subjects::{SubjectsError, tag_text};
 
 /// Most types that a selection names.
 pub const TYPES_MAX: usize = 50;
-/// Shortest part of a person's id that a reason is searched for, in characters.
-const NAMING_CHARACTERS_MIN: usize = 3;
 
 /// Which entries: those that meet every condition. Without any, all of them.
 #[derive(Clone, Default)]
@@ -65,6 +63,15 @@ pub struct Asked {
 }
 
 impl Selection {
+    /// Whether there is no condition at all, so that every entry is meant.
+    #[must_use]
+    pub fn is_everything(&self) -> bool {
+        let Self { invoice, person, from, to, positions, types, pattern, last } = self;
+        let has_text = [invoice, person, pattern].into_iter().any(Option::is_some);
+        let has_time = from.is_some() || to.is_some();
+        !has_text && !has_time && positions.is_none() && last.is_none() && types.is_empty()
+    }
+
     /// Refuses conditions that nothing can meet, or that cannot be told; the pattern, where there is one.
     ///
     /// # Errors
@@ -188,11 +195,8 @@ impl Asked {
     pub fn check(&self) -> Result<Option<Pattern>, EvidenceError> {
         let reasons = [Some(&self.reason), self.reveal.as_ref(), self.despite_restriction.as_ref()];
         for reason in reasons.into_iter().flatten() {
-            if reason.trim().is_empty() {
-                return Err(EvidenceError::Reason("is empty"));
-            }
-            if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-                return Err(EvidenceError::Reason("is one line of at most 1000 bytes"));
+            if let Err(SubjectsError::Reason(why)) = checked(reason) {
+                return Err(EvidenceError::Reason(why));
             }
             if self.selection.person.as_ref().is_some_and(|person| names(reason, person)) {
                 return Err(EvidenceError::Reason("names the person, and it is recorded for ever"));
@@ -200,14 +204,6 @@ impl Asked {
         }
         self.selection.check()
     }
-}
-
-/// Whether a text holds a person's id, or what stands behind its kind.
-fn names(text: &str, person: &str) -> bool {
-    let (text, whole) = (text.to_lowercase(), person.to_lowercase());
-    let behind = whole.split_once(':').map(|(_, id)| id);
-    let is_in = |id: &str| id.chars().count() >= NAMING_CHARACTERS_MIN && text.contains(id);
-    text.contains(&whole) || behind.is_some_and(is_in)
 }
 
 #[cfg(test)]

@@ -6,7 +6,9 @@
 use std::collections::BTreeMap;
 
 use waag_cover::{html, page, pdf};
+use waag_engine::reader::ReadFault;
 use waag_engine::recover::{signers, verifier_keys};
+use waag_entry::form::{Entry, Role};
 use waag_keys::error::KeysError;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::Hash;
@@ -25,6 +27,8 @@ use super::gather::{Picked, Progress, gather, types};
 use super::record::{Handed, Opened};
 use super::standing::{choose, hashes_from_log, history};
 use crate::store::error::StoreError;
+use crate::store::subjects::SubjectsError;
+use crate::store::subjects::reason::Against;
 
 /// A pack, made and not yet handed out.
 pub struct Made {
@@ -91,6 +95,7 @@ pub fn make(source: &Source<'_>, asked: &Asked, progress: Progress<'_>) -> Resul
     let end = Position(source.checkpoint.checkpoint().size);
     let picked = gather(&source.reader, &asked.selection, pattern.as_ref(), end, progress)?;
     let last = picked.last().ok_or(EvidenceError::Nothing)?.position;
+    refuse_named(source, &picked, asked)?;
     let disclosed = disclose(&source.reader, &picked, asked)?;
     let (checkpoint, published) = choose(source, last)?;
     let event_id = event_id()?;
@@ -103,6 +108,31 @@ pub fn make(source: &Source<'_>, asked: &Asked, progress: Progress<'_>) -> Resul
     let sealed = Sealed { source, asked, told, event_id, checkpoint, covers, picked, disclosed };
     let pack = sealed.pack()?;
     Ok(Made { handed: sealed.handed(&pack), bytes: pack.bytes })
+}
+
+/// Refuses reasons that have the id of a person of the selected entries: they stand in the pack, and in the ledger for ever.
+fn refuse_named(source: &Source<'_>, picked: &[Picked], asked: &Asked) -> Result<(), EvidenceError> {
+    let refused = |error| match error {
+        SubjectsError::Reason(why) => EvidenceError::Reason(why),
+        SubjectsError::Store(error) => error.into(),
+        // Nothing else is said of a reason.
+        SubjectsError::KeptOnRequest
+        | SubjectsError::NotRestricted
+        | SubjectsError::Until
+        | SubjectsError::Clock
+        | SubjectsError::Retention(_)
+        | SubjectsError::Folder(_) => EvidenceError::Reason("cannot be recorded"),
+    };
+    let reasons = [Some(&asked.reason), asked.reveal.as_ref(), asked.despite_restriction.as_ref()];
+    let reasons = reasons.into_iter().flatten().map(String::as_str);
+    let mut against = Against::new(&source.reader.keyring, reasons).map_err(refused)?;
+    for one in picked {
+        let entry = Entry::read(&one.bytes).map_err(ReadFault::Entry)?;
+        for part in entry.parts.iter().filter(|part| part.role == Role::Person) {
+            against.key(part.key_id).map_err(refused)?;
+        }
+    }
+    Ok(())
 }
 
 fn event_id() -> Result<String, EvidenceError> {

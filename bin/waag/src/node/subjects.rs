@@ -35,6 +35,9 @@ pub enum Asked {
         person: Given,
         /// Why.
         reason: String,
+        /// Why also what somebody asked to be kept.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        despite_restriction: Option<String>,
     },
     /// Restrict one: `Restricted`.
     Restrict {
@@ -143,8 +146,9 @@ impl From<&AskedError> for Refused {
 pub fn carry_out(store: &OpenedStore, asked: &Asked) -> Result<String, AskedError> {
     let actor = |by: &str| Actor::new(by).map_err(AskedError::Name);
     Ok(match asked {
-        Asked::Erase { by, person, reason } => {
-            json(&subjects::erase(store, &Order { person: &person.0, reason, by: &actor(by)? })?)
+        Asked::Erase { by, person, reason, despite_restriction } => {
+            let order = Order { person: &person.0, reason, by: &actor(by)? };
+            json(&subjects::erase_despite(store, &order, despite_restriction.as_deref())?)
         }
         Asked::Restrict { by, person, reason, until } => {
             let order = Order { person: &person.0, reason, by: &actor(by)? };

@@ -13,6 +13,7 @@
 pub mod erasing;
 pub mod intents;
 pub mod packs;
+pub mod reason;
 pub mod report;
 pub mod rules;
 pub mod told;
@@ -32,16 +33,15 @@ use waag_model::value::{Object, Value};
 use super::error::StoreError;
 use super::own::{Members, own_event};
 use super::writer::OpenedStore;
+use reason::names;
 use told::{Row, Standing};
 
-pub use erasing::{erase, expire, expire_unasked, expiring, finish, planned, recent};
+pub use erasing::{erase, erase_despite, expire, expire_unasked, expiring, finish, planned, recent};
 
 /// The type of the event that records a restriction.
 pub const RESTRICTED: &str = "waag.subject.restricted";
 /// The type of the event that records that a restriction was lifted.
 pub const UNRESTRICTED: &str = "waag.subject.unrestricted";
-/// Parts of an id shorter than this may stand in a reason by chance, in characters.
-const NAMING_CHARACTERS_MIN: usize = 3;
 /// Most days that the clock may be ahead of the newest record for keys to be destroyed without anybody asking.
 pub(in crate::store) const CLOCK_DAYS_MAX: i32 = 31;
 /// How often what a writer destroys at the same time is looked at again.
@@ -54,6 +54,8 @@ pub enum SubjectsError {
     Store(StoreError),
     /// The reason is none that can be recorded.
     Reason(&'static str),
+    /// Somebody asked for the data to be kept and not used, so that it is not erased either.
+    KeptOnRequest,
     /// There is no restriction to lift.
     NotRestricted,
     /// A last day that is none, or is over.
@@ -77,6 +79,7 @@ impl SubjectsError {
             Self::Until => "E0732",
             Self::Folder(_) => "E0733",
             Self::Clock => "E0734",
+            Self::KeptOnRequest => "E0735",
             Self::Retention(error) => error.code(),
         }
     }
@@ -88,9 +91,12 @@ impl SubjectsError {
             Self::Store(error) => {
                 matches!(error, StoreError::Keys(KeysError::Name(_) | KeysError::Restricted))
             }
-            Self::Reason(_) | Self::NotRestricted | Self::Until | Self::Retention(_) | Self::Folder(_) => {
-                true
-            }
+            Self::Reason(_)
+            | Self::KeptOnRequest
+            | Self::NotRestricted
+            | Self::Until
+            | Self::Retention(_)
+            | Self::Folder(_) => true,
             Self::Clock => false,
         }
     }
@@ -101,6 +107,11 @@ impl fmt::Display for SubjectsError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Reason(why) => write!(f, "the reason {why}"),
+            Self::KeptOnRequest => write!(
+                f,
+                "this person's data is restricted on request, and may be needed for a legal claim (GDPR art. 17(3)(e), \
+                 18(1)(c)): lift the restriction first, or say why it is erased all the same"
+            ),
             Self::NotRestricted => write!(f, "this person's data is not restricted"),
             Self::Until => write!(f, "the last day is a date such as `2034-12-31`, and not over"),
             Self::Retention(error) => error.fmt(f),
@@ -118,6 +129,7 @@ impl std::error::Error for SubjectsError {
         match self {
             Self::Store(error) => std::error::Error::source(error),
             Self::Reason(_)
+            | Self::KeptOnRequest
             | Self::NotRestricted
             | Self::Until
             | Self::Clock
@@ -159,27 +171,12 @@ impl Order<'_> {
         if self.person.is_empty() || self.person.len() > PERSON_BYTES_MAX {
             return Err(KeysError::Name("the person's id").into());
         }
-        let reason = self.reason.trim();
-        if reason.is_empty() {
-            return Err(SubjectsError::Reason("is empty"));
-        }
-        if reason.len() > REASON_BYTES_MAX || reason.chars().any(char::is_control) {
-            return Err(SubjectsError::Reason("is one line of at most 1000 bytes"));
-        }
+        let reason = reason::checked(self.reason)?;
         if names(reason, self.person) {
             return Err(SubjectsError::Reason("names the person, and it is recorded for ever"));
         }
         Ok(())
     }
-}
-
-/// Whether a text holds a person's id, or what stands behind its kind.
-fn names(text: &str, person: &str) -> bool {
-    let text = text.to_lowercase();
-    let whole = person.to_lowercase();
-    let behind = whole.split_once(':').map(|(_, id)| id);
-    let is_in = |id: &str| id.chars().count() >= NAMING_CHARACTERS_MIN && text.contains(id);
-    text.contains(&whole) || behind.is_some_and(is_in)
 }
 
 /// A tag as events and answers show it.
@@ -272,7 +269,18 @@ pub(crate) fn standing(restriction: &Restriction) -> Standing {
     }
 }
 
-/// Restricts a person's data: it is stored, and revealed to nobody, until its last day or until it is lifted.
+/// A restriction that holds and one more that is asked for: both reasons, and the later end, so that none shortens the other.
+fn joined(there: Restriction, more: Restriction) -> Restriction {
+    let until = there.until.zip(more.until).map(|(there, more)| there.max(more));
+    let is_known = there.reason.split("; ").any(|reason| reason == more.reason);
+    let both = format!("{}; {}", there.reason, more.reason);
+    // Where they do not fit side by side the first stays; each has its event.
+    let reason = if is_known || both.len() > REASON_BYTES_MAX { there.reason } else { both };
+    Restriction { since: there.since, until, reason, ..more }
+}
+
+/// Restricts a person's data: it is stored, and revealed to nobody, until its last day or until it is lifted. One that holds
+/// already is never shortened: that is for whoever lifts it.
 ///
 /// # Errors
 /// [`SubjectsError`].
@@ -286,13 +294,18 @@ pub fn restrict(
     let until = until.map(|text| date(text).filter(|day| *day >= now.day()).ok_or(SubjectsError::Until));
     let until = until.transpose()?;
     let person = store.keyring.person_tag(order.person);
-    let restriction = Restriction {
+    let asked = Restriction {
         since: now,
         until,
         reason: order.reason.trim().to_owned(),
         actor: order.by.as_str().to_owned(),
         cause: Cause::Request,
     };
+    let restriction = match store.keyring.asked_restriction(person)? {
+        Some(there) => joined(there, asked),
+        None => asked,
+    };
+    let until = restriction.until;
     store.keyring.restrict(person, &restriction)?;
     let data = vec![
         ("person", text(tag_text(person))),

@@ -37,6 +37,7 @@ use waag_stdx::entropy::SystemEntropy;
 use waag_stdx::files::Files;
 
 use super::error::{ReadOnly, StoreError};
+use super::key_changes::retire_pending;
 use super::options::Options;
 use super::place::{HASHES_FILE, Place};
 use super::proof::prove;
@@ -229,6 +230,8 @@ fn open_parts(place: &Place, options: &Options) -> Result<Parts, StoreError> {
     if record.size == 0 && !options.promotes && predecessor(&keyring)?.is_some() {
         return Err(StoreError::ReadOnly(ReadOnly::Restored));
     }
+    // A signing key whose retirement was broken off signs nothing of this opening.
+    let ledger = if retire_pending(&keyring)? { keyring.ledger(&place.ledger_name())? } else { ledger };
     let files = place.data_files();
     let (log, recovery) = FilesLog::open(Arc::clone(&files), options.log, ledger.id, record)?;
     let objects = FileObjects::new(Arc::clone(&files));

@@ -202,7 +202,7 @@ fn holding(folders: &[PathBuf], wanted: &[Vec<u8>]) -> (BTreeSet<Vec<u8>>, usize
 }
 
 fn everything(folder: &Folder, reason: &str) -> Ran {
-    folder.run(&["read", "--reveal", reason]).exits(0)
+    folder.run(&["read", "--everything", "--reveal", reason]).exits(0)
 }
 
 /// A folder with a node's store, everything that was shown of it, and what is looked for.

@@ -56,7 +56,7 @@ fn until_stopped(folder: &Folder, name: &str) -> Value {
 
 /// The ledger's events, each with its actor; a NATS subject counts as a person's, so that ids would be masked.
 fn events(folder: &Folder) -> Vec<Value> {
-    folder.run(&["read", "--reveal", "an audit"]).exits(0).lines()
+    folder.run(&["read", "--everything", "--reveal", "an audit"]).exits(0).lines()
 }
 
 fn of_kind<'e>(events: &'e [Value], kind: &str) -> Vec<&'e Value> {

@@ -193,6 +193,15 @@ impl FileVault {
         })
     }
 
+    /// Whether the file is sealed under a passphrase.
+    #[must_use]
+    pub fn has_passphrase(&self) -> bool {
+        match self.contents().protection {
+            Protection::None => false,
+            Protection::Argon2id { .. } => true,
+        }
+    }
+
     /// Changes a copy, writes it, and takes it once it is durable.
     fn rewrite(
         &self,
@@ -216,10 +225,7 @@ impl FileVault {
 
 impl KeyVault for FileVault {
     fn name(&self) -> String {
-        let how = match self.contents().protection {
-            Protection::None => "no passphrase",
-            Protection::Argon2id { .. } => "passphrase",
-        };
+        let how = if self.has_passphrase() { "passphrase" } else { "no passphrase" };
         format!("file {VAULT_FILE} ({how})")
     }
 

@@ -142,6 +142,25 @@ impl Keyring {
         })
     }
 
+    /// The restriction of a person that was asked for, if it holds now; what a law asks for is left out.
+    ///
+    /// # Errors
+    /// As [`Keyring::restriction`].
+    pub fn asked_restriction(&self, person: Tag) -> Result<Option<Restriction>, KeysError> {
+        let today = self.means.clock.now().day();
+        let record = self.side_record(Side::Restriction, &place(person, Cause::Request))?;
+        let told = record.map(|record| Restriction::decode(&record.value)).transpose()?;
+        Ok(told.filter(|told| told.holds_on(today)))
+    }
+
+    /// Lifts the restriction of a person that was asked for; what a law asks for stays. Durable when this returns.
+    ///
+    /// # Errors
+    /// The state's.
+    pub fn lift_asked_restriction(&self, person: Tag) -> Result<(), KeysError> {
+        self.keep_side_record(Side::Restriction, &place(person, Cause::Request), Expect::Any, None)
+    }
+
     /// Restrictions in the order of their tags behind one, also those whose last day is over, both of a person that has two;
     /// an empty answer is the end.
     ///

@@ -86,6 +86,10 @@ pub(super) struct Args {
     #[arg(long, value_name = "REASON")]
     despite_restriction: Option<String>,
 
+    /// All events, where no condition says which
+    #[arg(long, conflicts_with_all = ["invoice", "subject", "from", "to", "positions", "types", "pattern", "last"])]
+    everything: bool,
+
     /// Count the events by type and make nothing
     #[arg(long)]
     dry_run: bool,
@@ -153,10 +157,16 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         despite_restriction: args.despite_restriction.clone(),
         by: setting.actor()?,
     };
+    if asked.selection.is_everything() && !args.everything && !args.dry_run {
+        return Err(Failure::usage(
+            "no condition is given: say which events, or --everything to open the whole ledger's common parts",
+        ));
+    }
     let (place, options) = (setting.place()?, setting.options()?);
     if !args.dry_run {
         // What cannot be is said before the log is read.
         asked.check()?;
+        setting.must_be_outside(&args.out)?;
         must_be_free(&args.out)?;
     }
     let store = open_reader(&place, &options)?;

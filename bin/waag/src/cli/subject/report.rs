@@ -137,6 +137,7 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let given = super::person(&args.person)?;
     let reason = args.reason.as_deref().map(str::trim);
     Order { person: &given.0, reason: reason.unwrap_or(NO_REASON), by: &by }.check()?;
+    args.out.as_deref().map_or(Ok(()), |folder| setting.must_be_outside(folder))?;
     let folder = args.out.as_deref().map(empty_folder).transpose()?;
     let store = open_reader(&place, &options)?;
     super::tell_unknown(&store)?;

@@ -28,9 +28,11 @@ use waag_model::value::Value;
 
 use super::intents::{self, Intent, done, pending};
 use super::packs::{exports, packs_of};
+use super::reason::checked;
 use super::told::{Done, Erased, Expired, Row};
 use super::{
-    CLOCK_DAYS_MAX, Order, SubjectsError, keys_of, number, object, record, rows, rules, tag_text, text,
+    CLOCK_DAYS_MAX, Order, SubjectsError, keys_of, number, object, record, rows, rules, standing, tag_text,
+    text,
 };
 use crate::store::error::StoreError;
 use crate::store::writer::OpenedStore;
@@ -56,7 +58,7 @@ const FORGET_DELAY_MS: u64 = 100;
 const PACKS_LISTED_MAX: usize = 100;
 
 /// Runs something inside the writer's barrier; another destruction that waits is waited for.
-fn inside<T: Send + 'static>(
+pub(in crate::store) fn inside<T: Send + 'static>(
     store: &OpenedStore,
     run: impl Fn() -> Result<T, KeysError> + Send + Sync + 'static,
 ) -> Result<T, SubjectsError> {
@@ -77,7 +79,7 @@ fn inside<T: Send + 'static>(
 
 /// Destroys whatever of a person's keys has the class and period of one of these; readers that hold old bytes do not matter
 /// here, they are waited for later.
-fn destroy(keyring: &Keyring, person: Tag, keys: &[KeyId]) -> Result<(), KeysError> {
+pub(in crate::store) fn destroy(keyring: &Keyring, person: Tag, keys: &[KeyId]) -> Result<(), KeysError> {
     let keys: BTreeSet<KeyId> = keys.iter().copied().collect();
     let there = keyring.keys_of(person)?;
     let places: BTreeSet<(String, Period)> =
@@ -125,10 +127,33 @@ fn going(keys: &[KeyInfo], retention: &Retention, now: UtcNanos) -> (Vec<KeyId>,
 /// # Errors
 /// [`SubjectsError`]; what was begun is finished by the next call or opening.
 pub fn erase(store: &OpenedStore, order: &Order<'_>) -> Result<Erased, SubjectsError> {
+    erase_despite(store, order, None)
+}
+
+/// [`erase`], where `despite` also says why data goes that somebody asked to be kept; that restriction ends with it. It is
+/// recorded with the reason of the erasure.
+///
+/// # Errors
+/// [`SubjectsError::KeptOnRequest`]; as [`erase`].
+pub fn erase_despite(
+    store: &OpenedStore,
+    order: &Order<'_>,
+    despite: Option<&str>,
+) -> Result<Erased, SubjectsError> {
+    order.check()?;
+    let person = store.keyring.person_tag(order.person);
+    let asked = store.keyring.asked_restriction(person)?;
+    let reason = match (&asked, despite) {
+        (None, _) => order.reason.trim().to_owned(),
+        (Some(_), None) => return Err(SubjectsError::KeptOnRequest),
+        (Some(_), Some(despite)) => {
+            format!("{}; despite the restriction: {}", order.reason.trim(), checked(despite)?)
+        }
+    };
+    let order = &Order { reason: &reason, ..*order };
     order.check()?;
     finish(store)?;
     let retention = Arc::new(rules::settled(store, order.by)?);
-    let person = store.keyring.person_tag(order.person);
     let mut told =
         Erased { person: tag_text(person), exports: exports(&store.keyring)?, ..Erased::default() };
     while let Some(Begun { intent, gone, more }) = begin(store, order, person, &retention)? {
@@ -137,6 +162,9 @@ pub fn erase(store: &OpenedStore, order: &Order<'_>) -> Result<Erased, SubjectsE
         if !more {
             break;
         }
+    }
+    if asked.is_some() {
+        store.keyring.lift_asked_restriction(person)?;
     }
     Ok(told)
 }
@@ -187,6 +215,7 @@ pub fn planned(keyring: &Keyring, person: &str, now: UtcNanos) -> Result<Erased,
     Ok(Erased {
         person: tag_text(person),
         dry_run: true,
+        restriction: keyring.asked_restriction(person)?.as_ref().map(standing),
         restricted_until: kept.iter().map(|row| row.until.clone()).max(),
         complete_at: intents::complete_at(keyring, now, None)?.map(|time| time.to_string()),
         packs: packs_of(keyring, person)?,
@@ -295,7 +324,7 @@ fn kept(
 }
 
 /// Asks the state to let go of old bytes until it has; false where readers hold them too long.
-fn forget(store: &OpenedStore) -> Result<bool, SubjectsError> {
+pub(in crate::store) fn forget(store: &OpenedStore) -> Result<bool, SubjectsError> {
     for _ in 0..FORGET_TRIES_MAX {
         match store.state.forget() {
             Ok(()) => return Ok(true),
@@ -311,10 +340,11 @@ fn forget(store: &OpenedStore) -> Result<bool, SubjectsError> {
 /// # Errors
 /// [`SubjectsError`]; what could not be finished is left for the next call.
 pub fn finish(store: &OpenedStore) -> Result<usize, SubjectsError> {
+    let of_keys = crate::store::key_changes::finish(store)?;
     let pending = pending(&store.keyring)?;
     let count = pending.len();
     if count == 0 {
-        return Ok(0);
+        return Ok(of_keys);
     }
     let retention = rules::in_use(&store.keyring)?;
     for intent in pending {
@@ -325,7 +355,7 @@ pub fn finish(store: &OpenedStore) -> Result<usize, SubjectsError> {
         }
         settle(store, intent, &retention, false, &mut Erased::default())?;
     }
-    Ok(count)
+    Ok(count.saturating_add(of_keys))
 }
 
 /// Destroys keys whose retention is over, a few at a time, so that the writer waits for few.

@@ -16,7 +16,8 @@ use waag_model::ids::{KeyId, Position, Tag};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 
-use super::{keys_of, tag_text, text};
+use super::reason::Against;
+use super::{SubjectsError, keys_of, tag_text, text};
 use crate::store::error::StoreError;
 use crate::store::own::Members;
 
@@ -121,20 +122,51 @@ pub fn refuse_restricted(reader: &Reader, from: Position, to: Position) -> Resul
     if from >= to || !any_restricted(&reader.keyring)? {
         return Ok(());
     }
-    let (mut fine, mut failed) = (HashMap::new(), None);
+    let mut fine = HashMap::new();
+    each(reader, from, to, &mut |bytes| one(reader, bytes, &mut fine))
+}
+
+/// Refuses where the reason has the id of a person of an entry between two positions, as a reason that cannot be recorded.
+///
+/// # Errors
+/// [`SubjectsError::Reason`]; reading.
+pub fn refuse_named(
+    reader: &Reader,
+    from: Position,
+    to: Position,
+    reason: &str,
+) -> Result<(), SubjectsError> {
+    let mut against = Against::new(&reader.keyring, [reason])?;
+    each(reader, from, to, &mut |bytes| {
+        let entry = Entry::read(bytes).map_err(|error| StoreError::from(ReadFault::Entry(error)))?;
+        let mut persons = entry.parts.iter().filter(|part| part.role == Role::Person);
+        persons.try_for_each(|part| against.key(part.key_id))
+    })
+}
+
+/// Goes through the entries between two positions until one is refused.
+fn each<E: From<StoreError>>(
+    reader: &Reader,
+    from: Position,
+    to: Position,
+    look_at: &mut dyn FnMut(&[u8]) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut failed = None;
     let mut look = |frame: FrameView<'_>| {
         for (position, bytes) in frame.entries().filter(|(position, _)| *position >= from) {
             if position >= to {
                 return ControlFlow::Break(());
             }
-            if let Err(error) = one(reader, bytes, &mut fine) {
+            if let Err(error) = look_at(bytes) {
                 failed = Some(error);
                 return ControlFlow::Break(());
             }
         }
         ControlFlow::Continue(())
     };
-    reader.log.read(from, &mut look).map_err(ReadFault::Log)?;
+    if from < to {
+        reader.log.read(from, &mut look).map_err(|error| StoreError::from(ReadFault::Log(error)))?;
+    }
     failed.map_or(Ok(()), Err)
 }
 

@@ -77,6 +77,9 @@ pub struct Erased {
     pub person: String,
     /// Whether this only tells what would be done.
     pub dry_run: bool,
+    /// Of a plan: the restriction that somebody asked for, despite which it would be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restriction: Option<Standing>,
     /// What was destroyed, or would be.
     pub erased: Vec<Row>,
     /// What stays, restricted, and until when.
