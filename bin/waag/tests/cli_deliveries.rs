@@ -83,7 +83,7 @@ fn listed(folder: &Folder) -> Value {
     folder.run(&["subscription", "list", "--json"]).exits(0).json()
 }
 
-const EACH: [&[&str]; 17] = [
+const EACH: [&[&str]; 18] = [
     &["subscription", "create", "--name", "a", "--pull"],
     &["subscription", "list"],
     &["subscription", "show", "a"],
@@ -132,7 +132,7 @@ fn what_is_wrong_is_refused_before_a_node_is_asked() {
     folder.write("rule", r#"{"a": [{"wildcard": "a**"}]}"#);
     folder.write("spec", r#"{"name": "a", "target": {"kind": "pull"}, "nonsense": 1}"#);
     folder.write("empty", "\n");
-    let wrong: [(&[&str], &str); 22] = [
+    let wrong: [(&[&str], &str); 25] = [
         (&["subscription", "create", "--name", "a"], "E0700"),
         (&["subscription", "create", "--pull"], "E0700"),
         (&["subscription", "create", "--name", "a", "--pull", "--webhook", "https://x.example"], "E0700"),
