@@ -219,6 +219,22 @@ impl StoreError {
     }
 }
 
+impl fmt::Display for ReadOnly {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restored => {
+                "this store was restored and may only be read: entries may have been acknowledged beyond it; \
+                 `waag promote` goes on under a new ledger"
+            }
+            Self::HandedOver => {
+                "the right to write was handed over to a restored store (`waag restore --guard`): this one is never \
+                 written nor promoted again"
+            }
+            Self::Earlier => "an earlier ledger is only read, for ever: without --earlier the present one is written",
+        })
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(inner) = self.inner() {
@@ -239,17 +255,18 @@ impl fmt::Display for StoreError {
                 let path = path.display();
                 write!(f, "the state folder `{path}` is missing, and with it the keys and the guard")
             }
-            Self::DataMissing(path) => {
+            Self::DataMissing(path) => write!(
+                f,
+                "the data folder `{}` is missing, its state is there; where the store was just being made, `waag init` \
+                 goes on with that",
+                path.display()
+            ),
+            Self::StateInside(path) => {
                 write!(
                     f,
-                    "the data folder `{}` is missing, its state is there; where the store was just being made, `waag init` \
-                     goes on with that",
+                    "the state folder `{}` lies inside the data folder; it must stand apart",
                     path.display()
                 )
-            }
-            Self::StateInside(path) => {
-                let path = path.display();
-                write!(f, "the state folder `{path}` lies inside the data folder; it must stand apart")
             }
             Self::TooOpen { path, mode } => {
                 let path = path.display();
@@ -257,20 +274,7 @@ impl fmt::Display for StoreError {
             }
             Self::InUse => write!(f, "another process writes this store"),
             Self::NoGuard => write!(f, "the log has entries and its guard is missing"),
-            Self::ReadOnly(ReadOnly::Restored) => write!(
-                f,
-                "this store was restored and may only be read: entries may have been acknowledged beyond it; \
-                 `waag promote` goes on under a new ledger"
-            ),
-            Self::ReadOnly(ReadOnly::HandedOver) => write!(
-                f,
-                "the right to write was handed over to a restored store (`waag restore --guard`): this one is never \
-                 written nor promoted again"
-            ),
-            Self::ReadOnly(ReadOnly::Earlier) => write!(
-                f,
-                "an earlier ledger is only read, for ever: without --earlier the present one is written"
-            ),
+            Self::ReadOnly(why) => why.fmt(f),
             Self::Promoting(state) => write!(
                 f,
                 "a promotion is under way in `{}` or was broken off: `waag promote` again finishes it",
@@ -285,9 +289,7 @@ impl fmt::Display for StoreError {
             Self::SchemaObject { kind, version, why } => {
                 write!(f, "the schema of `{kind}`, version {version}, {why}")
             }
-            Self::Registration(position) => {
-                write!(f, "the registration at position {position} cannot be read")
-            }
+            Self::Registration(at) => write!(f, "the registration at position {at} cannot be read"),
             Self::SchemaType(why) => write!(f, "the type {why}"),
             Self::Empty => write!(f, "the ledger is empty: there is nothing to export"),
             Self::Foreign => write!(f, "no file of a store"),

@@ -132,8 +132,8 @@ fn invoices(sums: &[Sum]) -> i64 {
     sums.iter().fold(0, |all, sum| all.saturating_add(sum.invoices))
 }
 
-/// A sum of money: `sums` of the invoices that have a value; nought where there is none of them and `is_known` says that
-/// nothing is missing.
+/// A sum of money: `sums` of the invoices that have a value; nought where there is none of them and `is_known` says
+/// that nothing is missing.
 fn money(
     name: &'static str,
     definition: &'static str,
@@ -183,8 +183,8 @@ impl Queries<'_> {
             self.days_payable_outstanding(standing, end)?,
             days(
                 "invoice processing time",
-                "Mean time from receiving an invoice to approving its payment, of the invoices whose approval was told in \
-                 the period; an approval that a posting implies is no such one.",
+                "Mean time from receiving an invoice to approving its payment, of the invoices whose approval was told \
+                 in the period; an approval that a posting implies is no such one.",
                 (period.approval_s, count(kpi::APPROVED_TIMED)),
                 "no approval of a received invoice was told in the period",
             ),

@@ -77,7 +77,7 @@ pub(crate) fn hour_floor(day: i64, config: &Config) -> i64 {
     day.saturating_sub(i64::from(config.hour_days)).saturating_mul(24)
 }
 
-/// The first hour whose stage times are kept by hour: as long as minutes are, since there are as many of them as regions.
+/// The first hour whose stage times are kept by hour: as long as minutes are, since each region has its own.
 pub(crate) fn latency_hour_floor(day: i64, config: &Config) -> i64 {
     minute_floor(day, config).div_euclid(60)
 }

@@ -1,4 +1,4 @@
-//! Settings from a file of the firm's: read strictly, and refused with the place of the fault before anything uses them.
+//! Settings from a file of the firm's: read strictly, and refused with the place of a fault before anything uses them.
 //!
 //! A word that is not known is refused rather than passed over: it may be a misspelt one that was meant to count, and a
 //! deadline that nobody set would be kept for as long as the view is.

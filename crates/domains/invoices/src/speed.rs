@@ -1,8 +1,8 @@
 //! How fast invoices go: throughput by stage and region, steps from stage to stage, and times in a stage.
 //!
-//! Place in the way of an event: `show`. Each read is one row a bucket of time, or one a bucket, stage and region; nothing
-//! here grows with the number of invoices, currencies, vendors or vendor classes, and regions are at most as many as
-//! segments may be.
+//! Place in the way of an event: `show`. Each read is one row a bucket of time, or one a bucket, stage and region;
+//! nothing here grows with the number of invoices, currencies, vendors or vendor classes, and regions are at most as
+//! many as segments may be.
 //! Not here: open invoices (`standing`), figures by currency and vendor (`queries`), what is counted (`batch`).
 
 use std::collections::BTreeMap;

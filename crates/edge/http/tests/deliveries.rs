@@ -128,7 +128,8 @@ fn a_refused_subscription_is_told_with_its_place_and_no_secret() {
         .replace("hook2", "none")
         .replace(r#"{"kind":"webhook","url":"https://a.example/"}"#, r#"{"kind":"pull"}"#);
     assert_eq!(refused(&mut admin, &pull), at(422, "E1151", "/secret"));
-    let headers = [("content-type", "application/json")];
+    let key = admin.key.clone();
+    let headers = [("content-type", "application/json"), ("x-api-key", key.as_str())];
     let moved = webhook.replace("a.example", "b.example");
     let changed = admin.call("PUT", "/v1/subscriptions/hook", &headers, moved.as_bytes());
     let told = (&changed.body["spec"]["name"], &changed.body["secret"]);

@@ -138,7 +138,8 @@ fn a_job_on_dead_letters_names_its_filter() {
 fn a_replay_has_its_limits() {
     assert_eq!(replay(br#"{"from":1,"rate":100000}"#).unwrap().from, Some(1));
     assert!(replay(br#"{"pattern":{"type":["x"]}}"#).unwrap().pattern.is_some());
-    for bad in ["[]", r#"{"rate":100001}"#, r#"{"rate":null}"#, r#"{"x":1}"#, r#"{"from":-1}"#] {
+    assert_eq!(replay(br#"{"rate":null}"#).unwrap().rate, None, "as if it were not there");
+    for bad in ["[]", r#"{"rate":100001}"#, r#"{"x":1}"#, r#"{"from":-1}"#] {
         assert!(replay(bad.as_bytes()).is_err(), "{bad}");
     }
 }
