@@ -29,7 +29,7 @@ use crate::store::beside::{Closing, Desk};
 
 use super::Running;
 use super::access_log::AccessLogOptions;
-use super::api_keys::{Asked, carry_out};
+use super::api_keys::{ApiKeyError, Asked, carry_out};
 use super::bridges;
 use super::deliveries::{self, Deliveries};
 use super::house::RunningHouse;
@@ -309,6 +309,12 @@ impl Doors {
             let asked: Question = serde_json::from_str(asked).map_err(|error| error.to_string())?;
             let told = match asked {
                 Question::Keys(asked) => carry_out(store, keys, &asked)
+                    .and_then(|told| match &asked {
+                        Asked::Withdraw { id, .. } => {
+                            operating.forget(id).map(|()| told).map_err(ApiKeyError::Keys)
+                        }
+                        Asked::Create { .. } | Asked::List { .. } => Ok(told),
+                    })
                     .map(|told| serde_json::to_string(&told))
                     .map_err(|error| format!("{}: {error}", error.code())),
                 Question::Plans(asked) => plans::carry_out(store, keys, &operating.plans, &asked)

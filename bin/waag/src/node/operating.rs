@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use waag_http::deliveries::RouterFigures;
 use waag_http::door::{Door, DoorParts};
-use waag_http::keys::Keys;
+use waag_http::keys::{KeyError, Keys};
 use waag_http::mapping::Mappings;
 use waag_http::plans::Plans;
 use waag_http::tls::Tls;
@@ -29,8 +29,20 @@ use super::{OneTenant, Running};
 #[derive(Debug)]
 pub(super) struct Operating {
     pub(super) plans: Arc<Plans>,
+    mappings: Arc<Mappings>,
     _day: DayKeeper,
     _telemetry: Option<Telemetry>,
+}
+
+impl Operating {
+    /// Forgets what is held for a key that was withdrawn: what it used, and how its fields are named.
+    ///
+    /// # Errors
+    /// [`KeyError`] where the mappings cannot be taken from the state; the key is withdrawn nevertheless.
+    pub(super) fn forget(&self, key_id: &str) -> Result<(), KeyError> {
+        self.plans.limiter().forget(key_id);
+        self.mappings.forget(key_id)
+    }
 }
 
 /// A door with everything around it.
@@ -49,7 +61,7 @@ pub(super) fn open(
     let folder = store.place.data.join(ACCESS_FOLDER);
     let day = DayKeeper::start(&folder, Arc::clone(plans.limiter()), Arc::clone(&clock));
     let day = day.map_err(DoorsError::Runtime)?;
-    let mut parts = DoorParts::plain(node, keys, mappings, Arc::clone(&clock));
+    let mut parts = DoorParts::plain(node, keys, Arc::clone(&mappings), Arc::clone(&clock));
     parts.limiter = Arc::clone(plans.limiter());
     parts.figures.push(Arc::new(NodeFigures::new(Arc::clone(running))));
     parts.figures.push(Arc::new(PublicationFigures(Arc::clone(running))));
@@ -74,7 +86,7 @@ pub(super) fn open(
         Telemetry::start(&options.to, &spans, figures, clock).map_err(DoorsError::Telemetry)
     });
     let telemetry = telemetry.transpose()?;
-    Ok((door, Operating { plans, _day: day, _telemetry: telemetry }))
+    Ok((door, Operating { plans, mappings, _day: day, _telemetry: telemetry }))
 }
 
 fn with_traces(parts: &mut DoorParts, share: u32) -> Spans {

@@ -245,28 +245,23 @@ impl fmt::Display for StoreError {
                 write!(f, "there is no store in `{}`; `waag init` makes one", root.display())
             }
             Self::NoTenant { tenant, root } => {
-                let root = root.display();
-                write!(
-                    f,
-                    "there is no tenant `{tenant}` in `{root}`; `waag init --tenant {tenant}` makes one"
-                )
+                let (root, makes) = (root.display(), format!("waag init --tenant {tenant}"));
+                write!(f, "there is no tenant `{tenant}` in `{root}`; `{makes}` makes one")
             }
             Self::StateMissing(path) => {
                 let path = path.display();
                 write!(f, "the state folder `{path}` is missing, and with it the keys and the guard")
             }
-            Self::DataMissing(path) => write!(
-                f,
-                "the data folder `{}` is missing, its state is there; where the store was just being made, `waag init` \
-                 goes on with that",
-                path.display()
-            ),
-            Self::StateInside(path) => {
+            Self::DataMissing(path) => {
+                let path = path.display();
                 write!(
                     f,
-                    "the state folder `{}` lies inside the data folder; it must stand apart",
-                    path.display()
+                    "the data folder `{path}` is missing; `waag init` goes on where it was just being made"
                 )
+            }
+            Self::StateInside(path) => {
+                let path = path.display();
+                write!(f, "the state folder `{path}` lies inside the data folder; it must stand apart")
             }
             Self::TooOpen { path, mode } => {
                 let path = path.display();
