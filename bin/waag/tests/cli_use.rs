@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 97] = [
+const COMMANDS: [&[&str]; 106] = [
     &[],
     &["init"],
     &["append"],
@@ -35,6 +35,15 @@ const COMMANDS: [&[&str]; 97] = [
     &["import"],
     &["report"],
     &["report", "invoices"],
+    &["report", "invoice"],
+    &["report", "figures"],
+    &["report", "vendors"],
+    &["report", "times"],
+    &["report", "series"],
+    &["rules"],
+    &["rules", "show"],
+    &["rules", "set"],
+    &["rules", "reset"],
     &["views"],
     &["views", "status"],
     &["views", "rebuild"],

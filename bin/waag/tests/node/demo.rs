@@ -104,8 +104,7 @@ fn the_demonstration_does_what_it_says_and_goes_on_in_its_folder() {
 #[test]
 fn a_demonstration_killed_while_it_makes_its_store_goes_on() {
     let folder = Folder::new();
-    let demo = Demo::start(&folder);
-    demo.end();
+    folder.run(&["--data", "demo/data", "init", "--origin", "waag-demo"]).exits(0);
     // As it is before the log is made: the note of what is to come, the state without a guard, and no data folder.
     std::fs::remove_dir_all(folder.path("demo/data")).unwrap();
     std::fs::remove_file(folder.path("demo/data.state/default/guard")).unwrap();

@@ -58,7 +58,7 @@ fn reports_tell_one_invoice_figures_vendors_times_and_series() {
     let figures = folder.run(&["report", "figures", "--days", "366", "--json"]).exits(0).lines();
     assert_eq!(figures.len(), 10);
     let text = folder.run(&["report", "figures"]).exits(0).out;
-    assert!(text.lines().count() == 10 && text.contains("outstanding payables"), "{text}");
+    assert!(text.lines().count() == 10 && text.contains("overdue payables"), "{text}");
     let vendors = folder.run(&["report", "vendors"]).exits(0).out;
     assert!(vendors.contains("12.00 EUR") && vendors.contains("1246.50 EUR  De Waag\n"), "{vendors}");
     let times = folder.run(&["report", "times", "--days", "366", "--json"]).exits(0).lines();

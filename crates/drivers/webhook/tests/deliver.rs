@@ -89,7 +89,12 @@ fn a_connection_is_used_again_and_by_those_alone_who_may() {
     }
     assert_eq!((receiver.count(), pool.kept(), log.all().len()), (1, 1, 10));
     let strict = Policy { allow_http: true, ..Policy::default() };
-    let third = pool.webhook(&receiver.url(), vec![secret()], strict).unwrap();
+    assert!(
+        pool.webhook(&receiver.url(), vec![secret()], strict.clone()).is_err(),
+        "an address is known at once"
+    );
+    let by_name = receiver.url().replace("127.0.0.1", "localhost");
+    let third = pool.webhook(&by_name, vec![secret()], strict).unwrap();
     assert_eq!(failed(deliver(&third, delivery(PATIENCE))).code, "E1163");
     assert_eq!((receiver.count(), log.all().len()), (1, 10));
     // With the last target of a receiver its connections go.

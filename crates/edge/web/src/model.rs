@@ -342,6 +342,8 @@ pub struct Cash {
     pub later: UtcDay,
     /// All without a due date; `None` where there is nothing.
     pub undated: Option<DueRow>,
+    /// Open invoices that no sum has: they have told no amount that can be read, or no currency.
+    pub unpriced: u64,
 }
 
 /// A currency's totals.

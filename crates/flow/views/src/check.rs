@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use waag_domain::project::{Cell, Projection, Reads, Row, RowsError, Scan, Table};
 use waag_model::ids::Position;
 
-use crate::contract::{ViewKey, Views, Which, place_of};
+use crate::contract::{Snapshot, ViewKey, Views, Which, place_of};
 use crate::error::ViewsError;
 use crate::follow::{Recorded, run};
 use crate::progress::Progress;
-use crate::projector::{ProjectError, Projector};
+use crate::projector::{ProjectError, Projector, current_key};
 
 /// Rows compared at a time.
 const PAGE_ROWS: usize = 2_000;
@@ -86,14 +86,11 @@ pub fn check<E: From<ProjectError>>(
         Projector::open_build(ledger, Arc::clone(scratch), Arc::clone(projection), key, progress)
             .map_err(ProjectError::Views)?;
     // Most of the way before the moment that is compared is taken, since holding one keeps the store from reclaiming.
-    let serving = || views.snapshot(name, Which::Serving).map_err(ProjectError::Views);
-    let near = serving()?.standing().cursor.position;
+    let present = || of_this_version(views, projection.as_ref()).map_err(ProjectError::Views);
+    let near = present()?.standing().cursor.position;
     run(&mut projector, &following, near.min(following.source.guarded()), stop)?;
-    let stored = serving()?;
+    let stored = present()?;
     let standing = stored.standing().clone();
-    if standing.key.version != projection.version() {
-        return Err(ProjectError::Views(ViewsError::Layout(standing.key)).into());
-    }
     // What the moment has was recorded before it.
     let following = recorded()?;
     let position = standing.cursor.position;
@@ -109,6 +106,19 @@ pub fn check<E: From<ProjectError>>(
         .collect::<Result<_, RowsError>>();
     let tables = compared.map_err(|error| ProjectError::Views(error.into()))?;
     Ok(Some(Checked { view: standing.key, position, tables }))
+}
+
+/// The view of the projection's version, which may stand beside the one that serves: other settings make another.
+fn of_this_version(views: &dyn Views, projection: &dyn Projection) -> Result<Box<dyn Snapshot>, ViewsError> {
+    let key = current_key(views, projection)?;
+    let found = views.snapshot(&key.name, Which::Build { version: key.version, build: key.build });
+    let Err(ViewsError::Unknown(_)) = found else { return found };
+    // None of this version: what serves is another program's, or another setting's.
+    let serving = views.snapshot(projection.name(), Which::Serving)?;
+    if serving.standing().key.version == key.version {
+        return Ok(serving);
+    }
+    Err(ViewsError::Layout(serving.standing().key.clone()))
 }
 
 /// A table's rows in the order of their keys, read page by page.

@@ -65,7 +65,10 @@ pub(super) fn cash(queries: Queries<'_>, asked: &Asked, today: UtcDay) -> Result
     let mut totals = queries.cash_totals(today)?;
     totals.retain(|total| !total.outstanding.currency.is_empty());
     let asked_for = totals.iter().find(|total| Some(&total.outstanding.currency) == asked.currency.as_ref());
-    let Some(chosen) = asked_for.or(totals.first()) else { return Ok(Cash::default()) };
+    let unpriced = whole(queries.unpriced()?.received.invoices);
+    let Some(chosen) = asked_for.or(totals.first()) else {
+        return Ok(Cash { unpriced, ..Cash::default() });
+    };
     let code = chosen.outstanding.currency.as_str();
     let by = match asked.by {
         Step::Day => Steps::Day,
@@ -100,6 +103,7 @@ pub(super) fn cash(queries: Queries<'_>, asked: &Asked, today: UtcDay) -> Result
         undated: some(&chosen.undated),
         chosen: Some(total(chosen)),
         currencies: totals.iter().map(total).collect(),
+        unpriced,
     })
 }
 

@@ -373,6 +373,7 @@ impl Figures for SampleFigures {
             behind: Some(due(None, 88, 402)),
             later: UtcDay(starts + 26 * 7),
             undated: Some(due(None, 211, 81)),
+            unpriced: 16,
         })
     }
 }
