@@ -203,9 +203,17 @@ impl Asked {
 /// Every page, range, named filter and narrowing, and a chain of further pages of each list.
 async fn all(line: &mut Line, invoices: u64) -> anyhow::Result<Vec<Asked>> {
     let mut asked: Vec<Asked> = Vec::new();
-    for range in ["1h", "24h", "7d", "30d"] {
-        asked.push(Asked::one(&format!("/?range={range}")));
-        asked.push(Asked::one(&format!("/operations?range={range}")));
+    for period in [
+        "range=1h",
+        "range=24h",
+        "range=7d",
+        "range=30d",
+        "range=1y",
+        "range=1y&until=2026-10-31",
+        "until=2018-01-01",
+    ] {
+        asked.push(Asked::one(&format!("/?{period}")));
+        asked.push(Asked::one(&format!("/operations?{period}")));
     }
     let filters = ["stuck", "approved_not_paid", "received_not_cleared", "loops", "duplicates", "odd"];
     for filter in filters {

@@ -12,5 +12,6 @@ pub mod ids;
 pub mod limits;
 pub mod money;
 pub mod schema;
+pub mod text;
 pub mod time;
 pub mod value;

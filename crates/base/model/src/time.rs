@@ -51,6 +51,13 @@ impl UtcDay {
         (i32::try_from(year).unwrap_or(0), u8::try_from(month).unwrap_or(1), u8::try_from(day).unwrap_or(1))
     }
 
+    /// The point in time at which it is over, held at the end of the range.
+    #[must_use]
+    pub fn end(self) -> UtcNanos {
+        let day_ns = DAY_S.saturating_mul(SECOND_NS);
+        UtcNanos(i64::from(self.0).saturating_add(1).saturating_mul(day_ns))
+    }
+
     /// The calendar year of this day.
     #[must_use]
     pub fn year(self) -> i32 {
@@ -94,6 +101,13 @@ impl fmt::Display for UtcDay {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_day_ends_where_the_next_one_begins() {
+        assert_eq!(UtcDay(17_927).end().to_string(), "2019-02-01T00:00:00.000000000Z");
+        assert_eq!(UtcDay(17_927).end().later_by(-1).day(), UtcDay(17_927));
+        assert_eq!((UtcDay(i32::MAX).end(), UtcDay(-1).end()), (UtcNanos(i64::MAX), UtcNanos(0)));
+    }
 
     #[test]
     fn prints_known_points_in_time() {

@@ -1,5 +1,5 @@
 //! What the standard library gives only as ambient globals, passed in as values instead: clock, randomness, disk;
-//! and the one form of the figures that a running program tells of itself.
+//! the one form of the figures that a running program tells of itself; and which of the system's errors pass by themselves.
 //!
 //! Place: beneath everything that touches the world; the simulator passes its own.
 //! Not here: domain words, formats, policies.
@@ -14,4 +14,5 @@ pub mod descriptors;
 pub mod entropy;
 pub mod figures;
 pub mod files;
+pub mod passing;
 pub mod threads;

@@ -6,8 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
-use waag_domain::project::{Row, RowsError};
+use serde::{Serialize, Serializer};
+use waag_domain::project::RowsError;
 use waag_model::time::UtcDay;
 
 use crate::project::range;
@@ -88,7 +88,8 @@ pub struct CashTotal {
 /// What is outstanding at due dates of one day or week.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct CashDue {
-    /// The first day: days since 1970.
+    /// The first day: days since 1970; told as a date.
+    #[serde(serialize_with = "as_date")]
     pub day: i64,
     /// The sum.
     pub sum: Sum,
@@ -103,6 +104,46 @@ pub struct CashDates {
     pub steps: Vec<CashDue>,
     /// Due after the last step.
     pub behind: Sum,
+}
+
+/// Due dates of all currencies.
+pub struct CashByDue {
+    before: Sums,
+    /// By the first day of a step.
+    due: BTreeMap<i64, Sums>,
+    behind: Sums,
+    first: i64,
+    end: i64,
+}
+
+impl CashByDue {
+    /// Those of one currency.
+    #[must_use]
+    pub fn of(&self, currency: &str) -> CashDates {
+        let step = |(day, sums): (&i64, &Sums)| CashDue { day: *day, sum: sums.of(currency) };
+        let steps = self.due.iter().filter(|(_, sums)| sums.has(currency)).map(step);
+        CashDates {
+            before: self.before.of(currency),
+            steps: steps.collect(),
+            behind: self.behind.of(currency),
+        }
+    }
+
+    /// The first day of the first step, and the day after the last one.
+    #[must_use]
+    pub fn days(&self) -> (UtcDay, UtcDay) {
+        (day_of(self.first), day_of(self.end))
+    }
+}
+
+/// The day of a number of days since 1970, held at the ends of what a day may be.
+fn day_of(day: i64) -> UtcDay {
+    UtcDay(i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX }))
+}
+
+/// A day as a date: `2026-11-30`.
+fn as_date<S: Serializer>(day: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&day_of(*day))
 }
 
 impl Queries<'_> {
@@ -174,6 +215,14 @@ impl Queries<'_> {
         from: UtcDay,
         steps: i64,
     ) -> Result<CashDates, RowsError> {
+        Ok(self.cash_by_due(by, from, steps)?.of(currency))
+    }
+
+    /// Due dates of all currencies from the step of a day on; at most [`STEPS_MAX`] steps.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn cash_by_due(&self, by: Step, from: UtcDay, steps: i64) -> Result<CashByDue, RowsError> {
         let level = match by {
             Step::Day => 0,
             Step::Week => 1,
@@ -181,21 +230,18 @@ impl Queries<'_> {
         let first = by.of(from);
         let end = first.saturating_add(steps.clamp(1, STEPS_MAX));
         let mut due: BTreeMap<i64, Sums> = BTreeMap::new();
-        let mut add = |row: &Row| {
-            due.entry(number(row, 1)).or_default().add(text(row, 2), number(row, 3), big(row, 4));
-        };
-        let found = range(self.rows, &CASH, &between(&[level.into()], Some(first), Some(end)))?;
-        found.iter().filter(|row| text(row, 2) == currency).for_each(&mut add);
+        for row in range(self.rows, &CASH, &between(&[level.into()], Some(first), Some(end)))? {
+            due.entry(by.first(number(&row, 1))).or_default().add(
+                text(&row, 2),
+                number(&row, 3),
+                big(&row, 4),
+            );
+        }
         let before = self.due_before(by.first(first))?;
         let mut behind = Sums::default();
         self.add_cash(2, (None, None), &mut behind)?;
         behind.take(&self.due_before(by.first(end))?);
-        let step = |(bucket, sums): (i64, Sums)| CashDue { day: by.first(bucket), sum: sums.of(currency) };
-        Ok(CashDates {
-            before: before.of(currency),
-            steps: due.into_iter().map(step).collect(),
-            behind: behind.of(currency),
-        })
+        Ok(CashByDue { before, due, behind, first: by.first(first), end: by.first(end) })
     }
 }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use waag_domain::project::{Cell, Row, RowsError, Scan};
+use waag_model::time::UtcDay;
 
 use crate::cash::CashTotal;
 use crate::key_share::kpi;
@@ -161,8 +162,35 @@ impl Queries<'_> {
     /// # Errors
     /// [`RowsError`].
     pub fn key_figures(&self, standing: &Standing, period_days: i64) -> Result<Vec<KeyFigure>, RowsError> {
-        let today = standing.now().day();
-        let end = i64::from(today.0) + 1;
+        self.key_figures_until(standing, standing.now().day(), period_days)
+    }
+
+    /// The ten key figures with rates and times of the `period_days` days that end with `last`; what is open, stuck or
+    /// overdue is told as of `standing`, since the read model has no past of it.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn key_figures_until(
+        &self,
+        standing: &Standing,
+        last: UtcDay,
+        period_days: i64,
+    ) -> Result<Vec<KeyFigure>, RowsError> {
+        let end = i64::from(standing.now().day().0) + 1;
+        let mut figures = self.period_figures(last, period_days)?;
+        // Where the field looks for it: behind the rates, before the times.
+        figures.insert(2, self.days_payable_outstanding(standing, end)?);
+        figures.extend([self.value_stuck(standing)?, self.overdue_payables(standing)?]);
+        Ok(figures)
+    }
+
+    /// The rates and times among them, which belong to a period and can be told of any: so one is compared with the
+    /// one before.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn period_figures(&self, last: UtcDay, period_days: i64) -> Result<Vec<KeyFigure>, RowsError> {
+        let end = i64::from(last.0) + 1;
         let period = self.period(end - period_days.clamp(1, PERIOD_DAYS_MAX), end)?;
         let count = |at| period.count(at);
         let paid = count(kpi::PAID);
@@ -180,7 +208,6 @@ impl Queries<'_> {
                 (count(kpi::ON_TIME), count(kpi::DUE_KNOWN)),
                 "no paid invoice of the period has a due date",
             ),
-            self.days_payable_outstanding(standing, end)?,
             days(
                 "invoice processing time",
                 "Mean time from receiving an invoice to approving its payment, of the invoices whose approval was told \
@@ -213,8 +240,6 @@ impl Queries<'_> {
                 (count(kpi::DUPLICATES), count(kpi::RECEIVED)),
                 "no invoice was received in the period",
             ),
-            self.value_stuck(standing)?,
-            self.overdue_payables(standing)?,
         ])
     }
 

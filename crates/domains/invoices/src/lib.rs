@@ -4,7 +4,8 @@
 //! `invoice.authorization` and `invoice.posting` are facts that are only monitored: nothing here can refuse one, so the
 //! domain has no commands, no decisions and no ports. An invoice is in one of four stages and in one of six
 //! conditions ([`state::Condition`]); [`event`] says which event moves it where, [`project`] keeps the rows,
-//! [`queries`], [`standing`], [`speed`], [`cash`], [`life`], [`lists`] and [`figures`] read them.
+//! [`queries`], [`standing`], [`speed`], [`cash`], [`life`], [`lists`], [`named`] and [`figures`] read
+//! them.
 //! Not here: whose database holds the rows (`flow/views`, the drivers), pages (`edge/web`), the entries that an
 //! invoice's history points to (the log).
 //!
@@ -30,6 +31,7 @@ pub mod life;
 pub mod lists;
 mod mix;
 pub mod moves;
+pub mod named;
 mod names;
 mod packed;
 pub mod project;

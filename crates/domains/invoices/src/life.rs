@@ -15,7 +15,7 @@ use crate::event::{Action, Stage};
 use crate::names::Names;
 use crate::project::{damaged, range};
 use crate::queries::{Queries, between, first_hour_ahead, number, text};
-use crate::state::{Begin, Condition, Item, Span, flag, mark_names, spans};
+use crate::state::{Begin, Condition, Item, Span, flag, mark, mark_names, spans};
 use crate::tables::{DAY_NONE, HISTORY, INVOICE};
 use crate::when::HOUR_NS;
 
@@ -95,6 +95,10 @@ pub struct InvoiceState {
     pub loops: u32,
     /// Events.
     pub events: u64,
+    /// Where the event stands in the ledger that tells how it stands: of a failure or a hold the newest one that told
+    /// it, else the newest that moved it. `None` where the row holds no such event any more.
+    #[serde(skip)]
+    pub told_by: Option<u64>,
     /// The stages.
     pub visits: Vec<Visit>,
 }
@@ -104,8 +108,11 @@ pub struct InvoiceState {
 pub struct Lifecycle {
     /// As it stands; it counts all events.
     pub state: InvoiceState,
-    /// Events of it in the ledger's order, the newest last: every one, or as many of the newest as were asked for.
+    /// Events of it in the ledger's order, the newest last: every one, or as many as were asked for.
     pub steps: Vec<Step>,
+    /// Events of it before those.
+    #[serde(skip)]
+    pub earlier: u64,
 }
 
 impl Queries<'_> {
@@ -121,27 +128,95 @@ impl Queries<'_> {
             items.extend(chunk(&row).ok_or_else(|| damaged(&HISTORY, id))?);
         }
         items.extend(recent);
-        Ok(Some(Lifecycle { state, steps: items.into_iter().map(step).collect() }))
+        Ok(Some(Lifecycle { state, steps: items.into_iter().map(step).collect(), earlier: 0 }))
     }
 
-    /// An invoice as it stands and its newest events, at most so many, in one read of its row and one of the chunks
-    /// of its history that hold them: a history has no limit, and what is read of it has.
+    /// An invoice as it stands and its newest events, those before a position alone where one is given: at most so many,
+    /// in one read of its row and one of the chunks of its history that hold them. A history has no limit, and what is
+    /// read of it has; a position is found by halving.
     ///
     /// # Errors
     /// [`RowsError`].
-    pub fn newest_of(&self, id: &str, now: UtcNanos, most: usize) -> Result<Option<Lifecycle>, RowsError> {
+    pub fn newest_of(
+        &self,
+        id: &str,
+        now: UtcNanos,
+        most: usize,
+        before: Option<u64>,
+    ) -> Result<Option<Lifecycle>, RowsError> {
         let Some(Stored { state, recent, chunks }) = self.stored(id, now)? else { return Ok(None) };
-        let missing = most.saturating_sub(recent.len()).div_ceil(HISTORY_ITEMS_MAX);
-        let first = chunks.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX));
-        let keys: Vec<Row> = (first..chunks).map(|at| vec![id.into(), i64::from(at).into()]).collect();
+        let is_before = |item: &Item| before.is_none_or(|end| item.position < end);
+        let is_in_row = recent.first().is_some_and(is_before);
+        let end = match before.filter(|_| !is_in_row) {
+            Some(end) => self.chunk_of(id, chunks, end)?,
+            None => chunks,
+        };
+        let mut items: Vec<Item> = recent.into_iter().filter(|item| is_in_row && is_before(item)).collect();
+        // Of the last chunk some may lie behind the position.
+        let spare = usize::from(before.is_some() && !is_in_row);
+        let missing = most.saturating_sub(items.len()).div_ceil(HISTORY_ITEMS_MAX).saturating_add(spare);
+        let first = end.saturating_sub(u32::try_from(missing).unwrap_or(u32::MAX));
+        let keys: Vec<Row> = (first..end).map(|at| vec![id.into(), i64::from(at).into()]).collect();
+        let found = if keys.is_empty() { Vec::new() } else { self.rows.get(&HISTORY, &keys)? };
+        let mut all = Vec::new();
+        for row in found {
+            all.extend(row.as_deref().and_then(chunk).ok_or_else(|| damaged(&HISTORY, id))?);
+        }
+        all.retain(is_before);
+        all.append(&mut items);
+        let left_out = all.len().saturating_sub(most);
+        let in_chunks = u64::from(first).saturating_mul(u64::try_from(HISTORY_ITEMS_MAX).unwrap_or(u64::MAX));
+        let earlier = in_chunks.saturating_add(u64::try_from(left_out).unwrap_or(u64::MAX));
+        Ok(Some(Lifecycle { state, steps: all.into_iter().skip(left_out).map(step).collect(), earlier }))
+    }
+
+    /// How many of an invoice's full chunks begin before a position.
+    fn chunk_of(&self, id: &str, chunks: u32, position: u64) -> Result<u32, RowsError> {
+        let (mut low, mut high) = (0, chunks);
+        while low < high {
+            let middle = low.midpoint(high);
+            let found = self.rows.get(&HISTORY, &[vec![id.into(), i64::from(middle).into()]])?;
+            let items = found.into_iter().flatten().next().as_deref().and_then(chunk);
+            let items = items.ok_or_else(|| damaged(&HISTORY, id))?;
+            if items.first().is_some_and(|item| item.position < position) {
+                low = middle.saturating_add(1);
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low)
+    }
+
+    /// An invoice as it stands and at most `most` of its events, behind the first `gone` of them in the ledger's order;
+    /// and how many are gone then where further ones follow. In one read of its row and one of the chunks that hold them.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn part_of(
+        &self,
+        id: &str,
+        now: UtcNanos,
+        gone: u64,
+        most: usize,
+    ) -> Result<Option<(Lifecycle, Option<u64>)>, RowsError> {
+        let Some(Stored { state, recent, chunks }) = self.stored(id, now)? else { return Ok(None) };
+        let chunk_items = HISTORY_ITEMS_MAX as u64;
+        let all = u64::from(chunks) * chunk_items + recent.len() as u64;
+        let end = gone.saturating_add(most as u64).min(all);
+        let first = (gone / chunk_items).min(u64::from(chunks));
+        let behind = end.div_ceil(chunk_items).min(u64::from(chunks));
+        let number = |chunk: u64| i64::try_from(chunk).unwrap_or(i64::MAX);
+        let keys: Vec<Row> = (first..behind).map(|at| vec![id.into(), number(at).into()]).collect();
         let found = if keys.is_empty() { Vec::new() } else { self.rows.get(&HISTORY, &keys)? };
         let mut items = Vec::new();
         for row in found {
             items.extend(row.as_deref().and_then(chunk).ok_or_else(|| damaged(&HISTORY, id))?);
         }
+        // What the row holds stands behind all chunks; where some are left out before it, enough was read without it.
         items.extend(recent);
-        let earlier = items.len().saturating_sub(most);
-        Ok(Some(Lifecycle { state, steps: items.into_iter().skip(earlier).map(step).collect() }))
+        let skip = usize::try_from(gone.saturating_sub(first * chunk_items)).unwrap_or(usize::MAX);
+        let steps = items.into_iter().skip(skip).take(most).map(step).collect();
+        Ok(Some((Lifecycle { state, steps, earlier: gone.min(all) }, (end < all).then_some(end))))
     }
 
     fn stored(&self, id: &str, now: UtcNanos) -> Result<Option<Stored>, RowsError> {
@@ -154,6 +229,18 @@ impl Queries<'_> {
 /// The events of a full chunk of a history.
 fn chunk(row: &[Cell]) -> Option<Vec<Item>> {
     row.get(2).and_then(Cell::bytes).and_then(codec::unpack_history)
+}
+
+/// The newest event that says what the invoice's condition is, or else the newest that is in order.
+fn told_by(condition: Condition, recent: &[Item]) -> Option<u64> {
+    let says = |item: &&Item| match condition {
+        Condition::Failed => item.action == Action::Fail,
+        Condition::Blocked => item.action == Action::Block,
+        Condition::Paid => item.action == Action::Pay,
+        Condition::Rejected => item.action == Action::Reject,
+        Condition::InProgress | Condition::Waiting => item.marks & mark::OUT_OF_ORDER == 0,
+    };
+    recent.iter().rev().find(says).map(|item| item.position)
 }
 
 fn step(item: Item) -> Step {
@@ -215,6 +302,7 @@ fn stored(row: &[Cell], now: UtcNanos) -> Option<Stored> {
         duplicate: invoice.has(flag::DUPLICATE),
         loops: invoice.loops,
         events: invoice.events,
+        told_by: told_by(invoice.condition, &recent),
         visits: visits.map(visit).collect(),
     };
     Some(Stored { state, recent, chunks: invoice.chunks })

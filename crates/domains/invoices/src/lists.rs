@@ -16,6 +16,7 @@ use crate::project::damaged;
 use crate::queries::{Queries, between, first_hour_ahead, number, text};
 use crate::standing::{APPROVED, RECEIVED, Standing, segment_of};
 use crate::tables::{BY_DEADLINE, DAY_NONE, DUE, DUPLICATE, INVOICE, LOOPS, ODD};
+use crate::tally::Change;
 use crate::write::{LEVEL_HOURS, LEVEL_NONE};
 
 /// Most lines of a page.
@@ -73,7 +74,7 @@ pub struct Page<T> {
 pub struct OddLine {
     /// Its place in the ledger.
     pub position: i64,
-    /// Why it is odd.
+    /// Why it is odd, by name.
     pub reasons: Vec<&'static str>,
     /// The invoice it names.
     pub invoice: Option<String>,
@@ -183,7 +184,7 @@ fn between_rows(level: &[Cell], (first, end): (i64, i64)) -> Scan<'_> {
 }
 
 impl Queries<'_> {
-    /// A page of open invoices by deadline, the longest overdue first.
+    /// A page of open invoices by deadline, those late longest first.
     ///
     /// # Errors
     /// [`RowsError`].
@@ -266,6 +267,32 @@ impl Queries<'_> {
         ids.iter().zip(self.rows.get(&INVOICE, &keys)?).map(read).collect()
     }
 
+    /// Invoices whose id begins with this text, at most so many, in the order of their ids; none for an empty text.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn beginning_with(
+        &self,
+        prefix: &str,
+        now: UtcNanos,
+        most: usize,
+    ) -> Result<Vec<InvoiceState>, RowsError> {
+        if prefix.is_empty() {
+            return Ok(Vec::new());
+        }
+        let scan = Scan {
+            index: None,
+            equal: &[],
+            from: Some(prefix.into()),
+            to: behind(prefix).as_deref().map(Cell::from),
+            after: None,
+            descending: false,
+            limit: most.min(PAGE_LINES_MAX),
+        };
+        let line = |row: Row| state(&row, now).ok_or_else(|| damaged(&INVOICE, text(&row, 0)));
+        self.rows.scan(&INVOICE, &scan)?.into_iter().map(line).collect()
+    }
+
     /// A page of odd events, the newest first.
     ///
     /// # Errors
@@ -331,22 +358,55 @@ impl Queries<'_> {
     }
 }
 
-/// The classes with open invoices that a list is made of, ascending.
-fn classes(standing: &Standing, filter: Filter, narrow: &Narrow) -> Vec<i64> {
+/// Whether a class is one of those that a list is made of.
+fn wanted<'a>(standing: &'a Standing, filter: Filter, narrow: &'a Narrow) -> impl Fn(i64) -> bool + 'a {
     let bits = match filter {
         Filter::Stuck | Filter::Open => 0,
         Filter::ApprovedNotPaid => APPROVED,
         Filter::ReceivedNotCleared => RECEIVED,
     };
-    let wanted = |class: &i64| {
+    move |class| {
         class & bits == bits
-            && standing.segments.get(&segment_of(*class)).is_some_and(|segment| {
+            && standing.segments.get(&segment_of(class)).is_some_and(|segment| {
                 narrow.stage.is_none_or(|stage| stage == segment.stage)
                     && narrow.region.as_ref().is_none_or(|region| *region == segment.region)
                     && narrow.currency.as_ref().is_none_or(|currency| *currency == segment.currency)
             })
-    };
-    standing.open.iter().map(|(class, _)| *class).filter(wanted).collect()
+    }
+}
+
+/// The classes with open invoices that a list is made of, ascending.
+fn classes(standing: &Standing, filter: Filter, narrow: &Narrow) -> Vec<i64> {
+    let is_wanted = wanted(standing, filter, narrow);
+    standing.open.iter().map(|(class, _)| *class).filter(|class| is_wanted(*class)).collect()
+}
+
+impl Standing {
+    /// How many invoices a list of open ones has, by counters alone.
+    #[must_use]
+    pub fn listed(&self, filter: Filter, narrow: &Narrow) -> i64 {
+        let is_wanted = wanted(self, filter, narrow);
+        let counts = if filter == Filter::Stuck { &self.past } else { &self.open };
+        let count = |(class, change): &(i64, Change<2, 1>)| {
+            let [invoices, _] = change.counts;
+            if is_wanted(*class) { invoices } else { 0 }
+        };
+        counts.iter().map(count).fold(0, i64::saturating_add)
+    }
+}
+
+/// What is behind every text that begins with this one; none where nothing is.
+fn behind(prefix: &str) -> Option<String> {
+    let mut rest = prefix.to_owned();
+    while let Some(last) = rest.pop() {
+        // Texts are in the order of their bytes, which in UTF-8 is that of the characters.
+        let next = (u32::from(last).saturating_add(1)..=u32::from(char::MAX)).find_map(char::from_u32);
+        if let Some(next) = next {
+            rest.push(next);
+            return Some(rest);
+        }
+    }
+    None
 }
 
 /// A scan of a page and one row more.
@@ -359,4 +419,24 @@ fn cut(rows: &mut Vec<Row>, lines: usize) -> Option<&Row> {
     let further = rows.len() > lines;
     rows.truncate(lines);
     rows.last().filter(|_| further)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_behind_a_prefix_is_behind_all_that_begin_with_it() {
+        for (prefix, end) in [
+            ("INV-7", Some("INV-8")),
+            ("a\u{d7ff}", Some("a\u{e000}")),
+            ("a\u{10ffff}", Some("b")),
+            ("\u{10ffff}\u{10ffff}", None),
+            ("", None),
+        ] {
+            assert_eq!(behind(prefix).as_deref(), end, "{prefix:?}");
+        }
+        let end = behind("INV-7").unwrap();
+        assert!("INV-7\u{10ffff}" < end.as_str() && "INV-7" < end.as_str() && "INV-8" >= end.as_str());
+    }
 }

@@ -120,6 +120,31 @@ pub enum Grain {
 }
 
 impl Grain {
+    /// The grain of a name; `None` for any other word.
+    #[must_use]
+    pub fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "minute" => Some(Self::Minute),
+            "hour" => Some(Self::Hour),
+            "day" => Some(Self::Day),
+            _ => None,
+        }
+    }
+
+    /// The begin of the bucket that `last` buckets ending with that of `now` begin with.
+    #[must_use]
+    pub fn begin_of(self, last: i64, now: UtcNanos) -> UtcNanos {
+        let bucket = now.0.div_euclid(self.nanos()).saturating_sub(last.saturating_sub(1));
+        UtcNanos(bucket.saturating_mul(self.nanos()))
+    }
+
+    /// What a series of a span is about: the begin of its first bucket, and the end of its last one.
+    #[must_use]
+    pub fn span(self, from: UtcNanos, to: UtcNanos) -> (UtcNanos, UtcNanos) {
+        let (first, end) = self.buckets(from, to);
+        (UtcNanos(first.saturating_mul(self.nanos())), UtcNanos(end.saturating_mul(self.nanos())))
+    }
+
     /// Its level in tables that hold several, and its length in minutes.
     pub(crate) fn level(self) -> i64 {
         match self {
@@ -257,6 +282,11 @@ impl Sums {
     pub(crate) fn of(&self, currency: &str) -> Sum {
         let (invoices, value) = self.0.get(currency).copied().unwrap_or((0, 0));
         sum(currency.to_owned(), invoices, value)
+    }
+
+    /// Whether anything of this currency was added.
+    pub(crate) fn has(&self, currency: &str) -> bool {
+        self.0.contains_key(currency)
     }
 
     pub(crate) fn finish(self) -> Vec<Sum> {

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use waag_domain::project::{Cell, RowsError};
-use waag_model::time::UtcNanos;
+use waag_model::time::{UtcDay, UtcNanos};
 
 use crate::event::Stage;
 use crate::moves::Move;
@@ -20,6 +20,9 @@ use crate::sketch::{Sketch, SketchSum};
 use crate::standing::Standing;
 use crate::tables::{FLOW, LATENCY_REGION, PULSE};
 use crate::tally::Change;
+
+/// One event in so many may have a time behind the end of a history.
+const STRAY_OF: i64 = 1_000;
 
 /// What a stage did in a region, over time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -101,6 +104,31 @@ impl Queries<'_> {
             points,
         };
         Ok(found.into_iter().map(line).collect())
+    }
+
+    /// The day by the end of which all but one in a thousand events had happened: where a history ends, whatever few
+    /// events with later times it has. None where there are no events.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn last_busy_day(&self) -> Result<Option<UtcDay>, RowsError> {
+        let level = [Grain::Day.level().into()];
+        let mut days: Vec<(i64, i64)> = Vec::new();
+        each(self.rows, &PULSE, &between(&level, None, None), |row| {
+            let entries: Entries<3, 0> = entries_of(&PULSE, &row)?;
+            let events = entries.iter().fold(0i64, |all, (_, change)| {
+                let [events, ..] = change.counts;
+                all.saturating_add(events)
+            });
+            days.push((number(&row, 1), events));
+            Ok(())
+        })?;
+        let mut left = days.iter().fold(0i64, |all, (_, events)| all.saturating_add(*events)) / STRAY_OF;
+        let last = days.iter().rev().find(|(_, events)| {
+            left = left.saturating_sub(*events);
+            left < 0
+        });
+        Ok(last.and_then(|(day, _)| i32::try_from(*day).ok()).map(UtcDay))
     }
 
     /// Steps from stage to stage in whole hours or days, from `from` and before `to`, by their places.

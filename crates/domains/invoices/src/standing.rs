@@ -70,7 +70,7 @@ pub struct Standing {
     pub(crate) now: UtcNanos,
     pub(crate) segments: BTreeMap<i64, Segment>,
     pub(crate) open: Entries<2, 1>,
-    past: Entries<2, 1>,
+    pub(crate) past: Entries<2, 1>,
 }
 
 /// The segment of a class.

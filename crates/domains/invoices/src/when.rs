@@ -55,6 +55,19 @@ pub fn day(text: &str) -> Option<i32> {
 
 /// The point in time an RFC 3339 text names; none where it is no such text, or before 1677 or after 2262.
 pub fn instant(text: &str) -> Option<UtcNanos> {
+    let (seconds, nanos) = second(text)?;
+    seconds.checked_mul(SECOND_NS)?.checked_add(nanos).map(UtcNanos)
+}
+
+/// As [`instant`], of an end of a span: one beyond the times that there are is the last of them, and none where it is
+/// no such text.
+pub fn end_of_span(text: &str) -> Option<UtcNanos> {
+    let (seconds, nanos) = second(text)?;
+    Some(UtcNanos(seconds.saturating_mul(SECOND_NS).saturating_add(nanos)))
+}
+
+/// Seconds since 1970 and nanoseconds of an RFC 3339 text.
+fn second(text: &str) -> Option<(i64, i64)> {
     let bytes = text.as_bytes();
     let day = i64::from(day(text)?);
     let (hour, minute, second) = (number(bytes, 11, 13)?, number(bytes, 14, 16)?, number(bytes, 17, 19)?);
@@ -64,9 +77,8 @@ pub fn instant(text: &str) -> Option<UtcNanos> {
         return None;
     }
     let (nanos, rest) = fraction(bytes.get(19..)?)?;
-    let offset_s = offset(rest)?;
-    let seconds = day * 86_400 + hour * 3_600 + minute * 60 + second - offset_s;
-    seconds.checked_mul(SECOND_NS)?.checked_add(nanos).map(UtcNanos)
+    let seconds = day * 86_400 + hour * 3_600 + minute * 60 + second - offset(rest)?;
+    Some((seconds, nanos))
 }
 
 /// Nanoseconds of `.123…`, and what follows; digits beyond the ninth are cut.
@@ -131,7 +143,12 @@ mod tests {
             "202é-01-01T00:00:00Z",
         ] {
             assert_eq!(instant(bad), None, "{bad}");
+            let is_a_time = bad.starts_with("9999") || bad.starts_with("0001");
+            assert_eq!(end_of_span(bad).is_some(), is_a_time, "{bad}");
         }
+        assert_eq!(end_of_span("9999-01-01T00:00:00Z"), Some(UtcNanos(i64::MAX)));
+        assert_eq!(end_of_span("0001-01-01T00:00:00Z"), Some(UtcNanos(i64::MIN)));
+        assert_eq!(end_of_span("2026-02-28T23:30:00Z"), instant("2026-02-28T23:30:00Z"));
         assert_eq!(day("2026-06-28"), Some(20_632));
         assert_eq!(day("2026-06-28T10:00:00Z"), Some(20_632));
         assert_eq!(day("2026-06-28x"), None);

@@ -360,7 +360,7 @@ fn given_a_long_history_then_its_end_is_read_in_as_few_rows_as_hold_it() {
         let whole = life(&rows, "A");
         for most in [0usize, 1, 31, 32, 33, 63, 64, 65, 200, usize::MAX] {
             let counted = Counted(&rows, Cell::new(0));
-            let newest = Queries::new(&counted).newest_of("A", UtcNanos(START), most).unwrap().unwrap();
+            let newest = Queries::new(&counted).newest_of("A", UtcNanos(START), most, None).unwrap().unwrap();
             let earlier = whole.steps.len().saturating_sub(most);
             assert_eq!(newest.steps, whole.steps[earlier..], "{most} of {events}");
             assert_eq!((newest.state.events, &newest.state), (events, &whole.state));
@@ -368,7 +368,7 @@ fn given_a_long_history_then_its_end_is_read_in_as_few_rows_as_hold_it() {
         }
     }
     let rows = project(&[]);
-    assert_eq!(Queries::new(&rows).newest_of("A", UtcNanos(START), 1).unwrap(), None);
+    assert_eq!(Queries::new(&rows).newest_of("A", UtcNanos(START), 1, None).unwrap(), None);
 }
 
 #[test]
@@ -376,7 +376,7 @@ fn given_a_chunk_that_is_gone_then_the_end_of_the_history_is_not_told_without_it
     let told: Vec<_> = (0..100).map(|hour| told("A", "ingestion", hour)).collect();
     let mut rows = project(&told);
     rows.delete(&HISTORY, &[vec!["A".into(), 2i64.into()]]).unwrap();
-    let newest = |most| Queries::new(&rows).newest_of("A", UtcNanos(START), most);
+    let newest = |most| Queries::new(&rows).newest_of("A", UtcNanos(START), most, None);
     assert_eq!(newest(4).unwrap().unwrap().steps.len(), 4, "those stand in the invoice's own row");
     assert_eq!(newest(5).unwrap_err().code, "E1001");
 }

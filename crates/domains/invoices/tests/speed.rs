@@ -93,6 +93,22 @@ fn throughput_is_told_by_stage_and_region_over_all_currencies() {
 }
 
 #[test]
+fn a_history_ends_where_nearly_all_of_it_has_happened() {
+    let events = |strays: usize| {
+        let names: Vec<String> = (0..2_000).map(|at| format!("I-{at}")).collect();
+        let hours = |at: usize| if at < strays { 24 * 300 } else { (at % 48) as i64 };
+        let all: Vec<Told> =
+            names.iter().enumerate().map(|(at, name)| told(name, "ingestion", hours(at))).collect();
+        Queries::new(&project(&all)).last_busy_day().unwrap()
+    };
+    let day = |days: i64| Some(at(24 * days).day());
+    assert_eq!(events(0), day(1));
+    assert_eq!(events(2), day(1), "one in a thousand");
+    assert_eq!(events(3), day(300), "more than that");
+    assert_eq!(Queries::new(&project(&[])).last_busy_day().unwrap(), None);
+}
+
+#[test]
 fn minutes_and_hours_are_forgotten_and_days_are_kept() {
     let config = Config { minute_days: 1, hour_days: 2, ..Config::default() };
     let events: Vec<Told> = (0..5).map(|day| told(&format!("{day}"), "ingestion", day * 24)).collect();

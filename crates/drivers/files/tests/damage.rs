@@ -20,13 +20,9 @@ use waag_sim::prng::Prng;
 use waag_stdx::files::{Files, Open};
 
 mod support;
-use support::{CommitError, LEDGER, SMALL, Store, guard_files, log_files, recover, reopen, verified};
+use support::{CommitError, LEDGER, SMALL, Store, guard_files, log_files, name, recover, reopen, verified};
 
 const FIRST: &str = "data/log/00000000000000000000.seg";
-
-fn name(segment: u64) -> String {
-    format!("data/log/{segment:020}.seg")
-}
 
 /// Three acknowledged frames and a fourth of this body, appended and not guarded. Gives the fourth and its offset.
 fn with_unguarded(body: &[&[u8]]) -> (SimDisk, Vec<Frame>, Frame, usize) {

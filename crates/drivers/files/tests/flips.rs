@@ -10,7 +10,7 @@ use waag_log::guard::{Guard, GuardError, GuardFault};
 use waag_sim::disk::SimDisk;
 
 mod support;
-use support::{SMALL, Store, guard_files, reopen, verified};
+use support::{SMALL, Store, guard_files, name, reopen, verified};
 
 /// Commits with the space ahead prepared each time, so that segments are zero behind their last frame.
 fn prepared_commits(store: &mut Store, n: usize) {
@@ -61,10 +61,6 @@ fn classes(store: &Store, unguarded: &Frame) -> Vec<(String, u64, Class)> {
     let end = store.disk.contents(&name(segment)).unwrap().len() as u64;
     places.extend((offset..end).step_by(101).map(|at| (name(segment), at, Class::Ahead)));
     places
-}
-
-fn name(segment: u64) -> String {
-    format!("data/log/{segment:020}.seg")
 }
 
 #[test]

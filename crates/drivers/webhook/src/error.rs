@@ -7,6 +7,7 @@ use std::io;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use waag_model::text::steers;
 use waag_router::target::{Class, Failure, SNIPPET_CHARS_MAX};
 
 /// Why a pool or a target cannot be made.
@@ -75,13 +76,8 @@ const ADDRESS: &str = "E1163";
 /// The beginning of a text from outside as a person may be shown it: without control characters and without those that
 /// turn or hide text.
 pub(crate) fn plain(text: &str) -> String {
-    let is_hidden = |c: char| {
-        matches!(c, '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
-            | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-    };
     let spaced = text.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
-    let shown: String =
-        spaced.filter(|c| !c.is_control() && !is_hidden(*c)).take(SNIPPET_CHARS_MAX).collect();
+    let shown: String = spaced.filter(|c| !steers(*c)).take(SNIPPET_CHARS_MAX).collect();
     shown.trim_end().to_owned()
 }
 

@@ -41,6 +41,14 @@ impl Keyring {
         }
     }
 
+    /// One of a door's records.
+    ///
+    /// # Errors
+    /// [`KeysError::State`].
+    pub fn door_record(&self, name: &[u8]) -> Result<Option<Vec<u8>>, KeysError> {
+        Ok(self.means.state.get(Table::Door, name)?.map(|record| record.value))
+    }
+
     /// Puts a door's record in the place of the one of that name, or removes it; durable when this returns.
     ///
     /// # Errors

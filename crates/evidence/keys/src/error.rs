@@ -83,6 +83,20 @@ impl KeysError {
     }
 }
 
+impl KeysError {
+    /// Whether the same may work later, since what keys lie in failed and is not damaged: a lock that somebody holds, too many
+    /// open files.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::State(StateError::Environment(..))
+                | Self::Vault(VaultError::Environment(..))
+                | Self::Entropy
+        )
+    }
+}
+
 impl fmt::Display for KeysError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

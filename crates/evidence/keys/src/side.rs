@@ -70,6 +70,30 @@ impl Keyring {
         Ok(found)
     }
 
+    /// Hands over each record whose key begins so and goes on, in bytewise order of their keys; few are in memory at a time.
+    ///
+    /// # Errors
+    /// [`KeysError::State`]; what `take` answers.
+    pub fn each_side_record(
+        &self,
+        side: Side,
+        prefix: &[u8],
+        mut take: impl FnMut(Record) -> Result<(), KeysError>,
+    ) -> Result<(), KeysError> {
+        let mut after = prefix.to_vec();
+        loop {
+            let records = self.means.state.scan(side.table(), Some(&after), SCAN_RECORDS_MAX)?;
+            let Some(last) = records.last() else { return Ok(()) };
+            after.clone_from(&last.key);
+            for record in records {
+                if !record.key.starts_with(prefix) {
+                    return Ok(());
+                }
+                take(record)?;
+            }
+        }
+    }
+
     /// Puts a record in the place of what `expect` says is there, or removes it; durable when this returns.
     ///
     /// # Errors
@@ -143,5 +167,24 @@ pub(crate) mod tests {
         keyring.keep_side_record(Side::Pack, b"a", Expect::Any, None).unwrap();
         keyring.keep_side_record(Side::Pack, b"a", Expect::Any, None).unwrap();
         assert_eq!(keyring.side_record(Side::Pack, b"a").unwrap(), None);
+    }
+
+    #[test]
+    fn each_record_under_a_prefix_is_handed_over_once_and_none_beside_it() {
+        let keyring = keyring();
+        let all = SCAN_RECORDS_MAX + 3;
+        let under: Vec<Vec<u8>> = (0..all).map(|number| format!("a/{number:08}").into_bytes()).collect();
+        for key in under.iter().map(Vec::as_slice).chain([&b"a"[..], b"a.", b"a/", b"a0", b"b/1"]) {
+            keyring.keep_side_record(Side::Upkeep, key, Expect::Any, Some(b"1")).unwrap();
+        }
+        let mut found = Vec::new();
+        let mut take = |record: Record| {
+            found.push(record.key);
+            Ok(())
+        };
+        keyring.each_side_record(Side::Upkeep, b"a/", &mut take).unwrap();
+        assert_eq!(found, under);
+        let refused = keyring.each_side_record(Side::Upkeep, b"a/", |_| Err(KeysError::Entropy));
+        assert_eq!(refused, Err(KeysError::Entropy));
     }
 }

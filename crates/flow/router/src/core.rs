@@ -139,6 +139,8 @@ pub(crate) struct Core {
     pub(crate) committed_at: Duration,
     /// The shared stretch is not read again before, since reading failed.
     pub(crate) shared_not_before: Duration,
+    /// No attempt is begun any more.
+    pub(crate) is_winding_up: bool,
     /// Why there is no going on.
     pub(crate) stopped: Option<String>,
     pub(crate) totals: Totals,
@@ -243,12 +245,22 @@ impl Core {
                 self.note(id, &settled, &Outcome::Failed(failure), now);
             }
             let waits = id.job == 0 && held.contains(&id.subscription);
-            if !is_full && !waits {
+            if !is_full && !waits && !self.is_winding_up {
                 more |= self.begin(id, now);
             }
             self.effects(id, now);
         }
         more
+    }
+
+    /// Begins no attempt any more; how many are under way. What a subscriber has pulled is theirs, and no attempt.
+    pub(crate) fn wind_up(&mut self) -> usize {
+        self.is_winding_up = true;
+        let has_target = |number: u32| {
+            self.subscriptions.get(&number).is_some_and(|one| matches!(one.target, Ok(Some(_))))
+        };
+        let lanes = self.streams.iter().filter(|(id, _)| has_target(id.subscription));
+        lanes.map(|(_, stream)| stream.lane.in_flight()).sum()
     }
 
     /// Begins attempts of one lane; whether there is more.

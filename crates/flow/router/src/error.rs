@@ -48,6 +48,8 @@ pub enum RouterError {
     NoDeadLetter(Option<u64>),
     /// A reason is required.
     NoReason,
+    /// The subscription is not as whoever asks expects it.
+    Stale(String),
     /// A record in the state cannot be read. Ours, or damage.
     Record(&'static str),
     /// The router has stopped, and why.
@@ -80,6 +82,7 @@ impl RouterError {
             Self::NoDeadLetter(_) => "E1140",
             Self::NoSecret(_) => NO_SECRET,
             Self::NoReason => "E1141",
+            Self::Stale(_) => "E1152",
             Self::Record(_) => "E1142",
             Self::Stopped(_) => "E1143",
             Self::State(error) => error.code(),
@@ -106,7 +109,8 @@ impl RouterError {
             | Self::Target(_)
             | Self::NoSecret(_)
             | Self::NoDeadLetter(_)
-            | Self::NoReason => true,
+            | Self::NoReason
+            | Self::Stale(_) => true,
             Self::Record(_) | Self::Stopped(_) | Self::State(_) | Self::Keys(..) | Self::Source(_) => false,
         }
     }
@@ -130,6 +134,7 @@ impl fmt::Display for RouterError {
             Self::NoDeadLetter(Some(position)) => write!(f, "there is no dead letter of position {position}"),
             Self::NoDeadLetter(None) => write!(f, "there are no such dead letters"),
             Self::NoReason => write!(f, "a reason is required"),
+            Self::Stale(name) => write!(f, "the subscription `{name}` is not as it was when it was read"),
             Self::Record(what) => write!(f, "{what} in the state cannot be read"),
             Self::Stopped(why) => write!(f, "deliveries have stopped: {why}"),
             Self::State(error) => error.fmt(f),

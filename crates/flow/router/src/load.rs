@@ -59,6 +59,7 @@ impl Core {
             registry: Changes::new(),
             committed_at: means.clock.monotonic(),
             shared_not_before: std::time::Duration::ZERO,
+            is_winding_up: false,
             stopped: None,
             totals: Totals::default(),
             oldest: None,

@@ -31,6 +31,8 @@ use crate::target::Outcome;
 
 /// The thread looks by itself after so long, in milliseconds: for events, where nobody tells of them.
 const POLL_MS: u64 = 5;
+/// How often it is looked, at the end, whether attempts are still under way, in milliseconds.
+const WIND_UP_LOOK_MS: u64 = 10;
 /// How long a call waits for its answer, in seconds.
 const ANSWER_S: u64 = 30;
 /// Longest reason, in characters; the rest is cut.
@@ -191,6 +193,41 @@ impl Router {
     pub fn alter(&self, change: impl Into<Change>, by: &Actor) -> Result<Changed, RouterError> {
         let (change, by) = (change.into(), by.clone());
         self.ask(move |core| core.alter(change, &by))
+    }
+
+    /// As [`Self::alter`], where the subscription is as expected at that very moment.
+    ///
+    /// # Errors
+    /// [`RouterError::Stale`] where it is not, and nothing is changed; as [`Self::alter`].
+    pub fn alter_if(
+        &self,
+        change: impl Into<Change>,
+        by: &Actor,
+        expected: impl FnOnce(&Overview) -> bool + Send + 'static,
+    ) -> Result<Changed, RouterError> {
+        let (change, by) = (change.into(), by.clone());
+        self.ask(move |core| {
+            as_expected(core, &change.spec.name, expected)?;
+            core.alter(change, &by)
+        })
+    }
+
+    /// As [`Self::remove`], where the subscription is as expected at that very moment.
+    ///
+    /// # Errors
+    /// [`RouterError::Stale`] where it is not, and nothing is removed; as [`Self::remove`].
+    pub fn remove_if(
+        &self,
+        name: &str,
+        reason: &str,
+        by: &Actor,
+        expected: impl FnOnce(&Overview) -> bool + Send + 'static,
+    ) -> Result<(), RouterError> {
+        let (name, reason, by) = (name.to_owned(), required(reason)?, by.clone());
+        self.ask(move |core| {
+            as_expected(core, &name, expected)?;
+            core.remove(&name, &reason, &by)
+        })
     }
 
     /// Removes a subscription with all that waits for it; its dead letters stay events of the ledger.
@@ -411,6 +448,22 @@ impl Router {
         self.ask(move |core| core.cancel(number, &by))
     }
 
+    /// Begins no attempt any more, and waits for the outcomes of those under way, so long at most; how many did not come. What
+    /// was not delivered goes again at the next start.
+    #[must_use]
+    pub fn wind_up(&self, most: Duration) -> usize {
+        let (step, mut waited) = (Duration::from_millis(WIND_UP_LOOK_MS), Duration::ZERO);
+        loop {
+            // One that does not answer has nothing under way that could still come out.
+            let under_way = self.ask(|core| Ok(core.wind_up())).unwrap_or_default();
+            if under_way == 0 || waited >= most {
+                return under_way;
+            }
+            std::thread::sleep(step);
+            waited = waited.saturating_add(step);
+        }
+    }
+
     /// What it has done since its start; zeros where it does not answer.
     #[must_use]
     pub fn figures(&self) -> Figures {
@@ -466,6 +519,17 @@ fn rest(
 /// A reason as it is kept.
 pub(crate) fn cut(reason: &str) -> String {
     reason.chars().filter(|c| !c.is_control()).take(REASON_CHARS_MAX).collect()
+}
+
+/// Whether a subscription is as whoever asks expects it; within the turn of what follows, so that nothing comes between.
+fn as_expected(
+    core: &mut Core,
+    name: &str,
+    expected: impl FnOnce(&Overview) -> bool,
+) -> Result<(), RouterError> {
+    let number = core.number(name)?;
+    let stale = || RouterError::Stale(name.to_owned());
+    if expected(&core.overview_of(number)?) { Ok(()) } else { Err(stale()) }
 }
 
 fn required(reason: &str) -> Result<String, RouterError> {

@@ -40,6 +40,17 @@ impl ProjectError {
     }
 }
 
+impl ProjectError {
+    /// Whether projecting may go on by itself later.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Source(fault) => fault.may_pass(),
+            Self::Views(error) => error.may_pass(),
+        }
+    }
+}
+
 impl fmt::Display for ProjectError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -29,6 +29,7 @@ use waag_log::objects::{ObjectError, Objects};
 use waag_model::ids::{KeyId, LedgerId, Position};
 use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
+use waag_stdx::passing::may_pass;
 use zeroize::Zeroizing;
 
 use crate::contract::Cursor;
@@ -116,6 +117,27 @@ impl SourceFault {
             Self::Object(error) => error.code(),
             Self::BlobMissing(..) => "E0698",
             Self::BeyondGuard { .. } => "E0699",
+        }
+    }
+}
+
+impl SourceFault {
+    /// Whether the same may be read later, since the system alone failed ([`may_pass`]). Damage does not pass, and reading it
+    /// again and again would hide how serious it is.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Log(ReadError::Failed { source, .. })
+            | Self::Object(ObjectError::Failed { source, .. }) => may_pass(source),
+            Self::Keys(error) => error.may_pass(),
+            Self::Log(
+                ReadError::BeyondTail { .. } | ReadError::Trimmed { .. } | ReadError::Damaged { .. },
+            )
+            | Self::Object(ObjectError::TooLarge { .. })
+            | Self::Entry(..)
+            | Self::KeyUnknown(..)
+            | Self::BlobMissing(..)
+            | Self::BeyondGuard { .. } => false,
         }
     }
 }

@@ -24,6 +24,11 @@ pub(crate) const LEDGER: LedgerId = LedgerId(*b"a simulated disk");
 pub(crate) const SMALL: LogConfig =
     LogConfig { segment_bytes: 65_536, step_bytes: 16_384, ahead_bytes_max: 32_768 };
 
+/// The file of the segment that begins with this frame.
+pub(crate) fn name(segment: u64) -> String {
+    format!("data/log/{segment:020}.seg")
+}
+
 /// A ledger's log and guard, with what was acknowledged.
 pub(crate) struct Store {
     pub(crate) disk: SimDisk,
