@@ -27,17 +27,19 @@ EXPECTED = {
     "unsupported_method",
     "ignored_auth",
 }
-OPERATIONS = 31
+OPERATIONS = 39
 CASES_MIN = 200
 
 MAPPINGS = "^/v1/mappings"
 DELIVERIES = "^/v1/(subscriptions|delivery-jobs|patterns)"
-# A mapping changes what invoices of its key look like, so mappings are tried with a key of their own; deliveries have so
-# many operations that they take a time of their own.
+REPORTS = "^/v1/(invoices|figures)"
+# A mapping changes what invoices of its key look like, so mappings are tried with a key of their own; deliveries and figures
+# have so many operations that they take a time of their own.
 RUNS = [
-    ("WAAG_KEY", ["--exclude-path-regex", f"{MAPPINGS}|{DELIVERIES}"]),
+    ("WAAG_KEY", ["--exclude-path-regex", f"{MAPPINGS}|{DELIVERIES}|{REPORTS}"]),
     ("WAAG_MAPPING_KEY", ["--include-path-regex", MAPPINGS]),
     ("WAAG_KEY", ["--include-path-regex", DELIVERIES]),
+    ("WAAG_KEY", ["--include-path-regex", REPORTS]),
 ]
 
 

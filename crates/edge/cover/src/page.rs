@@ -1,5 +1,7 @@
 //! A page's content before it is drawn: blocks of text, in order, without any form.
 
+use waag_model::text::steers;
+
 /// What stands on a cover, in reading order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Page {
@@ -75,27 +77,6 @@ pub struct Column {
 /// A text that changes nothing beside it (`COVER-3`).
 pub(crate) fn plain(text: &str) -> String {
     text.chars().map(|c| if steers(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
-}
-
-/// Whether a character does something rather than show something: controls, and what turns the direction of writing or
-/// has no width (Unicode UAX 9, categories Cc, and of Cf those that reorder or hide).
-fn steers(c: char) -> bool {
-    c.is_control()
-        || matches!(
-            c,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{115f}'..='\u{1160}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{3164}'
-                | '\u{feff}'
-                | '\u{ffa0}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
 }
 
 #[cfg(test)]

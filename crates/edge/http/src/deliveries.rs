@@ -9,6 +9,7 @@
 //! - `PULL-2`: pulls that wait are bounded, and end when the door ends, so that they hold up neither others nor a restart.
 
 pub(crate) mod asked;
+mod condition;
 mod told;
 
 use std::sync::Arc;
@@ -19,12 +20,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use waag_pattern::Pattern;
 use waag_router::error::{NO_SECRET, RouterError};
 use waag_router::router::{Pulls, Router};
-use waag_router::shown::Leased;
+use waag_router::shown::{Leased, Overview};
 
 use crate::access::Learned;
 use crate::deliveries::asked::{Page, Pull};
+use crate::deliveries::condition::Condition;
 use crate::door::{Does, Door, Pass};
 use crate::fault::{Fault, Kind, Outcome};
+use crate::idempotency::{self, Begun};
 use crate::keys::Role;
 use crate::media;
 use crate::problem::Answer;
@@ -52,6 +55,9 @@ impl Pulls for Client {
         drop(self.0.send(events));
     }
 }
+
+/// An `Idempotency-Key`, and what the request under it is.
+type Repeated = (String, [u8; 32]);
 
 /// Turns at the router, and the end of waiting for it.
 #[derive(Debug)]
@@ -88,6 +94,7 @@ impl From<RouterError> for Fault {
             | RouterError::Lease(_)
             | RouterError::NotPulled(_)
             | RouterError::JobUnderWay(_) => Outcome::Conflict,
+            RouterError::Stale(_) => Outcome::Stale,
             RouterError::Spec(_)
             | RouterError::Pattern(_)
             | RouterError::Transform(_)
@@ -105,7 +112,7 @@ impl From<RouterError> for Fault {
         // What failed inside is told by its code: the words may be the system's.
         let words = match outcome {
             Outcome::Failed => format!("deliveries failed ({code})"),
-            Outcome::Unknown | Outcome::Conflict | Outcome::Refused => error.to_string(),
+            Outcome::Unknown | Outcome::Conflict | Outcome::Stale | Outcome::Refused => error.to_string(),
         };
         let fault = Self::of(Kind::Router(outcome, code, words));
         if let RouterError::Pattern(refused) = &error {
@@ -203,7 +210,6 @@ impl Door {
         if is_get {
             return self.listed(&pass, delivery, &request).await;
         }
-        let name = name_of(request.uri().path()).to_owned();
         match delivery {
             Delivery::Pull => self.pull(&pass, &request).await,
             Delivery::Answer => self.answered(&pass, request, learned).await,
@@ -212,12 +218,7 @@ impl Door {
                 let is_discard = delivery == Delivery::Discard;
                 self.letters_job(&pass, is_discard, request, learned).await
             }
-            Delivery::Replay => {
-                let asked = asked::replay(&self.json_body(request, learned).await?)?;
-                let by = pass.key.actor.clone();
-                let job = self.ask(&pass, move |router| router.replay(&name, asked, &by)).await?;
-                Ok(told::started(&job))
-            }
+            Delivery::Replay => self.replay(&pass, request, learned).await,
             Delivery::Subscriptions
             | Delivery::Subscription
             | Delivery::Pause
@@ -246,7 +247,10 @@ impl Door {
                 self.tell(pass, move |router| Ok(told::overviews(router.overviews()?, &page))).await
             }
             Delivery::Subscription => {
-                self.tell(pass, move |router| Ok(told::json(&router.detail(&name)?))).await
+                let detail = self.ask(pass, move |router| router.detail(&name)).await?;
+                let mut answer = Answer::json(StatusCode::OK, told::json(&detail));
+                answer.headers.extend(condition::header(&detail.overview));
+                Ok(answer)
             }
             Delivery::Letters => {
                 let (filter, Page { after, most }) = asked::letters(query)?;
@@ -294,12 +298,17 @@ impl Door {
             }
             Delivery::Subscription if request.method() == Method::DELETE => {
                 let reason = asked::reason(request.uri().query().unwrap_or_default())?;
-                self.ask(pass, move |router| router.remove(&name, &reason, &by)).await?;
+                let condition = Condition::of(request.headers())?;
+                let expected = move |overview: &Overview| condition.holds(overview);
+                self.ask(pass, move |router| router.remove_if(&name, &reason, &by, expected)).await?;
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()))
             }
             Delivery::Subscription => {
+                let condition = Condition::of(request.headers())?;
                 let change = asked::change(&self.json_body(request, learned).await?, &name)?;
-                let told = self.tell(pass, move |router| Ok(told::json(&router.alter(change, &by)?))).await;
+                let expected = move |overview: &Overview| condition.holds(overview);
+                let changed = move |router: &Router| router.alter_if(change, &by, expected);
+                let told = self.tell(pass, move |router| Ok(told::json(&changed(router)?))).await;
                 told.map_err(below("/subscription"))
             }
             Delivery::Pause => {
@@ -339,19 +348,73 @@ impl Door {
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
         let (by, name) = (pass.key.actor.clone(), name_of(request.uri().path()).to_owned());
-        let asked = asked::letters_job(&self.json_body(request, learned).await?, is_discard)?;
-        if asked.dry_run {
-            let counted = move |router: &Router| router.count_dead_letters(&name, &asked.filter);
-            return self.tell(pass, move |router| Ok(told::count(counted(router)?))).await;
-        }
-        let job = self.ask(pass, move |router| {
-            let asked::LettersJob { filter, rate, reason, .. } = asked;
-            if is_discard {
-                return router.discard(&name, filter, &reason, &by);
+        let (repeated, body) = self.repeatable(request, learned).await?;
+        let asked::LettersJob { filter, rate, reason, dry_run } = asked::letters_job(&body, is_discard)?;
+        let job = move |router: &Router| {
+            if dry_run {
+                let count = router.count_dead_letters(&name, &filter)?;
+                return Ok(Answer::json(StatusCode::OK, told::count(count)));
             }
-            router.redrive(&name, filter, rate, &reason, &by)
-        });
-        Ok(told::started(&job.await?))
+            let job = if is_discard {
+                router.discard(&name, filter, &reason, &by)
+            } else {
+                router.redrive(&name, filter, rate, &reason, &by)
+            };
+            Ok(told::started(&job?))
+        };
+        self.job(pass, repeated, job).await
+    }
+
+    /// A span of the ledger delivered again, as a job.
+    async fn replay(
+        &self,
+        pass: &Pass,
+        request: Request<Incoming>,
+        learned: &mut Learned,
+    ) -> Result<Answer, Fault> {
+        let (by, name) = (pass.key.actor.clone(), name_of(request.uri().path()).to_owned());
+        let (repeated, body) = self.repeatable(request, learned).await?;
+        let asked = asked::replay(&body)?;
+        let replay = move |router: &Router| Ok(told::started(&router.replay(&name, asked, &by)?));
+        self.job(pass, repeated, replay).await
+    }
+
+    /// A body of JSON, and the request's `Idempotency-Key` with what the request is, where it has one.
+    async fn repeatable(
+        &self,
+        request: Request<Incoming>,
+        learned: &mut Learned,
+    ) -> Result<(Option<Repeated>, bytes::Bytes), Fault> {
+        let key = idempotency::key_of(request.headers())?;
+        let (path, headers) = (request.uri().path().to_owned(), request.headers().clone());
+        let body = self.json_body(request, learned).await?;
+        let fingerprint = |key| (key, idempotency::fingerprint(&path, &headers, &body, None));
+        Ok((key.map(fingerprint), body))
+    }
+
+    /// Begins a job, once under its `Idempotency-Key`. The answer is kept by what begins the job, so that a client that
+    /// went away meanwhile and asks again hears of that very job.
+    async fn job(
+        &self,
+        pass: &Pass,
+        repeated: Option<Repeated>,
+        begin: impl FnOnce(&Router) -> Result<Answer, RouterError> + Send + 'static,
+    ) -> Result<Answer, Fault> {
+        let mut ending = match repeated.map(|(key, print)| self.begin(pass, &key, print)).transpose()? {
+            Some(Begun::Before(answer)) => return Ok(answer),
+            Some(Begun::Now(ending)) => Some(ending),
+            None => None,
+        };
+        let begin = move |router: &Router| {
+            let answer = begin(router)?;
+            if let Some(ending) = &mut ending {
+                ending.keep(&answer);
+            }
+            // Kept or forgotten here, where the job has begun or was refused.
+            drop(ending);
+            Ok(answer)
+        };
+        self.ask(pass, begin).await
     }
 
     async fn pull<B>(&self, pass: &Pass, request: &Request<B>) -> Result<Answer, Fault> {

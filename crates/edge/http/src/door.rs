@@ -29,7 +29,7 @@ use crate::access::{AccessSink, Learned, Span, Watched};
 use crate::deliveries::Turns;
 use crate::events;
 use crate::fault::{Absent, Fault, Kind};
-use crate::idempotency::{self, Answers};
+use crate::idempotency::{self, Answers, Begun, Ending};
 use crate::intake::{Job, Source, Take};
 use crate::invoices::{self, Form, IdsMade, Invoices};
 use crate::json;
@@ -44,6 +44,7 @@ use crate::openapi;
 use crate::ports::{Ledger, Node};
 use crate::problem::{self, Answer};
 use crate::receipt::{self, Shape};
+use crate::reports;
 use crate::routes::Route;
 use crate::shared::Shared;
 use crate::stored;
@@ -58,11 +59,13 @@ pub struct DoorLimits {
     pub body_bytes_max: usize,
     /// Longest time from a request's head to its body's end, in milliseconds.
     pub body_ms_max: u64,
+    /// Longest time that an answer of the read models is read, in milliseconds.
+    pub read_ms_max: u64,
 }
 
 impl Default for DoorLimits {
     fn default() -> Self {
-        Self { body_bytes_max: 4 * 1_024 * 1_024, body_ms_max: 30_000 }
+        Self { body_bytes_max: 4 * 1_024 * 1_024, body_ms_max: 30_000, read_ms_max: 10_000 }
     }
 }
 
@@ -118,7 +121,7 @@ pub type Schemas = HashMap<String, Validator>;
 pub struct Door {
     pub(crate) parts: DoorParts,
     schemas: RwLock<Arc<Schemas>>,
-    answers: Answers,
+    answers: Arc<Answers>,
     pub(crate) metrics: Arc<Metrics>,
     figures_text: Shared,
     pub(crate) mailbox: Arc<Mailbox>,
@@ -126,6 +129,8 @@ pub struct Door {
     pub(crate) reads: Arc<Semaphore>,
     /// Turns at the router, and the end of waiting for it.
     pub(crate) turns: Turns,
+    /// Turns at the read models (`reports`).
+    pub(crate) report_turns: Arc<Semaphore>,
     /// Turns at the published log (`tlog`).
     pub(crate) log_turns: LogTurns,
 }
@@ -149,12 +154,13 @@ impl Door {
         Self {
             parts,
             schemas: RwLock::default(),
-            answers: Answers::default(),
+            answers: Arc::default(),
             metrics: Arc::default(),
             figures_text: Shared::default(),
             mailbox: Arc::default(),
             reads: Arc::new(Semaphore::new(stored::READS_MAX)),
             turns: Turns::default(),
+            report_turns: Arc::new(Semaphore::new(reports::READS_MAX)),
             log_turns: LogTurns::default(),
         }
     }
@@ -220,6 +226,7 @@ impl Door {
             }
             Route::Delivery(delivery) => self.deliveries(delivery, request, learned).await,
             Route::Log(log) => self.tlog(log, request, learned).await,
+            Route::Report(report) => self.report(report, &request, learned).await,
             Route::Ledger => self.ledger(request.headers(), learned),
             Route::Health => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
             Route::Ready => {
@@ -317,15 +324,23 @@ impl Door {
         let Some((key, fingerprint)) = repeated else {
             return self.record(pass, source, shape, None).await;
         };
-        let name = idempotency::scope(&pass.key.tenant, &pass.key.actor, &key);
-        if let Some(answer) = self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
-            return Ok(answer);
-        }
-        // Forgets the key also where the client goes away and this is dropped half done.
-        let mut ending = Ending { answers: &self.answers, name: &name, answer: None };
+        let mut ending = match self.begin(pass, &key, fingerprint)? {
+            Begun::Before(answer) => return Ok(answer),
+            // Forgets the key also where the client goes away and this is dropped half done.
+            Begun::Now(ending) => ending,
+        };
         let answer = self.record(pass, source, shape, ids_made).await?;
-        ending.answer = Some(Answer { counts: [0; 3], ..answer.clone() });
+        ending.keep(&answer);
         Ok(answer)
+    }
+
+    /// Begins a request under its `Idempotency-Key`, or gives the answer of the same request before.
+    pub(crate) fn begin(&self, pass: &Pass, key: &str, fingerprint: [u8; 32]) -> Result<Begun, Fault> {
+        let name = idempotency::scope(&pass.key.tenant, &pass.key.actor, key);
+        Ok(match self.answers.begin(&name, fingerprint, self.parts.clock.now())? {
+            Some(answer) => Begun::Before(answer),
+            None => Begun::Now(Ending { answers: Arc::clone(&self.answers), name, answer: None }),
+        })
     }
 
     /// Hands a request's events to the intake and waits for what becomes of them.
@@ -433,19 +448,6 @@ impl Figures for Door {
     fn families(&self) -> Vec<Family> {
         let others = self.parts.figures.iter().flat_map(|figures| figures.families());
         self.metrics.families().into_iter().chain(others).collect()
-    }
-}
-
-/// Keeps or forgets an idempotent request's answer when the request ends, however it ends.
-struct Ending<'a> {
-    answers: &'a Answers,
-    name: &'a str,
-    answer: Option<Answer>,
-}
-
-impl Drop for Ending<'_> {
-    fn drop(&mut self) {
-        self.answers.end(self.name, self.answer.as_ref());
     }
 }
 

@@ -9,6 +9,9 @@ use std::fmt;
 use hyper::StatusCode;
 use waag_cloudevents::Refusal;
 
+/// What stays the same of how far it is.
+pub(crate) const MADE_ANEW: &str = "the read models are being made anew for other settings";
+
 /// One fault: what, and where in the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -131,6 +134,8 @@ pub enum Kind {
     NotPublished,
     /// Publication has stopped; the code says why.
     Unpublished(&'static str),
+    /// The read models do not tell it.
+    Unread(Unread),
     /// The router's refusal or failure: its code and words.
     Router(Outcome, &'static str, String),
 }
@@ -148,6 +153,53 @@ pub enum Absent {
     Witness,
 }
 
+/// Why the read models do not tell what is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// They are being made anew for other settings: entries taken in, of how many.
+    MadeAnew(u64, u64),
+    /// They cannot be read; the code says why.
+    Unreadable(&'static str),
+    /// As many answers are read from them as may be at a time.
+    TooMany,
+    /// Reading the answer took longer than it may.
+    Time,
+    /// No event names the invoice.
+    NoInvoice,
+}
+
+impl Unread {
+    fn code(self) -> &'static str {
+        match self {
+            Self::MadeAnew(..) => "E0857",
+            Self::Unreadable(code) => code,
+            Self::TooMany => "E0983",
+            Self::Time => "E0984",
+            Self::NoInvoice => "E0985",
+        }
+    }
+
+    fn retry_after_s(self) -> Option<u64> {
+        match self {
+            Self::MadeAnew(..) | Self::Unreadable(_) | Self::Time => Some(10),
+            Self::TooMany => Some(1),
+            Self::NoInvoice => None,
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MadeAnew(done, all) => write!(f, "{MADE_ANEW}: {done} of {all} events"),
+            Self::Unreadable(code) => write!(f, "the read models cannot be read ({code})"),
+            Self::TooMany => write!(f, "too many answers are being read from the read models"),
+            Self::Time => write!(f, "reading the answer took longer than it may"),
+            Self::NoInvoice => write!(f, "no event names this invoice"),
+        }
+    }
+}
+
 /// What the router's refusal is to the one who asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -155,6 +207,8 @@ pub enum Outcome {
     Unknown,
     /// It does not fit to how things stand.
     Conflict,
+    /// It is not as whoever asks said that it must be.
+    Stale,
     /// It is not what can be taken.
     Refused,
     /// The fault is not the caller's.
@@ -247,6 +301,7 @@ impl Kind {
             Self::Asked(_) => "E0980",
             Self::TooManyPulls => "E0981",
             Self::NotPublished => "E0982",
+            Self::Unread(unread) => unread.code(),
             Self::NoRouter => "E1150",
             Self::Router(_, code, _) => code,
             Self::Restricted(code, _) => code,
@@ -258,9 +313,10 @@ impl Kind {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound(_) | Self::NotPublished | Self::Router(Outcome::Unknown, ..) => {
-                StatusCode::NOT_FOUND
-            }
+            Self::NotFound(_)
+            | Self::NotPublished
+            | Self::Unread(Unread::NoInvoice)
+            | Self::Router(Outcome::Unknown, ..) => StatusCode::NOT_FOUND,
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
@@ -294,6 +350,7 @@ impl Kind {
             | Self::Erased
             | Self::IdempotencyUnderWay
             | Self::Router(Outcome::Conflict, ..) => StatusCode::CONFLICT,
+            Self::Router(Outcome::Stale, ..) => StatusCode::PRECONDITION_FAILED,
             Self::KeyRate(_) | Self::NodeRate(_) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_)
             | Self::QueueFull
@@ -303,6 +360,7 @@ impl Kind {
             | Self::NoTenant
             | Self::TooManyPulls
             | Self::NoRouter
+            | Self::Unread(_)
             | Self::Router(Outcome::Failed, ..)
             | Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
             Self::PlainListener | Self::Certificate(_) | Self::Listen(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -314,6 +372,7 @@ impl Kind {
     pub fn retry_after_s(&self) -> Option<u64> {
         match self {
             Self::Busy(_) | Self::QueueFull | Self::NotReady | Self::TooManyPulls => Some(1),
+            Self::Unread(unread) => unread.retry_after_s(),
             Self::NotSealed(_)
             | Self::Unpublished(_)
             | Self::Stopped
@@ -409,7 +468,7 @@ impl fmt::Display for Kind {
                 f,
                 "what was recorded under the same `source` and `id` has been erased and cannot be compared"
             ),
-            Self::Event(_, words) => f.write_str(words),
+            Self::Event(_, words) | Self::Router(_, _, words) => f.write_str(words),
             Self::Items => write!(f, "events of the request were refused"),
             Self::Schema(how) => f.write_str(how),
             Self::Time(what) => write!(f, "is no {what}"),
@@ -436,7 +495,7 @@ impl fmt::Display for Kind {
             Self::NoRouter => write!(f, "this node delivers nothing: it has no router"),
             Self::NotPublished => write!(f, "no published checkpoint covers it"),
             Self::Unpublished(code) => write!(f, "the log's publication has stopped ({code})"),
-            Self::Router(_, _, words) => f.write_str(words),
+            Self::Unread(unread) => unread.fmt(f),
         }
     }
 }

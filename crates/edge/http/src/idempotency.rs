@@ -1,11 +1,12 @@
 //! `Idempotency-Key` (draft-ietf-httpapi-idempotency-key-header-07): a repeated request gets the first answer.
 //!
 //! Answers are kept in memory for a day, bounded in number and bytes. What a restart or the bounds forget is found again
-//! in the ledger: an event's identity is its `source` and `id`, and formats without an id make theirs from the key.
+//! in the ledger: an event's identity is its `source` and `id`, and formats without an id make theirs from the key. A job
+//! about deliveries is found in the list of jobs: its key is forgotten with its answer.
 //! Not here: that identity (`flow/engine`, the identity index).
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use hyper::HeaderMap;
@@ -93,6 +94,34 @@ pub(crate) fn fingerprint(
 pub(crate) fn scope(tenant: &TenantName, actor: &Actor, key: &str) -> String {
     let actor = actor.as_str();
     format!("{tenant}/{}/{actor}/{key}", actor.len())
+}
+
+/// A request under a key: what was answered to it before, or that it begins.
+pub(crate) enum Begun {
+    /// The answer of the same request before.
+    Before(Answer),
+    /// It begins.
+    Now(Ending),
+}
+
+/// Keeps or forgets an idempotent request's answer when the request ends, however it ends.
+pub(crate) struct Ending {
+    pub(crate) answers: Arc<Answers>,
+    pub(crate) name: String,
+    pub(crate) answer: Option<Answer>,
+}
+
+impl Ending {
+    /// This answer is kept, without what it counted: a repeated one records nothing.
+    pub(crate) fn keep(&mut self, answer: &Answer) {
+        self.answer = Some(Answer { counts: [0; 3], ..answer.clone() });
+    }
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.answers.end(&self.name, self.answer.as_ref());
+    }
 }
 
 struct Entry {

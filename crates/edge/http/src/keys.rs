@@ -35,7 +35,7 @@ pub const KEYS_MAX: usize = 100_000;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
-    /// Read how far the ledger is, events, and how deliveries stand.
+    /// Read how far the ledger is, events, invoices and figures, and how deliveries stand.
     Reader,
     /// Record events, and read how far the ledger is.
     Producer,
@@ -168,16 +168,11 @@ impl Keys {
         Ok(Self { desk, known: RwLock::new(known) })
     }
 
-    /// Makes a key; its text is returned here and never again.
+    /// Makes a key that is valid once it is [added](Self::add); its text is returned here and never again.
     ///
     /// # Errors
-    /// [`KeyError`]; the key is then not valid.
-    pub fn create(
-        &self,
-        new: NewKey,
-        now: UtcNanos,
-        entropy: &dyn Entropy,
-    ) -> Result<(String, Arc<KeyRecord>), KeyError> {
+    /// [`KeyError::Entropy`].
+    pub fn draw(new: NewKey, now: UtcNanos, entropy: &dyn Entropy) -> Result<(String, KeyRecord), KeyError> {
         let mut random = [0; ID_BYTES + SECRET_BYTES];
         entropy.fill(&mut random).map_err(KeyError::Entropy)?;
         let (id, secret) = random.split_at_checked(ID_BYTES).unwrap_or((&random, &[]));
@@ -187,6 +182,14 @@ impl Keys {
         let text = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
         let NewKey { tenant, actor, role, plan, expires } = new;
         let record = KeyRecord { id, hash: hash(&text), tenant, actor, role, plan, created: now, expires };
+        Ok((text, record))
+    }
+
+    /// Adds a key, which is valid from here on.
+    ///
+    /// # Errors
+    /// [`KeyError`]; the key is then not valid.
+    pub fn add(&self, record: KeyRecord) -> Result<Arc<KeyRecord>, KeyError> {
         let mut known = self.known.write().unwrap_or_else(PoisonError::into_inner);
         if known.len() >= KEYS_MAX {
             return Err(KeyError::TooMany);
@@ -194,7 +197,7 @@ impl Keys {
         self.desk.save(Shelf::Keys, &record.id, Some(&record.encode())).map_err(KeyError::Desk)?;
         let record = Arc::new(record);
         known.insert(record.id.clone(), Arc::clone(&record));
-        Ok((text, record))
+        Ok(record)
     }
 
     /// Withdraws a key, at once; false where there is none of that id.
@@ -319,7 +322,9 @@ mod tests {
     fn a_key_is_valid_until_it_expires_or_is_withdrawn_and_no_other_text_is() {
         let desk = Arc::new(MemoryDesk::default());
         let keys = Keys::load(desk.clone()).unwrap();
-        let (text, record) = keys.create(new_key(Some(100)), UtcNanos(0), &SystemEntropy::new()).unwrap();
+        let (text, drawn) = Keys::draw(new_key(Some(100)), UtcNanos(0), &SystemEntropy::new()).unwrap();
+        assert!(keys.check(&text, UtcNanos(0)).is_err(), "it is not added yet");
+        let record = keys.add(drawn).unwrap();
         assert_eq!(text.len(), KEY_CHARS);
         assert_eq!(keys.check(&text, UtcNanos(99)).unwrap(), record);
         assert_eq!(keys.check(&text, UtcNanos(100)).unwrap_err().kind, Kind::BadKey);

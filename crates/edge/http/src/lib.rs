@@ -3,7 +3,7 @@
 //! Place in the way of an event: `accept`; it authenticates, limits, parses, maps, validates, and hands over to
 //! [`intake`], which seals and submits.
 //! The router's API is here too: subscriptions, pulling, dead letters (`deliveries`); so is the log as outsiders read it
-//! (`tlog`).
+//! (`tlog`), and what programs ask of the invoices' read model (`reports`).
 //! Not here: which drivers there are and where records are kept (`ports`, wired by `bin/`), domains' rules.
 //!
 //! - `HTTP-1`: bad input never yields a 5xx and never stops a batch's good events.
@@ -32,7 +32,9 @@ mod percent;
 pub mod plans;
 pub mod ports;
 mod problem;
+mod query;
 mod receipt;
+mod reports;
 mod routes;
 pub mod server;
 mod shared;

@@ -8,6 +8,8 @@ mod deliveries;
 mod delivery_schemas;
 mod groups;
 pub(crate) mod page;
+mod report_schemas;
+mod reports;
 mod schemas;
 mod tlog;
 
@@ -315,7 +317,9 @@ pub fn document() -> Value {
     for (place, more) in [
         ("/paths", deliveries::paths()),
         ("/paths", tlog::paths()),
+        ("/paths", reports::paths()),
         ("/components/schemas", delivery_schemas::schemas()),
+        ("/components/schemas", report_schemas::schemas()),
     ] {
         if let Some(known) = document.pointer_mut(place).and_then(Value::as_object_mut) {
             known.extend(more);

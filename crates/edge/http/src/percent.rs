@@ -1,4 +1,5 @@
-//! Percent-encoding taken off: of an attribute's header (CloudEvents HTTP binding §3.1.3.2), and of a query's pieces.
+//! Percent-encoding taken off: of an attribute's header (CloudEvents HTTP binding §3.1.3.2), of a
+//! query's pieces, and of a path's elements.
 //!
 //! `%` has two hexadecimal digits after it (RFC 3986 §2.1) and nothing else; what is decoded is UTF-8.
 //! Not here: writing it (`stored`), which headers and parameters there are.
@@ -25,6 +26,11 @@ pub(crate) fn of_header(value: &str) -> Option<String> {
 /// A name or value of a query, as forms and URLs have it.
 pub(crate) fn of_query(text: &str) -> Option<String> {
     decoded(text, Form::Query)
+}
+
+/// One element of a path.
+pub(crate) fn of_path(text: &str) -> Option<String> {
+    decoded(text, Form::Plain)
 }
 
 fn decoded(text: &str, form: Form) -> Option<String> {

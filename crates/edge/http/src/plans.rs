@@ -20,7 +20,7 @@ pub const PLAN_NAME_BYTES_MAX: usize = 64;
 /// The plan that a key has where none is named; unlimited until it is set.
 pub const STANDARD: &str = "standard";
 /// The record of the node's own rate; no plan can have this name.
-const NODE: &str = "@node";
+pub const NODE: &str = "@node";
 
 /// The stored form of a plan, version 1.
 #[derive(Serialize, Deserialize)]
@@ -84,6 +84,18 @@ impl std::error::Error for PlanError {}
 struct Known {
     plans: BTreeMap<String, Plan>,
     node: Option<Rate>,
+}
+
+impl Known {
+    fn takes(&self, name: &str, plan: Plan) -> Result<(), PlanError> {
+        if !is_name(name) || (self.plans.len() >= PLANS_MAX && !self.plans.contains_key(name)) {
+            return Err(PlanError::Name(name.to_owned()));
+        }
+        if !is_plan(plan) {
+            return Err(PlanError::Zero);
+        }
+        Ok(())
+    }
 }
 
 /// The plans of a node and the counters under them.
@@ -157,18 +169,21 @@ impl Plans {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether [`Self::set`] would take a plan.
+    ///
+    /// # Errors
+    /// [`PlanError::Name`], [`PlanError::Zero`].
+    pub fn takes(&self, name: &str, plan: Plan) -> Result<(), PlanError> {
+        self.known().takes(name, plan)
+    }
+
     /// Makes a plan, or puts another in the place of the one of that name (`PLAN-1`).
     ///
     /// # Errors
     /// [`PlanError`]; what counted before still counts.
     pub fn set(&self, name: &str, plan: Plan) -> Result<(), PlanError> {
         let mut known = self.known();
-        if !is_name(name) || (known.plans.len() >= PLANS_MAX && !known.plans.contains_key(name)) {
-            return Err(PlanError::Name(name.to_owned()));
-        }
-        if !is_plan(plan) {
-            return Err(PlanError::Zero);
-        }
+        known.takes(name, plan)?;
         let record = bytes(&StoredPlan { version: 1, plan });
         self.desk.save(Shelf::Plans, name, Some(&record)).map_err(PlanError::Desk)?;
         known.plans.insert(name.to_owned(), plan);

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use waag_domain::project::Reads;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::hash::Hash;
 use waag_model::event::Event;
@@ -36,6 +37,36 @@ pub trait Node: Send + Sync {
     /// Cosigns checkpoints of other logs; none where this node does not.
     fn witness(&self) -> Option<Arc<dyn Witnessing>> {
         None
+    }
+
+    /// The invoices' read model of a tenant; `None` where this node has none of it.
+    fn invoices(&self, tenant: &TenantName) -> Option<Arc<dyn InvoiceView>>;
+}
+
+/// The invoices' read model of one tenant's ledger.
+pub trait InvoiceView: Send + Sync {
+    /// Its rows at one moment, those that pages show. Reads the disk; held for one answer and no longer. Never retried
+    /// here: who asks is told when to ask again.
+    ///
+    /// # Errors
+    /// [`Unread::MadeAnew`] while the rows there are mean something else, [`Unread::Unreadable`] with the store's code.
+    ///
+    /// [`Unread::MadeAnew`]: crate::fault::Unread::MadeAnew
+    /// [`Unread::Unreadable`]: crate::fault::Unread::Unreadable
+    fn rows(&self) -> Result<InvoiceRows, Fault>;
+}
+
+/// Rows of one moment.
+pub struct InvoiceRows {
+    /// The rows.
+    pub rows: Box<dyn Reads + Send>,
+    /// Entries of the ledger that they have taken in.
+    pub projected: u64,
+}
+
+impl fmt::Debug for InvoiceRows {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InvoiceRows").field("projected", &self.projected).finish_non_exhaustive()
     }
 }
 

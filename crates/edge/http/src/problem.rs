@@ -8,7 +8,7 @@ use bytes::Bytes;
 use hyper::StatusCode;
 use hyper::header::{ACCEPT_ENCODING, HeaderName, HeaderValue};
 
-use crate::fault::{Fault, Kind, Outcome};
+use crate::fault::{Fault, Kind, MADE_ANEW, Outcome, Unread};
 use crate::json;
 
 /// Most faults that one answer lists, beside the first of each event that has an outcome of its own; the rest is counted.
@@ -130,6 +130,8 @@ fn title(kind: &Kind) -> Cow<'static, str> {
         "the header `Idempotency-Key` is no quoted string"
     } else if matches!(kind, Kind::Asked(_)) {
         "the body cannot be understood"
+    } else if matches!(kind, Kind::Unread(Unread::MadeAnew(..))) {
+        MADE_ANEW
     } else if let Kind::Router(outcome, ..) = kind {
         if *outcome == Outcome::Failed { "deliveries failed" } else { "the router refused it" }
     } else {

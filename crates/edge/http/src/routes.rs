@@ -7,6 +7,7 @@ use hyper::Method;
 use waag_invoices::event::Stage;
 use waag_router::spec::is_name;
 
+use crate::percent;
 use crate::tlog::Log;
 
 /// What a path serves.
@@ -16,6 +17,7 @@ pub(crate) enum Route {
     Event(u64),
     Delivery(Delivery),
     Log(Log),
+    Report(Report),
     Invoices(Stage),
     Mapping(Stage),
     MappingTrial(Stage),
@@ -46,6 +48,58 @@ pub(crate) enum Delivery {
     Job(u32),
     Cancel(u32),
     PatternTest,
+}
+
+/// What a path of the invoices' read model serves; an invoice's id stays in the path ([`invoice_of`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Report {
+    List,
+    Invoice,
+    Figures,
+    Totals,
+    Series,
+    Times,
+    Vendors,
+    Cash,
+}
+
+const INVOICES: &str = "/v1/invoices/";
+
+/// The id in the path of an invoice, with its percent-encoding taken off; none where that is none.
+pub(crate) fn invoice_of(path: &str) -> Option<String> {
+    path.strip_prefix(INVOICES).and_then(percent::of_path)
+}
+
+impl Report {
+    fn find(path: &str) -> Option<Self> {
+        Some(match path {
+            "/v1/invoices" => Self::List,
+            "/v1/figures" => Self::Figures,
+            "/v1/figures/totals" => Self::Totals,
+            "/v1/figures/series" => Self::Series,
+            "/v1/figures/times" => Self::Times,
+            "/v1/figures/vendors" => Self::Vendors,
+            "/v1/figures/cash" => Self::Cash,
+            other => {
+                let id = other.strip_prefix(INVOICES)?;
+                (!id.is_empty() && !id.contains('/')).then_some(Self::Invoice)?
+            }
+        })
+    }
+
+    /// Its place in [`Route::LABELS`].
+    fn label(self) -> usize {
+        match self {
+            Self::List => 32,
+            Self::Invoice => 33,
+            Self::Figures => 34,
+            Self::Totals => 35,
+            Self::Series => 36,
+            Self::Times => 37,
+            Self::Vendors => 38,
+            Self::Cash => 39,
+        }
+    }
 }
 
 const SUBSCRIPTIONS: &str = "/v1/subscriptions/";
@@ -133,7 +187,7 @@ impl Delivery {
 
 impl Route {
     /// Labels of metrics; the last is for everything else.
-    pub(crate) const LABELS: [&str; 33] = [
+    pub(crate) const LABELS: [&str; 41] = [
         "/v1/events",
         "/invoices/{stage}",
         "/v1/mappings/{stage}",
@@ -166,6 +220,14 @@ impl Route {
         "/log/tile/entries/{index}",
         "/witness/add-checkpoint",
         "/witness/{log}/checkpoint",
+        "/v1/invoices",
+        "/v1/invoices/{id}",
+        "/v1/figures",
+        "/v1/figures/totals",
+        "/v1/figures/series",
+        "/v1/figures/times",
+        "/v1/figures/vendors",
+        "/v1/figures/cash",
         "other",
     ];
 
@@ -181,6 +243,9 @@ impl Route {
             other => {
                 if let Some(delivery) = Delivery::find(other) {
                     return Some(Self::Delivery(delivery));
+                }
+                if let Some(report) = Report::find(other) {
+                    return Some(Self::Report(report));
                 }
                 if let Some(log) = Log::find(other) {
                     return Some(Self::Log(log));
@@ -215,6 +280,7 @@ impl Route {
             Self::Event(_) => 10,
             Self::Delivery(delivery) => delivery.label(),
             Self::Log(log) => log.label(),
+            Self::Report(report) => report.label(),
         }
     }
 
@@ -226,6 +292,7 @@ impl Route {
             Self::Delivery(delivery) => delivery.allow(),
             Self::Log(log) => log.allow(),
             Self::Event(_)
+            | Self::Report(_)
             | Self::Ledger
             | Self::Health
             | Self::Ready
@@ -256,7 +323,7 @@ mod tests {
             let path = path.replace("{stage}", "posting").replace("{position}", "7");
             let path = path.replace("{name}", "a-1").replace("{number}", "7");
             let path = path.replace("{level}", "0").replace("{index}", "x001/000.p/7");
-            let path = path.replace("{log}", &"0f".repeat(32));
+            let path = path.replace("{log}", &"0f".repeat(32)).replace("{id}", "a%2Fb");
             let found = Route::find(&path).map_or(Route::LABELS.len() - 1, Route::label);
             assert_eq!(found, label, "{path}");
         }
@@ -264,12 +331,26 @@ mod tests {
     }
 
     #[test]
+    fn an_invoices_id_may_have_any_characters() {
+        for (path, id) in [
+            ("/v1/invoices/INV-1", Some("INV-1")),
+            ("/v1/invoices/a%2Fb%20%C3%A9+%25", Some("a/b é+%")),
+            ("/v1/invoices/%22%3F%23", Some("\"?#")),
+            ("/v1/invoices/%", None),
+            ("/v1/invoices/%ff", None),
+        ] {
+            assert_eq!(invoice_of(path).as_deref(), id, "{path}");
+            assert_eq!(Route::find(path), Some(Route::Report(Report::Invoice)), "{path}");
+        }
+    }
+
+    #[test]
     fn what_is_read_by_get_is_asked_for_by_head() {
         for path in Route::LABELS.iter().take(Route::LABELS.len() - 1) {
             let path = path.replace("{stage}", "posting").replace("{position}", "7");
             let path = path.replace("{name}", "a-1").replace("{number}", "7");
-            let path =
-                path.replace("{level}", "0").replace("{index}", "000").replace("{log}", &"0f".repeat(32));
+            let path = path.replace("{level}", "0").replace("{index}", "000").replace("{id}", "a%2Fb");
+            let path = path.replace("{log}", &"0f".repeat(32));
             let route = Route::find(&path).unwrap();
             assert_eq!(route.knows(&Method::GET), route.knows(&Method::HEAD), "{path}");
         }
@@ -289,6 +370,11 @@ mod tests {
             "/v1/delivery-jobs/4294967296",
             "/v1/delivery-jobs/1/cancel/",
             "/v1/patterns/test/",
+            "/v1/invoices/",
+            "/v1/invoices/a/",
+            "/v1/invoices/a/b",
+            "/v1/figures/",
+            "/v1/figures/none",
         ] {
             assert_eq!(Route::find(path), None, "{path}");
         }

@@ -426,7 +426,7 @@ fn filled(path: &str) -> String {
     let path = path.replace("{stage}", "posting").replace("{position}", "0");
     let path = path.replace("{name}", "billing").replace("{number}", "1");
     let path = path.replace("{level}", "0").replace("{index}", "000").replace("{width}", "1");
-    path.replace("{log}", &"0".repeat(64))
+    path.replace("{log}", &"0".repeat(64)).replace("{id}", "INV-1")
 }
 
 #[test]

@@ -32,7 +32,7 @@ struct Tried {
 impl Tried {
     fn open() -> Self {
         let (router, events, notices) = router();
-        let more = More { router: Some(router), tls: None };
+        let more = More { router: Some(router), ..More::default() };
         Self { door: TestDoor::open_with(Settings::default(), more), events, notices }
     }
 
@@ -93,6 +93,60 @@ fn a_subscription_is_made_read_changed_paused_and_removed() {
     assert_eq!(code(&admin.get("/v1/subscriptions/billing")), (404, "E1131"));
     let by = tried.notices.0.lock().unwrap().iter().map(|notice| notice.by.clone()).collect::<Vec<_>>();
     assert!(by.len() >= 5 && by.iter().all(|by| by.as_deref() == Some("erp")), "{by:?}");
+}
+
+#[test]
+fn a_subscription_is_changed_and_removed_as_it_was_read_or_not_at_all() {
+    let tried = Tried::open();
+    let mut admin = tried.client(Role::Admin);
+    assert_eq!(post(&mut admin, "/v1/subscriptions", PULL).status, 201);
+    let (at, key) = ("/v1/subscriptions/billing", admin.key.clone());
+    let tag = |client: &mut Client| client.get(at).header("etag").unwrap().to_owned();
+    let first = tag(&mut admin);
+    assert!(first.starts_with('"') && first.ends_with('"'), "strong: {first}");
+    // What moves by itself makes no other version.
+    tried.events.add("t", 0, "{}");
+    assert_eq!(tag(&mut admin), first);
+    let put = |client: &mut Client, name: &str, more: &[(&str, &str)], timeout: u32| {
+        let headers = [&[("content-type", "application/json"), ("x-api-key", key.as_str())], more].concat();
+        let body = PULL.replace("30000", &timeout.to_string());
+        client.call("PUT", &format!("/v1/subscriptions/{name}"), &headers, body.as_bytes())
+    };
+    let timeout = |client: &mut Client| client.get(at).body["overview"]["spec"]["timeout_ms"].clone();
+    assert_eq!(put(&mut admin, "billing", &[("if-match", &first)], 40_000).status, 200);
+    let second = tag(&mut admin);
+    assert_ne!(second, first);
+    for stale in [first.as_str(), "\"\"", &format!("W/{second}")] {
+        let got = put(&mut admin, "billing", &[("if-match", stale)], 50_000);
+        assert_eq!(code(&got), (412, "E1152"), "{stale}");
+    }
+    assert_eq!(code(&put(&mut admin, "billing", &[("if-match", "first")], 50_000)), (400, "E0909"));
+    assert_eq!(timeout(&mut admin), 40_000);
+    assert_eq!(
+        put(&mut admin, "billing", &[("if-match", &first), ("if-match", &second)], 45_000).status,
+        200
+    );
+    assert_eq!(put(&mut admin, "billing", &[("if-match", "*")], 46_000).status, 200);
+    assert_eq!(put(&mut admin, "billing", &[], 47_000).status, 200, "without one as ever");
+    assert_eq!(timeout(&mut admin), 47_000);
+    let third = tag(&mut admin);
+    assert_eq!(post(&mut admin, &format!("{at}/pause"), r#"{"reason":"moving"}"#).status, 200);
+    let paused = tag(&mut admin);
+    assert!(paused != third && paused == tag(&mut admin));
+    let remove = |client: &mut Client, tag: &str| {
+        client.call(
+            "DELETE",
+            &format!("{at}?reason=x"),
+            &[("x-api-key", key.as_str()), ("if-match", tag)],
+            b"",
+        )
+    };
+    assert_eq!(code(&remove(&mut admin, &third)), (412, "E1152"));
+    assert_eq!(remove(&mut admin, &paused).status, 200);
+    assert_eq!(code(&remove(&mut admin, &paused)), (404, "E1131"));
+    // One of the same name that is made later is another one.
+    assert_eq!(post(&mut admin, "/v1/subscriptions", PULL).status, 201);
+    assert_ne!(tag(&mut admin), first);
 }
 
 #[test]
@@ -324,6 +378,54 @@ fn a_span_is_replayed_marked_and_can_be_ended() {
     assert_eq!((&leased[0]["position"], &leased[0]["replay"]), (&json!(1), &job.body["number"]));
     let place = format!("{}/cancel", job.header("location").unwrap());
     assert_eq!(post(&mut admin, &place, "").body["state"], "cancelled");
+}
+
+#[test]
+fn a_repeated_job_under_one_key_is_begun_once_and_told_again() {
+    let tried = Tried::open();
+    let mut admin = tried.client(Role::Admin);
+    for subject in 0..3 {
+        tried.events.add("t", subject, "{}");
+    }
+    assert_eq!(post(&mut admin, "/v1/subscriptions", PULL).status, 201);
+    let at = |what: &str| format!("/v1/subscriptions/billing/{what}");
+    let key = admin.key.clone();
+    let under = |name: &'static str| {
+        [("content-type", "application/json"), ("x-api-key", key.as_str()), ("idempotency-key", name)]
+    };
+    let body = r#"{"from":1,"reason":"lost"}"#;
+    let first = admin.call("POST", &at("replay"), &under("\"k\""), body.as_bytes());
+    assert_eq!(first.status, 202, "{first:?}");
+    let place = first.header("location").unwrap().to_owned();
+    // Ended, so that nothing but the key keeps the same request from beginning another one.
+    assert_eq!(post(&mut admin, &format!("{place}/cancel"), "").status, 200);
+    let again = admin.call("POST", &at("replay"), &under("\"k\""), body.as_bytes());
+    assert_eq!((again.status, again.header("location")), (202, Some(place.as_str())));
+    assert_eq!(again.body, first.body);
+    assert_eq!(admin.get("/v1/delivery-jobs").body["jobs"].as_array().unwrap().len(), 1);
+    let other = admin.call("POST", &at("replay"), &under("\"k\""), br#"{"from":2}"#);
+    assert_eq!(code(&other), (422, "E0943"));
+    let elsewhere = admin.call("POST", &at("redrive"), &under("\"k\""), br#"{"filter":{}}"#);
+    assert_eq!(code(&elsewhere), (422, "E0943"));
+    let bad = admin.call("POST", &at("redrive"), &under("k"), br#"{"filter":{}}"#);
+    assert_eq!(code(&bad), (400, "E0940"));
+    // What was refused is not kept: once it can be done it is done.
+    let none = br#"{"filter":{}}"#;
+    let refused = admin.call("POST", &at("redrive"), &under("\"r\""), none);
+    assert_eq!(code(&refused).0, 404, "{refused:?}");
+    let mut subscriber = tried.client(Role::Subscriber);
+    tried.events.add("t", 3, "{}");
+    for one in pull(&mut subscriber, 10) {
+        let given_up =
+            json!([{"answer": "reject", "lease": one["lease"], "terminal": true, "reason": "bad"}]);
+        assert_eq!(answer(&mut subscriber, given_up).status, 200);
+    }
+    let redriven = admin.call("POST", &at("redrive"), &under("\"r\""), none);
+    assert_eq!(redriven.status, 202, "{redriven:?}");
+    let again = admin.call("POST", &at("redrive"), &under("\"r\""), none);
+    assert_eq!((again.status, again.body), (202, redriven.body));
+    // Without a key the same request is another one.
+    assert_eq!(post(&mut admin, &at("replay"), body).status, 202);
 }
 
 #[test]

@@ -1,15 +1,14 @@
 //! What is asked about deliveries: bodies and queries, read strictly, so that nothing in them is ignored.
 //!
-//! Not here: what a subscription may be (`flow/router`, `spec`), which is read from the very text that was sent.
+//! Not here: what a subscription may be (`flow/router`, `spec`), which is read from the very text that was sent; the
+//! reader of queries (`query`, `ASK-2`).
 //!
 //! - `ASK-1`: a body is one JSON object of known members, each once; an array in the place of an object is refused, which
 //!   serde alone would take for the object's members in order.
-//! - `ASK-2`: a parameter has one value, of its form; one that is not known is refused.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::marker::PhantomData;
-use std::str::FromStr;
 use std::time::Duration;
 
 use serde::de::value::MapAccessDeserializer;
@@ -26,7 +25,7 @@ use zeroize::Zeroizing;
 
 use super::below;
 use crate::fault::{Fault, Kind};
-use crate::percent;
+use crate::query::Parameters;
 
 /// Largest body about deliveries: an event and a pattern to be tried, or as many answers as there may be.
 pub(crate) const BODY_BYTES_MAX: usize = 2 * 1_024 * 1_024;
@@ -40,8 +39,6 @@ pub(crate) const SECRET_CHARS_MAX: usize = 512;
 pub(crate) const LEASE_CHARS_MAX: usize = 200;
 /// Longest beginning of an event's type, in characters.
 pub(crate) const KIND_CHARS_MAX: usize = 255;
-/// Most characters of an unknown parameter's name that are told.
-const NAME_CHARS_MAX: usize = 64;
 /// Entries of a page where no other number is asked for, and most subscriptions of one.
 pub(crate) const PAGE_MAX: usize = 100;
 /// Events of a pull where no other number is asked for.
@@ -320,49 +317,6 @@ fn form_of(name: &str) -> &'static str {
 /// Nothing is asked by a query here.
 pub(crate) fn no_query(query: &str) -> Result<(), Fault> {
     Parameters::of(query, &[]).map(drop)
-}
-
-/// Parameters of a query that are known, each once (`ASK-2`).
-struct Parameters(BTreeMap<&'static str, String>);
-
-impl Parameters {
-    fn of(query: &str, known: &[&'static str]) -> Result<Self, Fault> {
-        let mut found = BTreeMap::new();
-        for pair in query.split('&') {
-            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-            if pair.is_empty() {
-                continue;
-            }
-            let told = percent::of_query(name).unwrap_or_else(|| name.to_owned());
-            let Some(name) = known.iter().copied().find(|known| *known == told) else {
-                // A misspelled one would be taken for its default: `wait=20000` would poll without a pause.
-                return Err(Fault::of(Kind::NoQuery(told.chars().take(NAME_CHARS_MAX).collect())));
-            };
-            let value = percent::of_query(value).ok_or_else(|| Fault::of(Kind::Query(name)))?;
-            if found.insert(name, value).is_some() {
-                return Err(Fault::of(Kind::Query(name)));
-            }
-        }
-        Ok(Self(found))
-    }
-
-    fn text(&mut self, name: &'static str) -> Option<String> {
-        self.0.remove(name)
-    }
-
-    /// A number in the one form that it has in decimal digits.
-    fn number<T: FromStr + ToString>(&mut self, name: &'static str) -> Result<Option<T>, Fault> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let number = text.parse::<T>().ok().filter(|number| number.to_string() == text);
-        number.map(Some).ok_or_else(|| Fault::of(Kind::Query(name)))
-    }
-
-    /// A number within bounds, or what stands for it where it is not there.
-    fn within(&mut self, name: &'static str, (least, most): (u64, u64), default: u64) -> Result<u64, Fault> {
-        let number = self.number::<u64>(name)?.unwrap_or(default);
-        let is_fine = (least..=most).contains(&number);
-        is_fine.then_some(number).ok_or_else(|| Fault::of(Kind::Query(name)))
-    }
 }
 
 /// A piece of a list: behind what, and how much.

@@ -6,12 +6,13 @@ use serde_json::{Map, Value, json};
 use waag_router::shown::{LETTERS_MAX, PULL_MAX, PULL_WAIT_MS_MAX};
 
 use super::delivery_schemas::{class, code, key, kind, reason};
-use super::{JSON, answered, answers, answers_as, problem};
+use super::{JSON, answered, answers, answers_as, idempotency, problem};
 use crate::deliveries::asked::{PAGE_MAX, PULL_DEFAULT};
 
 /// Refusals that an operation knows beside those that each has.
 const NO_SUBSCRIPTION: (&str, &str) = ("404", "There is no such subscription.");
 const NO_JOB: (&str, &str) = ("404", "There is no such job.");
+const STALE: (&str, &str) = ("412", "It is another version than `If-Match` names; nothing was done.");
 const TOO_LARGE: (&str, &str) = ("413", "The body is above its limit.");
 const MEDIA: (&str, &str) =
     ("415", "The content type is not application/json, or the body has a content encoding.");
@@ -67,11 +68,24 @@ fn with_links(mut answer: Value, links: Value) -> Value {
     answer
 }
 
-fn at_a_location(mut answer: Value) -> Value {
+fn with_headers(mut answer: Value, headers: Value) -> Value {
     if let Some(answer) = answer.as_object_mut() {
-        answer.insert("headers".to_owned(), json!({"Location": {"$ref": "#/components/headers/Location"}}));
+        answer.insert("headers".to_owned(), headers);
     }
     answer
+}
+
+fn at_a_location(answer: Value) -> Value {
+    with_headers(answer, json!({"Location": {"$ref": "#/components/headers/Location"}}))
+}
+
+/// The versions that a subscription may have, for the request to be carried out.
+fn if_match() -> Value {
+    json!({
+        "name": "If-Match", "in": "header", "required": false,
+        "schema": {"type": "string", "pattern": r#"^(?:\*|(?:W/)?"[!#-~]*")$"#},
+        "description": "The `ETag` of the subscription as it was read, or a list of such: where it is another one by now, nothing is done. It is of the settings and of whether it delivers, not of counts."
+    })
 }
 
 fn list() -> Value {
@@ -109,6 +123,7 @@ fn list() -> Value {
 
 fn one() -> Value {
     let detail = answered("The subscription, its last attempts, parked keys and jobs.", JSON, "Detail");
+    let detail = with_headers(detail, json!({"ETag": {"$ref": "#/components/headers/ETag"}}));
     let reason = json!({
         "name": "reason", "in": "query", "required": true, "schema": reason(1), "example": "no longer needed"
     });
@@ -121,6 +136,7 @@ fn one() -> Value {
     let refused = refusals(&[
         NO_SUBSCRIPTION,
         ("409", "It cannot be changed as things stand."),
+        STALE,
         TOO_LARGE,
         MEDIA,
         name_differs,
@@ -132,19 +148,26 @@ fn one() -> Value {
             "operationId": "readSubscription", "summary": "A subscription in detail",
             "responses": answers(detail, &refusals(&[NO_SUBSCRIPTION]))
         },
-        "put": changing(
+        "put": conditional(changing(
             "changeSubscription", "Change a subscription; where it began stays",
             ("ChangedSubscription", json!({"subscription": subscription()})),
             answers(changed, &refused)
-        ),
+        )),
         "delete": {
             "operationId": "removeSubscription", "summary": "Remove a subscription and its dead letters",
-            "parameters": [reason],
+            "parameters": [reason, if_match()],
             "responses": answers(removed, &refusals(&[
-                NO_SUBSCRIPTION, ("409", "It cannot be removed as things stand."), ("422", "The reason is none.")
+                NO_SUBSCRIPTION, ("409", "It cannot be removed as things stand."), STALE, ("422", "The reason is none.")
             ]))
         }
     })
+}
+
+fn conditional(mut operation: Value) -> Value {
+    if let Some(operation) = operation.as_object_mut() {
+        operation.insert("parameters".to_owned(), json!([if_match()]));
+    }
+    operation
 }
 
 fn switches() -> [(&'static str, Value); 3] {
@@ -180,6 +203,11 @@ fn switches() -> [(&'static str, Value); 3] {
 /// A path of a subscription that takes one method.
 fn posted(operation: Value) -> Value {
     json!({"parameters": [name()], "post": operation})
+}
+
+/// The same of an operation that is carried out once under its `Idempotency-Key`.
+fn repeatable(operation: Value) -> Value {
+    json!({"parameters": [name(), idempotency()], "post": operation})
 }
 
 fn pulls() -> [(&'static str, Value); 2] {
@@ -266,7 +294,7 @@ fn started() -> Value {
 }
 
 fn jobs_made() -> [(&'static str, Value); 3] {
-    let under_way = ("409", "A job of this kind is under way for the subscription.");
+    let under_way = ("409", "A job of this kind is under way for the subscription, or the same request is.");
     let refused = refusals(&[NO_SUBSCRIPTION, under_way, TOO_LARGE, MEDIA, BODY]);
     let counted = ("200", answered("How many it would be; nothing was done.", JSON, "Count"));
     let with_count: Vec<_> = refused.iter().cloned().chain([counted]).collect();
@@ -289,9 +317,9 @@ fn jobs_made() -> [(&'static str, Value); 3] {
         answers_as("202", started(), &refused),
     );
     [
-        ("/v1/subscriptions/{name}/redrive", posted(redrive)),
-        ("/v1/subscriptions/{name}/discard", posted(discard)),
-        ("/v1/subscriptions/{name}/replay", posted(replay)),
+        ("/v1/subscriptions/{name}/redrive", repeatable(redrive)),
+        ("/v1/subscriptions/{name}/discard", repeatable(discard)),
+        ("/v1/subscriptions/{name}/replay", repeatable(replay)),
     ]
 }
 

@@ -18,7 +18,7 @@ const SUBSCRIBERS: &[Role] = &[Role::Subscriber, Role::Admin];
 const ADMINISTRATORS: &[Role] = &[Role::Admin];
 
 /// All groups, in the order in which they are told.
-const GROUPS: [Group; 8] = [
+const GROUPS: [Group; 9] = [
     (
         "events",
         "Record anything that happened as a CloudEvent, and read what was recorded. Producers read their own events only.",
@@ -26,8 +26,13 @@ const GROUPS: [Group; 8] = [
     ),
     (
         "invoices",
-        "Record what happened to invoices without making CloudEvents of it: the path says the stage.",
-        &[(PRODUCERS, &["recordInvoices"])],
+        "Record what happened to invoices without making CloudEvents of it: the path says the stage. Read how they stand, in lists and one by one.",
+        &[(PRODUCERS, &["recordInvoices"]), (READERS, &["listInvoices", "readInvoice"])],
+    ),
+    (
+        "figures",
+        "Figures over all invoices, as the pages and `waag report` tell them.",
+        &[(READERS, &["readFigures", "readTotals", "readSeries", "readTimes", "readVendors", "readCash"])],
     ),
     (
         "mappings",

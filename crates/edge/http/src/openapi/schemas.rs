@@ -243,6 +243,7 @@ pub(super) fn headers() -> Value {
         "Allow": header("the methods that the path knows", true, text.clone()),
         "WWW-Authenticate": header("how to say who asks", true, text.clone()),
         "Retry-After": header("seconds", true, count.clone()),
+        "ETag": header("the version of its settings and of whether it delivers, for `If-Match`", true, json!({"type": "string", "pattern": "^\"[0-9a-f]{32}\"$"})),
         "Location": header("where it can be read", true, text.clone()),
         "Waag-Position": header("where it stands in the ledger", true, count),
         "Waag-Leaf-Hash": header("its leaf in the tree", true, json!({"type": "string", "pattern": "^[0-9a-f]{64}$"})),

@@ -38,7 +38,7 @@ use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::keys::{Keys, NewKey, Role};
 use waag_http::limit::{Limiter, Plan, Rate};
 use waag_http::mapping::Mappings;
-use waag_http::ports::{Ledger, LedgerStatus, MemoryDesk, Node, Reveal, Stored};
+use waag_http::ports::{InvoiceView, Ledger, LedgerStatus, MemoryDesk, Node, Reveal, Stored};
 use waag_http::server::{Server, ServerLimits};
 use waag_http::tls::Tls;
 use waag_keys::create::create_tenant;
@@ -54,7 +54,10 @@ use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_stdx::figures::Figures;
 use waag_stdx::files::{DiskFiles, Files};
 
+pub(crate) mod invoices;
 pub(crate) mod router;
+
+use invoices::TestView;
 
 /// One tenant's ledger on the embedded drivers.
 pub(crate) struct TestLedger {
@@ -84,7 +87,7 @@ impl Ledger for TestLedger {
     }
 }
 
-struct TestNode(Arc<TestLedger>);
+struct TestNode(Arc<TestLedger>, Arc<dyn InvoiceView>);
 
 impl Node for TestNode {
     fn ledger(&self, tenant: &TenantName) -> Option<Arc<dyn Ledger>> {
@@ -93,6 +96,10 @@ impl Node for TestNode {
 
     fn ready(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    fn invoices(&self, tenant: &TenantName) -> Option<Arc<dyn InvoiceView>> {
+        (tenant.as_str() == "default").then(|| Arc::clone(&self.1))
     }
 }
 
@@ -125,6 +132,8 @@ pub(crate) struct Settings {
 pub(crate) struct More {
     pub(crate) tls: Option<Arc<Tls>>,
     pub(crate) router: Option<Arc<Router>>,
+    /// The invoices' rows; none are there where this is none.
+    pub(crate) invoices: Option<Arc<dyn InvoiceView>>,
 }
 
 fn ledger(folder: &Path, limits: IntakeLimits) -> (TestLedger, VerifierKey) {
@@ -198,10 +207,10 @@ impl TestDoor {
     }
 
     pub(crate) fn open_tls(settings: Settings, tls: Option<Arc<Tls>>) -> Self {
-        Self::open_with(settings, More { tls, router: None })
+        Self::open_with(settings, More { tls, ..More::default() })
     }
 
-    pub(crate) fn open_with(settings: Settings, More { tls, router }: More) -> Self {
+    pub(crate) fn open_with(settings: Settings, More { tls, router, invoices }: More) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (mut ledger, verifier) = ledger(folder.path(), settings.intake);
         let figures =
@@ -212,7 +221,8 @@ impl TestDoor {
         let keys = Arc::new(Keys::load(Arc::new(MemoryDesk::default())).unwrap());
         let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
         let key = new_key(&keys, "default", Role::Producer);
-        let node = Arc::new(TestNode(Arc::clone(&ledger)));
+        let invoices = invoices.unwrap_or_else(|| Arc::new(TestView::of(&[])));
+        let node = Arc::new(TestNode(Arc::clone(&ledger), invoices));
         let mappings = Arc::new(Mappings::load(Arc::new(MemoryDesk::default())).unwrap());
         let plans = settings.plan.map(|plan| ("standard".to_owned(), plan)).into_iter().collect();
         let parts = DoorParts {
@@ -268,7 +278,9 @@ pub(crate) fn key_of(keys: &Keys, holder: &str, tenant: &str, role: Role) -> Str
         plan: "standard".to_owned(),
         expires: None,
     };
-    keys.create(new, SystemClock::new().now(), &SystemEntropy::new()).unwrap().0
+    let (text, record) = Keys::draw(new, SystemClock::new().now(), &SystemEntropy::new()).unwrap();
+    keys.add(record).unwrap();
+    text
 }
 
 /// A connection.
