@@ -30,6 +30,8 @@
     const old = drawn.get(host);
     if (old && old.lines === chart.lines.length && old.step === chart.step) { old.plot.setData(table(chart)); return; }
     old?.plot.destroy();
+    // What the node has drawn stays where no script runs.
+    host.replaceChildren();
     const axis = { stroke: style("--quiet"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     const dashes = [[], [8, 3], [3, 3], [10, 3, 2, 3], [14, 4], [2, 4]];
     const plot = new uPlot({

@@ -10,10 +10,11 @@
   function choose(step) {
     const all = choices();
     if (all.length === 0) return;
-    const now = all.findIndex((one) => one.classList.contains("chosen"));
+    const now = all.findIndex((one) => one.hasAttribute("data-chosen"));
     const next = now < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(now + step, 0), all.length - 1);
-    all.forEach((one) => one.classList.remove("chosen"));
-    all[next].classList.add("chosen");
+    // An attribute of its own, which a page that renews itself leaves alone.
+    all.forEach((one) => one.removeAttribute("data-chosen"));
+    all[next].setAttribute("data-chosen", "");
     all[next].scrollIntoView({ block: "nearest" });
     // The link or summary inside takes the focus, so that Enter and screen readers follow.
     all[next].querySelector("a, summary, button")?.focus({ preventScroll: true });
@@ -37,7 +38,7 @@
       case "g": waiting = Date.now(); break;
       case "j": choose(1); break;
       case "k": choose(-1); break;
-      case "v": document.querySelector(".timeline > li.chosen .verify")?.click(); break;
+      case "v": document.querySelector(".timeline > li[data-chosen] .verify")?.click(); break;
       case "p": document.getElementById("pause")?.click(); break;
       case "?": location.assign("/help"); break;
     }

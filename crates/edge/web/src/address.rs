@@ -9,78 +9,10 @@ use waag_model::time::UtcDay;
 
 use crate::error::WebError;
 use crate::format::query_value;
+use crate::period::{Period, Range};
 
 /// The longest value that is looked at, in bytes; ids above it are no invoice's.
 const VALUE_BYTES_MAX: usize = 1_024;
-
-/// How far back trends and figures reach.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Range {
-    /// The last hour, by minute.
-    Hour,
-    /// The last 24 hours, by hour.
-    #[default]
-    Day,
-    /// The last seven days, by hour.
-    Week,
-    /// The last thirty days, by day.
-    Month,
-}
-
-impl Range {
-    /// All ranges, shortest first.
-    pub const ALL: [Self; 4] = [Self::Hour, Self::Day, Self::Week, Self::Month];
-
-    /// Its word in addresses.
-    #[must_use]
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Hour => "1h",
-            Self::Day => "24h",
-            Self::Week => "7d",
-            Self::Month => "30d",
-        }
-    }
-
-    /// Its name on screens, after "last".
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Hour => "last hour",
-            Self::Day => "last 24 hours",
-            Self::Week => "last 7 days",
-            Self::Month => "last 30 days",
-        }
-    }
-
-    /// How many days it is, today among them.
-    #[must_use]
-    pub fn days(self) -> i64 {
-        match self {
-            Self::Hour | Self::Day => 1,
-            Self::Week => 7,
-            Self::Month => 30,
-        }
-    }
-
-    /// The hours that steps between stages are told for, which are kept by hour.
-    pub(crate) fn hours_name(self) -> &'static str {
-        match self {
-            Self::Hour => "this hour and the one before (UTC)",
-            Self::Day | Self::Week | Self::Month => self.name(),
-        }
-    }
-
-    /// The hours or days that times in stage are told for, in words, after "in": they are kept by hour and by day.
-    pub(crate) fn days_name(self) -> &'static str {
-        match self {
-            Self::Hour => "this hour and the one before (UTC)",
-            Self::Day => "the last 24 hours",
-            Self::Week => "the last 7 days",
-            Self::Month => "the last 30 days",
-        }
-    }
-}
 
 /// How due dates are put together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -106,8 +38,8 @@ impl Step {
 /// What an address asks for; each page uses its own part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Asked {
-    /// How far back.
-    pub range: Range,
+    /// How much time, and until when.
+    pub period: Period,
     /// The named filter's word; empty for the first.
     pub filter: String,
     /// Only this stage.
@@ -118,8 +50,12 @@ pub struct Asked {
     pub currency: Option<String>,
     /// The row after which a list goes on, as an earlier page gave it.
     pub after: Option<String>,
+    /// How many rows the pages before had, as their links tell it; 0 where nobody told.
+    pub seen: u64,
     /// The invoice asked for.
     pub id: Option<String>,
+    /// The position before which an invoice's events are shown.
+    pub before: Option<u64>,
     /// How due dates are put together.
     pub by: Step,
     /// The first due date shown.
@@ -129,6 +65,7 @@ pub struct Asked {
 /// Reads the parameters of an address.
 pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
     let mut asked = Asked::default();
+    let (mut range, mut until) = (None, None);
     for (name, value) in pairs {
         // An id is what its producer told, spaces at its ends included, and so is what comes behind it in a list.
         let is_exact = matches!(name.as_str(), "id" | "after");
@@ -142,10 +79,11 @@ pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
         let value = told.trim();
         match name.as_str() {
             "range" => {
-                let range = Range::ALL.into_iter().find(|range| range.word() == value);
-                asked.range = range
-                    .ok_or(WebError::Parameter { name: "range", allowed: "`1h`, `24h`, `7d` or `30d`" })?;
+                let found = Range::ALL.into_iter().find(|range| range.word() == value);
+                let allowed = "`1h`, `24h`, `7d`, `30d` or `1y`";
+                range = Some(found.ok_or(WebError::Parameter { name: "range", allowed })?);
             }
+            "until" => until = Some(day("until", value)?),
             "stage" => {
                 let allowed = "`ingestion`, `reconciliation`, `authorization` or `posting`";
                 asked.stage =
@@ -155,24 +93,29 @@ pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
                 let by = [Step::Day, Step::Week].into_iter().find(|by| by.word() == value);
                 asked.by = by.ok_or(WebError::Parameter { name: "by", allowed: "`day` or `week`" })?;
             }
-            "from" => {
-                let from = when::day(value).map(UtcDay);
-                asked.from =
-                    Some(from.ok_or(WebError::Parameter {
-                        name: "from",
-                        allowed: "a date such as `2026-11-20`",
-                    })?);
-            }
+            "from" => asked.from = Some(day("from", value)?),
             "filter" => asked.filter = value.to_owned(),
             // Chosen from what events told.
             "region" => asked.region = Some(told.to_owned()),
             "currency" => asked.currency = Some(told.to_owned()),
             "after" => asked.after = Some(told.to_owned()),
             "id" => asked.id = Some(told.to_owned()),
+            "seen" => asked.seen = number("seen", value)?,
+            "before" => asked.before = Some(number("before", value)?),
             _ => {}
         }
     }
+    asked.period = Period::of(range, until)?;
     Ok(asked)
+}
+
+fn day(name: &'static str, value: &str) -> Result<UtcDay, WebError> {
+    let allowed = "a date such as `2026-11-20`";
+    when::day(value).map(UtcDay).ok_or(WebError::Parameter { name, allowed })
+}
+
+fn number(name: &'static str, value: &str) -> Result<u64, WebError> {
+    value.parse().map_err(|_| WebError::Parameter { name, allowed: "a whole number from 0 on" })
 }
 
 impl Asked {
@@ -184,15 +127,21 @@ impl Asked {
             add("filter", &self.filter);
         }
         let from = self.from.map(|day| day.to_string());
+        let until = self.period.until.map(|day| day.to_string());
+        let seen = (self.seen > 0).then(|| self.seen.to_string());
+        let before = self.before.map(|position| position.to_string());
         let texts = [
             ("stage", self.stage.map(Stage::name)),
             ("region", self.region.as_deref()),
             ("currency", self.currency.as_deref()),
-            ("range", (self.range != Range::default()).then_some(self.range.word())),
+            ("range", self.period.told().map(Range::word)),
+            ("until", until.as_deref()),
             ("by", (self.by != Step::default()).then_some(self.by.word())),
             ("from", from.as_deref()),
             ("after", self.after.as_deref()),
+            ("seen", seen.as_deref()),
             ("id", self.id.as_deref()),
+            ("before", before.as_deref()),
         ];
         for (name, value) in texts {
             if let Some(value) = value {
@@ -202,20 +151,45 @@ impl Asked {
         if parts.is_empty() { path.to_owned() } else { format!("{path}?{}", parts.join("&")) }
     }
 
+    pub(crate) fn with_period(&self, path: &str, period: &Period) -> String {
+        Self { period: *period, ..self.clone() }.address(path)
+    }
+
     pub(crate) fn with_range(&self, path: &str, range: &Range) -> String {
-        Self { range: *range, ..self.clone() }.address(path)
+        self.with_period(path, &self.period.with_range(range))
+    }
+
+    /// The days until another one.
+    pub(crate) fn with_until(&self, path: &str, day: &UtcDay) -> String {
+        self.with_period(path, &self.period.with_until(day))
+    }
+
+    /// What a form sends beside its own fields so that all but the period stays as it is.
+    pub(crate) fn choices(&self) -> Vec<(&'static str, &str)> {
+        let texts = [
+            ("filter", Some(self.filter.as_str()).filter(|word| !word.is_empty())),
+            ("stage", self.stage.map(Stage::name)),
+            ("region", self.region.as_deref()),
+            ("currency", self.currency.as_deref()),
+        ];
+        texts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
     }
 
     pub(crate) fn with_filter(&self, path: &str, filter: &str) -> String {
-        Self { filter: filter.to_owned(), after: None, ..self.clone() }.address(path)
+        Self { filter: filter.to_owned(), after: None, seen: 0, ..self.clone() }.address(path)
     }
 
-    pub(crate) fn with_after(&self, path: &str, after: Option<&str>) -> String {
-        Self { after: after.map(str::to_owned), ..self.clone() }.address(path)
+    /// The page of a list behind a row, and how many rows come before it.
+    pub(crate) fn with_after(&self, path: &str, after: Option<&str>, seen: u64) -> String {
+        Self { after: after.map(str::to_owned), seen, ..self.clone() }.address(path)
+    }
+
+    pub(crate) fn with_before(&self, path: &str, before: Option<u64>) -> String {
+        Self { before, ..self.clone() }.address(path)
     }
 
     pub(crate) fn with_currency(&self, path: &str, currency: &str) -> String {
-        Self { currency: Some(currency.to_owned()), after: None, ..self.clone() }.address(path)
+        Self { currency: Some(currency.to_owned()), after: None, seen: 0, ..self.clone() }.address(path)
     }
 
     pub(crate) fn with_step(&self, path: &str, by: Step) -> String {
@@ -228,7 +202,7 @@ impl Asked {
 
     /// Without stage, region, currency and place: the filter alone.
     pub(crate) fn without_choices(&self, path: &str) -> String {
-        let bare = Self { stage: None, region: None, currency: None, after: None, ..self.clone() };
+        let bare = Self { stage: None, region: None, currency: None, after: None, seen: 0, ..self.clone() };
         bare.address(path)
     }
 
@@ -279,12 +253,25 @@ mod tests {
             "/operations?filter=stuck&stage=posting&region=eu%20west%2F1&range=7d"
         );
         assert_eq!(Asked::default().address("/"), "/");
-        assert_eq!(asked.with_filter("/operations", "loops").matches("after").count(), 0);
+        let further = read(pairs(&[("filter", "stuck"), ("after", "7~1~x"), ("seen", "50")])).unwrap();
+        assert_eq!(further.address("/operations"), "/operations?filter=stuck&after=7~1~x&seen=50");
+        let other = further.with_filter("/operations", "loops");
+        assert!(!other.contains("after") && !other.contains("seen"), "{other}");
+    }
+
+    #[test]
+    fn a_day_that_has_passed_ends_a_period_of_days() {
+        let told = |list: &[(&str, &str)]| read(pairs(list)).map(|asked| asked.address("/"));
+        assert_eq!(told(&[("until", "2019-01-31")]).unwrap(), "/?until=2019-01-31");
+        assert_eq!(told(&[("until", "2019-01-31"), ("range", "30d")]).unwrap(), "/?until=2019-01-31");
+        let year = told(&[("range", "1y"), ("until", "2019-01-31")]).unwrap();
+        assert_eq!(year, "/?range=1y&until=2019-01-31");
+        assert!(told(&[("range", "1h"), ("until", "2019-01-31")]).is_err(), "hours are kept for a time only");
     }
 
     #[test]
     fn an_unknown_value_is_refused_by_name_and_an_empty_one_is_no_choice() {
-        for name in ["range", "stage", "by", "from"] {
+        for name in ["range", "stage", "by", "from", "until", "seen", "before"] {
             let error = read(pairs(&[(name, "<x>")])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
@@ -292,7 +279,7 @@ mod tests {
         let long = "x".repeat(VALUE_BYTES_MAX);
         assert_eq!(read(pairs(&[("id", &long)])).unwrap().id, Some(long.clone()));
         assert!(read(pairs(&[("id", &format!("{long}x"))])).is_err());
-        assert_eq!(read(pairs(&[("range", " 7d ")])).unwrap().range, Range::Week);
+        assert_eq!(read(pairs(&[("range", " 7d ")])).unwrap().period.range, Range::Week);
         let exact = read(pairs(&[("id", " D-10 "), ("after", "1~2~x "), ("region", " north")])).unwrap();
         assert_eq!(exact.id.as_deref(), Some(" D-10 "), "a link leads to the id as it was told");
         assert_eq!((exact.after.as_deref(), exact.region.as_deref()), (Some("1~2~x "), Some(" north")));

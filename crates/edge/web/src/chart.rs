@@ -12,6 +12,8 @@ use crate::model::Series;
 
 /// The width and height a small chart is drawn in; the style sheet stretches it.
 const SPARK: (usize, usize) = (120, 32);
+/// The same for a large one that no script draws.
+const STILL: (usize, usize) = (600, 200);
 
 /// The numbers of a large chart, as JSON for an attribute.
 pub(crate) fn data(series: &Series) -> String {
@@ -32,22 +34,50 @@ pub(crate) fn data(series: &Series) -> String {
 pub(crate) fn spark(values: &[u64]) -> Html {
     let (width, height) = SPARK;
     let top = values.iter().copied().max().unwrap_or(0).max(1);
-    let last = values.len().saturating_sub(1).max(1);
-    let mut line = String::new();
-    for (at, value) in values.iter().enumerate() {
-        let x = at * width * 10 / last;
-        let room = (height as u128 - 3) * 10;
-        let drawn = u64::try_from(u128::from(*value) * room / u128::from(top)).unwrap_or(0);
-        let y = (height as u64 * 10).saturating_sub(15).saturating_sub(drawn);
-        let _ =
-            write!(line, "{}{}.{} {}.{}", if at == 0 { "M" } else { "L" }, x / 10, x % 10, y / 10, y % 10);
-    }
+    let mut line = points(values, top, SPARK);
     if values.len() < 2 {
         line = format!("M0 {h}L{width} {h}", h = height - 2);
     }
     Html(format!(
         "<svg class=\"spark\" viewBox=\"0 0 {width} {height}\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
          <path class=\"spark-area\" d=\"{line}L{width} {height}L0 {height}Z\"/><path class=\"spark-line\" d=\"{line}\"/></svg>"
+    ))
+}
+
+/// A line through counts, from the left edge to the right one, with room for its own width above and below.
+fn points(values: &[u64], top: u64, (width, height): (usize, usize)) -> String {
+    let last = values.len().saturating_sub(1).max(1);
+    let room = (height as u128 - 3) * 10;
+    let mut line = String::new();
+    for (at, value) in values.iter().enumerate() {
+        let x = at * width * 10 / last;
+        let drawn = u64::try_from(u128::from(*value) * room / u128::from(top)).unwrap_or(0);
+        let y = (height as u64 * 10).saturating_sub(15).saturating_sub(drawn);
+        let _ =
+            write!(line, "{}{}.{} {}.{}", if at == 0 { "M" } else { "L" }, x / 10, x % 10, y / 10, y % 10);
+    }
+    line
+}
+
+/// A large chart as it is before a script draws it, and where none runs: the lines, what each is, and how far they reach.
+pub(crate) fn still(series: &Series) -> Html {
+    let (width, height) = STILL;
+    let most = series.lines.iter().flat_map(|line| &line.values).copied().max().unwrap_or(0);
+    let mut drawn = String::new();
+    let mut names = String::new();
+    for (line, look) in series.lines.iter().zip((1..=6).cycle()) {
+        let path = points(&line.values, most.max(1), STILL);
+        let _ = write!(drawn, "<path class=\"still-line s{look}\" d=\"{path}\"/>");
+        let name = format::escaped(&format::visible(line.name.clone()));
+        let _ = write!(names, "<li><i class=\"key s{look}\"></i>{name}</li>");
+    }
+    let first = format::time(series.start).0;
+    let step = series.step_s.saturating_mul(1_000_000_000);
+    Html(format!(
+        "<div class=\"still\" aria-hidden=\"true\"><p>Highest {}, from {first} by {}</p>\
+         <svg viewBox=\"0 0 {width} {height}\" preserveAspectRatio=\"none\">{drawn}</svg><ul>{names}</ul></div>",
+        format::count(most),
+        format::duration(step)
     ))
 }
 

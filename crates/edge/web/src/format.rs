@@ -3,6 +3,7 @@
 //! Money: minor units with the point set by the currency's exponent, grouped by three, the ISO 4217 code behind it.
 //! Times: relative in sight, absolute in UTC in the title and in `datetime`. All results are safe HTML or plain text.
 
+mod id;
 mod text;
 
 use std::fmt;
@@ -12,6 +13,7 @@ use waag_invoices::event::Stage;
 use waag_invoices::moves::Place;
 use waag_model::time::{UtcDay, UtcNanos};
 
+pub(crate) use self::id::{is_short, shortened};
 pub(crate) use self::text::{escaped, json_in_lines, query_value, sent, visible};
 use crate::model::{Amount, FigureValue};
 
@@ -93,6 +95,11 @@ pub(crate) fn money_digits(amount: &Amount) -> String {
     let (whole, part) = padded.split_at_checked(padded.len() - exponent).unwrap_or((&padded, ""));
     let point = if part.is_empty() { "" } else { "." };
     format!("{sign}{}{point}{part}", grouped(whole))
+}
+
+/// An amount for machines: `-1234.50`, as many digits behind the point as the currency has.
+pub(crate) fn decimal_text(amount: &Amount) -> String {
+    money_digits(amount).replace(',', "").replace('\u{2212}', "-")
 }
 
 /// An amount with its code, as text.
@@ -410,6 +417,8 @@ mod tests {
             (amount(7, "ODD", 200), "7\u{a0}ODD"),
         ] {
             assert_eq!(money_text(&value), text);
+            let plain = text.split('\u{a0}').next().unwrap().replace(',', "").replace('\u{2212}', "-");
+            assert_eq!(decimal_text(&value), plain);
         }
     }
 

@@ -12,18 +12,21 @@
 //! - `WEB-3`: a browser runs and loads nothing but this program's own files: no inline script, no foreign host.
 //! - `WEB-4`: every page says all it knows without JavaScript; scripts add movement, checks and keys.
 //! - `WEB-5`: figures come from the domain's queries; what cannot be computed says why and is never made up.
-//! - `WEB-6`: memory is bounded: pages drawn at once, connections, live ones among them, rows of a page and
-//!   files sent have named limits; so have the times of heads, bodies, writes that find no room, and live lines.
+//! - `WEB-6`: memory is bounded: pages drawn and files made at once, connections, live ones among them, rows of a page
+//!   and of a file, and files sent have named limits; so have the times of heads, bodies, writes that find no room, and live lines.
 //! - `WEB-7`: a person's id comes in the body of a form, is kept in memory for some minutes under a random name, and is
 //!   never written into a page, an address or a message.
 
 pub mod address;
 mod assets;
 mod chart;
+mod csv;
 mod deliveries;
 mod door;
+mod download;
 mod error;
 mod evidence;
+mod fields;
 pub mod figures;
 mod flow_chart;
 mod format;
@@ -31,12 +34,14 @@ mod forms;
 mod live;
 mod load;
 pub mod model;
+pub mod period;
 pub mod ports;
 mod router;
 mod screens;
 mod server;
 mod shell;
 mod stall;
+mod why;
 
 pub use error::WebError;
 pub use router::{Pages, Served, router, serve};

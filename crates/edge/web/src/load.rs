@@ -12,30 +12,31 @@ use std::collections::BTreeMap;
 use waag_domain::project::Reads;
 use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::figures::{KeyFigure as TheirFigure, Unit};
-use waag_invoices::lists::{Filter as List, Narrow};
+use waag_invoices::lists::{After, Filter as List, Narrow};
 use waag_invoices::moves::Place;
-use waag_invoices::queries::{Grain, Point, Queries, Region as TheirRegion, Sum};
+use waag_invoices::queries::{Point, Queries, Region as TheirRegion, Sum};
 use waag_invoices::speed::{Flow as TheirFlow, StageTimes, Throughput, Times};
 use waag_invoices::standing::{Standing, Tile};
 use waag_model::money::Currency;
-use waag_model::time::UtcNanos;
+use waag_model::time::{UtcDay, UtcNanos};
 
-use crate::address::{Asked, Range};
+use crate::address::Asked;
+use crate::chart;
 use crate::error::WebError;
-use crate::figures::{Figures, HISTORY_EVENTS_MAX};
+use crate::figures::{FOUND_MAX, Figures, HISTORY_EVENTS_MAX};
 use crate::model::{
-    Amount, Cash, FigureValue, Flow, Invoice, KeyFigure, Latency, Line, Operations, Overview, Region, Row,
+    Amount, Cash, FigureValue, Flow, Found, KeyFigure, Latency, Line, Lines, Operations, Overview, Region,
     Series, StageSpeed, StageTile,
 };
+use crate::period::{Grid, Period};
 
-use self::list::{after, duplicate_row, filters, odd_row, page, row, told};
+pub(crate) use self::list::{after, listed};
+use self::list::{filters, of_duplicates, of_invoices, of_odd, place, row, told};
 
 /// Rows of a list on a page of its own.
 const LIST_ROWS: usize = 50;
 /// Rows of the list on the overview.
 const STUCK_ROWS: usize = 8;
-/// The period of the key figures, in days.
-const FIGURES_DAYS: i64 = 30;
 /// Regions with a line of their own in a chart; the others share one.
 const REGION_LINES_MAX: usize = 5;
 
@@ -53,50 +54,58 @@ impl Loaded {
         Queries::new(&*self.rows)
     }
 
-    /// Throughput over a range.
-    fn pace(&self, standing: &Standing, range: Range) -> Result<Pace, WebError> {
-        let grid = Grid::of(range, standing.now());
-        let lines = self.queries().throughput(standing, grid.grain, (grid.start, standing.now()))?;
+    /// A piece of the list asked for.
+    fn list(
+        &self,
+        standing: &Standing,
+        asked: &Asked,
+        after: Option<&After>,
+        most: usize,
+    ) -> Result<Lines, WebError> {
+        let (queries, now) = (self.queries(), standing.now());
+        if let Some(list) = open_list(asked) {
+            return Ok(of_invoices(queries.list(standing, list, &narrow(asked), after, most)?));
+        }
+        match asked.filter.as_str() {
+            "loops" => Ok(of_invoices(queries.loops(now, after, most)?)),
+            "duplicates" => Ok(of_duplicates(queries.duplicates(now, after, most)?)),
+            "odd" => Ok(of_odd(queries.odd(now, after, most)?)),
+            _ => Err(WebError::Parameter { name: "filter", allowed: "one of the lists on the page" }),
+        }
+    }
+
+    /// Throughput over a period.
+    fn pace(&self, standing: &Standing, period: Period) -> Result<Pace, WebError> {
+        let (grid, end) = (period.grid(standing.now()), period.end(standing.now()));
+        let lines = self.queries().throughput(standing, grid.grain, (grid.start, end))?;
         Ok(Pace { grid, lines })
     }
 
-    /// Times of visits that ended in a range, in whole hours or days (`Range::days_name`).
-    fn times(&self, range: Range, now: UtcNanos) -> Result<StageTimes, WebError> {
-        let (grain, hours) = match range {
-            Range::Hour => (Grain::Hour, 1),
-            Range::Day => (Grain::Hour, 23),
-            Range::Week | Range::Month => (Grain::Day, 24 * (range.days() - 1)),
-        };
-        let from = UtcNanos(now.0.saturating_sub(hours * 3_600_000_000_000));
-        Ok(self.queries().stage_times(grain, (from, now))?)
+    /// Times of visits that ended in a period, in whole hours or days (`Period::days_name`).
+    fn times(&self, period: Period, now: UtcNanos) -> Result<StageTimes, WebError> {
+        let (grain, span) = period.times(now);
+        Ok(self.queries().stage_times(grain, span)?)
+    }
+
+    /// The day that what happened ended with, where a period has no event.
+    fn ended(&self, series: &Series) -> Result<Option<UtcDay>, WebError> {
+        if chart::is_empty(series) { Ok(self.queries().last_busy_day()?) } else { Ok(None) }
     }
 }
 
-/// The steps of a series.
-struct Grid {
-    grain: Grain,
-    step_s: i64,
-    steps: i64,
-    start: UtcNanos,
+/// The list of open invoices that is asked for; none where it is a list of something else.
+fn open_list(asked: &Asked) -> Option<List> {
+    match asked.filter.as_str() {
+        "" | "stuck" => Some(List::Stuck),
+        "approved_not_paid" => Some(List::ApprovedNotPaid),
+        "received_not_cleared" => Some(List::ReceivedNotCleared),
+        "open" => Some(List::Open),
+        _ => None,
+    }
 }
 
-impl Grid {
-    fn of(range: Range, now: UtcNanos) -> Self {
-        let (grain, step_s, steps) = match range {
-            Range::Hour => (Grain::Minute, 60, 60),
-            Range::Day => (Grain::Hour, 3_600, 24),
-            Range::Week => (Grain::Hour, 3_600, 168),
-            Range::Month => (Grain::Day, 86_400, 30),
-        };
-        let step = step_s * 1_000_000_000;
-        let start = (now.0.div_euclid(step) + 1 - steps).saturating_mul(step);
-        Self { grain, step_s, steps, start: UtcNanos(start) }
-    }
-
-    /// The step of a time.
-    fn step_of(&self, at: i64) -> Option<usize> {
-        usize::try_from(at.checked_sub(self.start.0)?.checked_div(self.step_s * 1_000_000_000)?).ok()
-    }
+fn narrow(asked: &Asked) -> Narrow {
+    Narrow { stage: asked.stage, region: asked.region.clone(), currency: asked.currency.clone() }
 }
 
 /// Throughput by stage and region over the steps of a series.
@@ -236,7 +245,8 @@ fn region(theirs: &TheirRegion, pace: &Pace, times: &StageTimes) -> Region {
     }
 }
 
-fn figure(theirs: TheirFigure) -> KeyFigure {
+/// A figure's value in the unit that it has.
+fn figure_value(theirs: &TheirFigure) -> Option<FigureValue> {
     let in_currency = |one: &waag_invoices::figures::InCurrency| Amount {
         minor: one.value,
         currency: one.currency.clone(),
@@ -245,7 +255,7 @@ fn figure(theirs: TheirFigure) -> KeyFigure {
     // Hundredths of a day are 864 seconds.
     let days = |hundredths: i64| hundredths.saturating_mul(864_000_000_000);
     let days_in = |hundredths: i128| days(i64::try_from(hundredths).unwrap_or(i64::MAX));
-    let value = match theirs.unit {
+    match theirs.unit {
         Unit::Percent => {
             theirs.value.map(|hundredths| FigureValue::Ratio(whole(hundredths).saturating_mul(100)))
         }
@@ -256,11 +266,18 @@ fn figure(theirs: TheirFigure) -> KeyFigure {
         // Without a currency it is nought, or not known.
         Unit::Money if theirs.by_currency.is_empty() => theirs.value.map(|_| FigureValue::Money(Vec::new())),
         Unit::Money => Some(FigureValue::Money(theirs.by_currency.iter().map(in_currency).collect())),
-    };
+    }
+}
+
+/// A key figure beside those of the period before.
+fn figure(theirs: TheirFigure, before: &[TheirFigure]) -> KeyFigure {
+    let earlier = before.iter().find(|one| one.name == theirs.name);
     KeyFigure {
         name: theirs.name.to_owned(),
         definition: theirs.definition.to_owned(),
-        value,
+        value: figure_value(&theirs),
+        of: whole(theirs.of),
+        before: earlier.and_then(|one| Some((figure_value(one)?, whole(one.of)))),
         note: theirs.note,
     }
 }
@@ -270,45 +287,43 @@ impl Figures for Loaded {
         let queries = self.queries();
         let standing = queries.standing(now)?;
         let counts = queries.overview(&standing)?;
-        let pace = self.pace(&standing, asked.range)?;
-        let times = self.times(asked.range, now)?;
-        let flows = queries.flows(pace.grid.grain, (pace.grid.start, now))?;
+        let period = asked.period;
+        let pace = self.pace(&standing, period)?;
+        let times = self.times(period, now)?;
+        let flows = queries.flows(pace.grid.grain, (pace.grid.start, period.end(now)))?;
+        let last = period.last_day(now.day()).unwrap_or(now.day());
+        let days = period.figures_days();
+        let figures = queries.key_figures_until(&standing, last, days)?;
+        let before = UtcDay(last.0.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)));
+        let before = queries.period_figures(before, days)?;
+        let series = pace.by_stage();
         let stuck = queries.list(&standing, List::Stuck, &Narrow::default(), None, STUCK_ROWS)?;
         Ok(Overview {
             invoices: whole(counts.invoices),
             tiles: counts.tiles.iter().map(|one| tile(one, &pace, &times)).collect(),
             flow: flows.iter().map(flow).collect(),
-            series: pace.by_stage(),
+            ended: self.ended(&series)?,
+            series,
             stuck_total: whole(counts.stuck),
             stuck: stuck.lines.iter().map(|state| row(state, now)).collect(),
-            figures: queries.key_figures(&standing, FIGURES_DAYS)?.into_iter().map(figure).collect(),
+            figures: figures.into_iter().map(|one| figure(one, &before)).collect(),
         })
     }
 
     fn operations(&self, asked: &Asked, now: UtcNanos) -> Result<Operations, WebError> {
         let queries = self.queries();
         let standing = queries.standing(now)?;
-        let narrow =
-            Narrow { stage: asked.stage, region: asked.region.clone(), currency: asked.currency.clone() };
-        let after = after(asked)?;
-        let open = |list| -> Result<(Vec<Row>, Option<String>), WebError> {
-            let found = queries.list(&standing, list, &narrow, after.as_ref(), LIST_ROWS)?;
-            Ok(page(found, |state| row(state, now)))
+        let found = self.list(&standing, asked, after(asked)?.as_ref(), LIST_ROWS)?;
+        let filters = filters(&queries.overview(&standing)?);
+        let total = match open_list(asked) {
+            Some(list) => whole(standing.listed(list, &narrow(asked))),
+            None => {
+                filters.iter().find(|one| one.word == asked.filter).and_then(|one| one.count).unwrap_or(0)
+            }
         };
-        let (narrowable, (rows, next)) = match asked.filter.as_str() {
-            "" | "stuck" => (true, open(List::Stuck)?),
-            "approved_not_paid" => (true, open(List::ApprovedNotPaid)?),
-            "received_not_cleared" => (true, open(List::ReceivedNotCleared)?),
-            "loops" => (false, page(queries.loops(now, after.as_ref(), LIST_ROWS)?, |state| row(state, now))),
-            "duplicates" => (
-                false,
-                page(queries.duplicates(now, after.as_ref(), LIST_ROWS)?, |line| duplicate_row(line, now)),
-            ),
-            "odd" => (false, page(queries.odd(now, after.as_ref(), LIST_ROWS)?, |line| odd_row(line, now))),
-            _ => return Err(WebError::Parameter { name: "filter", allowed: "one of the lists on the page" }),
-        };
-        let pace = self.pace(&standing, asked.range)?;
-        let times = self.times(asked.range, now)?;
+        let pace = self.pace(&standing, asked.period)?;
+        let times = self.times(asked.period, now)?;
+        let series = pace.by_stage();
         let regions = standing.regions();
         let mut currencies: Vec<String> =
             regions.iter().flat_map(|region| &region.value).filter_map(|sum| told(&sum.currency)).collect();
@@ -321,21 +336,37 @@ impl Figures for Loaded {
             latency: latency(times.stages.get(&stage)),
         };
         Ok(Operations {
-            filters: filters(&queries.overview(&standing)?),
-            rows,
-            next,
-            narrowable,
+            filters,
+            rows: found.lines.iter().map(|line| listed(line, now)).collect(),
+            total,
+            next: found.next.as_ref().map(place),
+            narrowable: open_list(asked).is_some(),
             speeds: STAGES.map(speed).to_vec(),
-            series: pace.by_stage(),
+            ended: self.ended(&series)?,
+            series,
             by_region: pace.by_region(),
             regions: regions.iter().map(|one| region(one, &pace, &times)).collect(),
             currencies,
         })
     }
 
-    fn invoice(&self, id: &str, now: UtcNanos) -> Result<Option<Invoice>, WebError> {
-        let found = self.queries().newest_of(id, now, HISTORY_EVENTS_MAX)?;
-        Ok(found.map(|life| life::invoice(&life)))
+    fn lines(
+        &self,
+        asked: &Asked,
+        now: UtcNanos,
+        after: Option<&After>,
+        most: usize,
+    ) -> Result<Lines, WebError> {
+        self.list(&self.queries().standing(now)?, asked, after, most)
+    }
+
+    fn invoice(&self, id: &str, before: Option<u64>, now: UtcNanos) -> Result<Found, WebError> {
+        let queries = self.queries();
+        if let Some(life) = queries.newest_of(id, now, HISTORY_EVENTS_MAX, before)? {
+            return Ok(Found::Invoice(Box::new(life::invoice(&life, before.is_some()))));
+        }
+        let begin = queries.beginning_with(id, now, FOUND_MAX)?;
+        Ok(Found::Beginning(begin.iter().map(|state| row(state, now)).collect()))
     }
 
     fn cash(&self, asked: &Asked, now: UtcNanos) -> Result<Cash, WebError> {

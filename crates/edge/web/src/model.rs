@@ -6,8 +6,13 @@
 use std::collections::BTreeMap;
 
 use waag_invoices::event::Stage;
+use waag_invoices::life::InvoiceState;
+use waag_invoices::lists::After;
 use waag_invoices::moves::Move;
 use waag_model::time::{UtcDay, UtcNanos};
+
+use crate::format::query_value;
+use crate::ports::Shown;
 
 /// An amount of one currency.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,10 +101,18 @@ pub struct Row {
     pub invoice: String,
     /// The event that put it in the list, where one did.
     pub position: Option<u64>,
+    /// That event's type, in the list of odd ones.
+    pub kind: Option<String>,
     /// Where it is; `None` where it is done or unknown.
     pub stage: Option<Stage>,
+    /// What became of it, where nothing more is expected.
+    pub closed: Option<(Grade, &'static str)>,
     /// Why it is in the list, in a few words.
     pub why: String,
+    /// The event that may tell more of why, and where in it.
+    pub asks: Option<Asks>,
+    /// What that event told.
+    pub told: Vec<Telling>,
     /// The invoice that it is like, with which what `why` says ends.
     pub like: Option<String>,
     /// How serious that is.
@@ -116,6 +129,32 @@ pub struct Row {
     pub region: Option<String>,
     /// When it is to be paid.
     pub due: Option<UtcDay>,
+}
+
+impl Row {
+    /// What tells this row from others of its list while a page renews itself: the element's id.
+    pub(crate) fn mark(&self) -> String {
+        let of = self.position.map_or_else(|| query_value(&self.invoice), |position| position.to_string());
+        format!("row-{of}")
+    }
+}
+
+/// Which values of an event tell why an invoice is in a list.
+#[derive(Clone, Debug)]
+pub struct Asks {
+    /// The event's place in the ledger.
+    pub position: u64,
+    /// Members of its data.
+    pub members: Vec<&'static str>,
+}
+
+/// A value that an event told, as it may be shown.
+#[derive(Clone, Debug)]
+pub struct Telling {
+    /// The member's name.
+    pub name: &'static str,
+    /// What may be shown of it.
+    pub shown: Shown,
 }
 
 /// How serious something is; each grade has a colour, a shape and a word.
@@ -166,6 +205,11 @@ pub struct KeyFigure {
     pub value: Option<FigureValue>,
     /// What a reader must know, such as why there is no value.
     pub note: Option<String>,
+    /// Invoices it was made of.
+    pub of: u64,
+    /// The same of the period before, and the invoices that was made of; `None` for what is told of now only, and where
+    /// nothing is known of that period.
+    pub before: Option<(FigureValue, u64)>,
 }
 
 /// A key figure's value with its unit.
@@ -194,6 +238,8 @@ pub struct Overview {
     pub flow: Vec<Flow>,
     /// Events by stage over the range.
     pub series: Series,
+    /// The day by which nearly all events had happened, where the range has none and there are others.
+    pub ended: Option<UtcDay>,
     /// Invoices past their deadline.
     pub stuck_total: u64,
     /// The first of them.
@@ -254,6 +300,8 @@ pub struct Operations {
     pub filters: Vec<Filter>,
     /// The rows of the filter asked.
     pub rows: Vec<Row>,
+    /// How many rows the list has in all, with the choices that narrow it.
+    pub total: u64,
     /// Where the next page starts.
     pub next: Option<String>,
     /// Whether the list can be narrowed by stage, region and currency.
@@ -262,6 +310,8 @@ pub struct Operations {
     pub speeds: Vec<StageSpeed>,
     /// Events by stage over the range.
     pub series: Series,
+    /// The day by which nearly all events had happened, where the range has none and there are others.
+    pub ended: Option<UtcDay>,
     /// Events by region over the range.
     pub by_region: Series,
     /// Regions side by side.
@@ -308,6 +358,60 @@ pub struct Invoice {
     pub told_of: BTreeMap<u64, Vec<String>>,
     /// Events in all, of which there may be more than positions.
     pub events: u64,
+    /// How many of them come before those positions.
+    pub earlier: u64,
+}
+
+/// What an id leads to.
+#[derive(Clone, Debug)]
+pub enum Found {
+    /// The invoice of that very id.
+    Invoice(Box<Invoice>),
+    /// Those whose ids begin with it; none where nothing does.
+    Beginning(Vec<Row>),
+}
+
+/// A piece of a list as the read model has it.
+#[derive(Clone, Debug, Default)]
+pub struct Lines {
+    /// Its lines, in order.
+    pub lines: Vec<Listed>,
+    /// Behind which line the list goes on, where it does.
+    pub next: Option<After>,
+}
+
+/// One line of a list.
+#[derive(Clone, Debug)]
+pub struct Listed {
+    /// The invoice's id; empty for an event that names none.
+    pub invoice: String,
+    /// How it stands; `None` where it is not known.
+    pub state: Option<InvoiceState>,
+    /// The event that put it in the list, where one did.
+    pub by: Option<ListedBy>,
+}
+
+/// An event that put an invoice, or itself, in a list.
+#[derive(Clone, Debug)]
+pub enum ListedBy {
+    /// An odd event.
+    Odd {
+        /// Its place in the ledger.
+        position: i64,
+        /// Its type.
+        kind: String,
+        /// Why it is odd, by name.
+        reasons: Vec<&'static str>,
+    },
+    /// One that says the same as another invoice.
+    Duplicate {
+        /// Its place in the ledger.
+        position: i64,
+        /// The earlier invoice.
+        earlier: String,
+        /// What else is alike.
+        alike: String,
+    },
 }
 
 /// What is outstanding in one currency at one due date.

@@ -28,11 +28,14 @@ use crate::figures::Figures;
 use crate::format;
 use crate::forms::Forms;
 use crate::live::{self, Lines};
+use crate::model::Found;
 use crate::ports::{House, Proof};
-use crate::screens::{CashScreen, ErrorScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen};
+use crate::screens::{
+    CashScreen, ErrorScreen, FoundScreen, HelpScreen, InvoiceScreen, OperationsScreen, OverviewScreen,
+};
 use crate::server::{self, Bounds};
 use crate::shell::{Shell, Theme};
-use crate::{assets, deliveries, door, evidence};
+use crate::{assets, deliveries, door, download, evidence, why};
 
 /// Pages drawn at once, those of errors included; each holds a blocking thread and a snapshot of the read model.
 const PAGES_AT_ONCE_MAX: usize = 16;
@@ -131,7 +134,12 @@ impl Pages {
         tokio::time::timeout(Duration::from_millis(TURN_WAIT_MS), turn).await.ok()?.ok()
     }
 
-    fn figures(&self) -> Result<Box<dyn Figures>, WebError> {
+    /// Tells when the listener closes.
+    pub(crate) fn closing(&self) -> watch::Receiver<bool> {
+        self.closing.subscribe()
+    }
+
+    pub(crate) fn figures(&self) -> Result<Box<dyn Figures>, WebError> {
         Ok((self.figures)(self.house.reads()?))
     }
 }
@@ -142,6 +150,7 @@ pub fn router(pages: Pages) -> Router {
     let addresses = Router::new()
         .route("/", get(overview))
         .route("/operations", get(operations))
+        .route("/operations.csv", get(download::operations))
         .route("/invoice", get(invoice))
         .route("/cash", get(cash))
         .route("/help", get(help))
@@ -320,8 +329,9 @@ async fn operations(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pa
     drawn(pages, headers, uri, |pages, visit| {
         let asked = address::read(pairs)?;
         let shell = shell(pages, visit, "Operations", "operations", true);
-        let view = pages.figures()?.operations(&asked, shell.now)?;
-        Ok(OperationsScreen { shell, asked, view }.render()?)
+        let mut view = pages.figures()?.operations(&asked, shell.now)?;
+        let unread = why::fill(&*pages.house, &*pages.clock, why::READ_WITHIN, &mut view.rows)?;
+        Ok(OperationsScreen { shell, asked, view, unread }.render()?)
     })
     .await
 }
@@ -339,18 +349,30 @@ async fn cash(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): 
 async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
     drawn(pages, headers, uri, |pages, visit| {
         let asked: Asked = address::read(pairs)?;
-        let id = asked.id.ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
-        let shell = shell(pages, visit, &format!("Invoice {id}"), "", true);
+        let id = asked.id.clone().ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
+        let now = pages.clock.now();
         let figures = pages.figures()?;
         // What is typed into the search may bring spaces that no id has.
-        let found = match figures.invoice(&id, shell.now)? {
-            None if id.trim() != id => figures.invoice(id.trim(), shell.now)?,
-            found => found,
+        let found = match figures.invoice(&id, asked.before, now)? {
+            Found::Beginning(rows) if rows.is_empty() && id.trim() != id => {
+                figures.invoice(id.trim(), asked.before, now)?
+            }
+            found @ (Found::Invoice(_) | Found::Beginning(_)) => found,
         };
-        let invoice = found.ok_or(WebError::NoInvoice(id))?;
-        let positions: Vec<Position> = invoice.positions.iter().copied().map(Position).collect();
-        let history = pages.house.history(&positions)?;
-        Ok(InvoiceScreen { shell, invoice, history }.render()?)
+        match found {
+            Found::Invoice(invoice) => {
+                let shell = shell(pages, visit, &format!("Invoice {id}"), "", true);
+                let positions: Vec<Position> = invoice.positions.iter().copied().map(Position).collect();
+                let history = pages.house.history(&positions)?;
+                Ok(InvoiceScreen { shell, asked, invoice: *invoice, history }.render()?)
+            }
+            Found::Beginning(rows) if rows.is_empty() => Err(WebError::NoInvoice(id)),
+            Found::Beginning(mut rows) => {
+                let shell = shell(pages, visit, &format!("Invoices that begin with {id}"), "", true);
+                why::fill(&*pages.house, &*pages.clock, why::READ_WITHIN, &mut rows)?;
+                Ok(FoundScreen { shell, id: id.trim().to_owned(), rows }.render()?)
+            }
+        }
     })
     .await
 }

@@ -7,10 +7,12 @@ use waag_invoices::event::STAGES;
 use waag_invoices::moves::Place;
 use waag_model::time::{UtcDay, UtcNanos};
 
-use crate::address::{self, Asked, Range, Step};
+use crate::address::{self, Asked, Step};
 use crate::error::WebError;
+use crate::fields::{self, Reading};
 use crate::format::{self, Html};
-use crate::model::{Cash, DueRow, Grade, Invoice, Latency, Operations, Overview, Passage};
+use crate::model::{Cash, DueRow, Grade, Invoice, Latency, Operations, Overview, Passage, Row};
+use crate::period::Range;
 use crate::ports::{Field, Recorded, Shown, Writer};
 use crate::shell::{Shell, Theme};
 use crate::{chart, flow_chart, screens};
@@ -86,9 +88,41 @@ pub(crate) struct OperationsScreen {
     pub(crate) shell: Shell,
     pub(crate) asked: Asked,
     pub(crate) view: Operations,
+    /// Rows whose events were not read for want of time.
+    pub(crate) unread: u64,
 }
 
 impl OperationsScreen {
+    /// How many rows come before those behind this page; none where nobody told how many came before it.
+    pub(crate) fn seen(&self) -> Option<u64> {
+        let before = match (&self.asked.after, self.asked.seen) {
+            (None, _) => 0,
+            (Some(_), 0) => return None,
+            (Some(_), seen) => seen,
+        };
+        Some(before.saturating_add(self.shown()))
+    }
+
+    fn shown(&self) -> u64 {
+        u64::try_from(self.view.rows.len()).unwrap_or(u64::MAX)
+    }
+
+    /// Which rows of the list these are: `1–50 of 321`.
+    pub(crate) fn place(&self) -> String {
+        let shown = self.shown();
+        // Between two pages a list may have become shorter than the address remembers.
+        let total = self.view.total.max(self.seen().unwrap_or(shown));
+        let match_word = if self.asked.narrowed() && self.view.narrowable { " that match" } else { "" };
+        let total = format!("{}{match_word}", format::count(total));
+        match self.seen() {
+            Some(last) => {
+                let first = last.saturating_sub(shown).saturating_add(1);
+                format!("{}–{} of {total}", format::count(first), format::count(last))
+            }
+            None => format!("{} of {total}", format::count(shown)),
+        }
+    }
+
     /// The filter that is on: the one asked, or the first.
     pub(crate) fn filter(&self) -> &str {
         if self.asked.filter.is_empty() {
@@ -96,6 +130,11 @@ impl OperationsScreen {
         } else {
             &self.asked.filter
         }
+    }
+
+    /// The lists with a tab: all open invoices are a list that other pages lead to, and have one only while they are shown.
+    pub(crate) fn tabs(&self) -> impl Iterator<Item = &crate::model::Filter> {
+        self.view.filters.iter().filter(|filter| filter.word != "open" || self.filter() == "open")
     }
 
     pub(crate) fn filter_meaning(&self) -> &'static str {
@@ -117,6 +156,7 @@ impl OperationsScreen {
 #[template(path = "invoice.html")]
 pub(crate) struct InvoiceScreen {
     pub(crate) shell: Shell,
+    pub(crate) asked: Asked,
     pub(crate) invoice: Invoice,
     /// Newest last.
     pub(crate) history: Vec<Recorded>,
@@ -127,10 +167,32 @@ impl InvoiceScreen {
         told(&self.history, &self.invoice.told_of)
     }
 
-    /// Events that are not listed, where the list has a limit.
-    pub(crate) fn hidden(&self) -> u64 {
-        self.invoice.events.saturating_sub(self.history.len() as u64)
+    /// Which of its events these are: `5 events`, or `4,801–5,000 of 5,000 events`.
+    pub(crate) fn place(&self) -> String {
+        let all = format::counted(self.invoice.events, "event", "events");
+        let shown = u64::try_from(self.invoice.positions.len()).unwrap_or(u64::MAX);
+        let earlier = self.invoice.earlier;
+        if shown == self.invoice.events || shown == 0 {
+            return all;
+        }
+        let (first, last) = (earlier.saturating_add(1), earlier.saturating_add(shown));
+        format!("{}–{} of {all}", format::count(first), format::count(last))
     }
+
+    /// The page of the events before these, where there are any.
+    pub(crate) fn earlier(&self) -> Option<String> {
+        let first = self.invoice.positions.first().copied().filter(|_| self.invoice.earlier > 0)?;
+        Some(self.asked.with_before("/invoice", Some(first)))
+    }
+}
+
+/// Invoices whose ids begin with what was looked for.
+#[derive(Template)]
+#[template(path = "found.html")]
+pub(crate) struct FoundScreen {
+    pub(crate) shell: Shell,
+    pub(crate) id: String,
+    pub(crate) rows: Vec<Row>,
 }
 
 /// Events with what is drawn of their values, newest last; where not all fit, the newest come first (`WEB-6`).
@@ -142,7 +204,8 @@ fn told<'a>(history: &'a [Recorded], told_of: &'a BTreeMap<u64, Vec<String>>) ->
         let (fields, rest) = event.fields.split_at_checked(count).unwrap_or((&event.fields, &[]));
         let more = u64::try_from(rest.len()).unwrap_or(u64::MAX);
         let marks = told_of.get(&event.position.0).map_or(&[][..], Vec::as_slice);
-        Told { event, fields, more, marks, bytes_max: VALUE_BYTES_MAX }
+        let reading = Reading::of(event);
+        Told { event, fields, more, marks, reading, bytes_max: VALUE_BYTES_MAX }
     });
     let mut events: Vec<Told<'_>> = newest_first.collect();
     events.reverse();
@@ -157,6 +220,8 @@ pub(crate) struct Told<'a> {
     pub(crate) more: u64,
     /// What is told of it, in words.
     pub(crate) marks: &'a [String],
+    /// How its fields are read.
+    reading: Reading<'a>,
     /// Longest value drawn, in bytes.
     bytes_max: usize,
 }
@@ -164,7 +229,39 @@ pub(crate) struct Told<'a> {
 impl<'a> Told<'a> {
     /// All of an event.
     pub(crate) fn whole(event: &'a Recorded) -> Self {
-        Self { event, fields: &event.fields, more: 0, marks: &[], bytes_max: usize::MAX }
+        let reading = Reading::of(event);
+        Self { event, fields: &event.fields, more: 0, marks: &[], reading, bytes_max: usize::MAX }
+    }
+
+    /// What the event did.
+    pub(crate) fn heading(&self) -> String {
+        fields::heading(self.event)
+    }
+
+    /// The fields that have a place of their own, in the order that people read them in.
+    pub(crate) fn listed(&self) -> Vec<&'a Field> {
+        let is_listed = |field: &&Field| !self.reading.is_told_elsewhere(field);
+        let mut listed: Vec<&Field> = self.fields.iter().filter(is_listed).collect();
+        listed.sort_by_key(|field| self.reading.place(field));
+        listed
+    }
+
+    /// A field's words with its own name in the title, or its name.
+    pub(crate) fn name(&self, field: &Field) -> Html {
+        match self.reading.name(field) {
+            Some(words) => Html(format!(
+                "<span title=\"{}\">{}</span>",
+                format::escaped(&field.path),
+                format::escaped(words)
+            )),
+            None => self.head(&field.path),
+        }
+    }
+
+    /// What a field tells, as it reads.
+    pub(crate) fn text(&self, field: &Field, told: &str) -> Html {
+        let is_short = told.len() <= self.bytes_max;
+        self.reading.value(field).filter(|_| is_short).unwrap_or_else(|| self.value(told))
     }
 
     /// A name or a value, or its beginning and how much follows.
@@ -260,6 +357,32 @@ impl CashScreen {
         (!is_shown).then_some(asked)
     }
 
+    /// A list of the currency that is shown. Sums by due date have no list of their own: the rows have one order, by
+    /// deadline, and the deadline of an invoice is the end of its due date from the approval on only.
+    fn list(&self, filter: &str, after: Option<&str>) -> String {
+        let currency = self.view.chosen.as_ref().map(|chosen| chosen.outstanding.currency.clone());
+        let asked = Asked { filter: filter.to_owned(), currency, ..Asked::default() };
+        asked.with_after("/operations", after, 0)
+    }
+
+    pub(crate) fn open_list(&self) -> String {
+        self.list("open", None)
+    }
+
+    pub(crate) fn stuck_list(&self) -> String {
+        self.list("stuck", None)
+    }
+
+    pub(crate) fn to_pay(&self) -> String {
+        self.list("approved_not_paid", None)
+    }
+
+    /// Approved invoices whose deadline is the end of this day or a later one.
+    pub(crate) fn to_pay_from(&self, due: impl format::Given<UtcDay>) -> String {
+        let hour = (i64::from(due.given().0).saturating_add(1)).saturating_mul(24);
+        self.list("approved_not_paid", Some(&format!("{hour}~{}~", i64::MIN)))
+    }
+
     /// Whether all that is due before this page is overdue.
     pub(crate) fn starts_late(&self) -> bool {
         self.view.starts.0 <= self.shell.now.day().0
@@ -352,11 +475,6 @@ pub(crate) fn latency_bar(latency: &Option<Latency>, slowest: i64) -> Html {
 /// The sum over the stages.
 pub(crate) fn total(by_stage: &std::collections::BTreeMap<waag_invoices::event::Stage, u64>) -> u64 {
     by_stage.values().fold(0, |all, number| all.saturating_add(*number))
-}
-
-/// The last part of an event's type, in words.
-pub(crate) fn kind_word(kind: &str) -> &str {
-    kind.rsplit_once('.').map_or(kind, |(_, last)| last)
 }
 
 #[cfg(test)]

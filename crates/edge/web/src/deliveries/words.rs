@@ -1,5 +1,6 @@
 //! How subscriptions, attempts, dead letters and jobs read on pages: one place for their words and grades.
 
+use waag_model::text::in_line;
 use waag_model::time::UtcNanos;
 use waag_router::shown::{
     AttemptShown, FailureShown, Filter, JobKind, JobShown, JobState, Overview, Standing,
@@ -162,10 +163,8 @@ pub(crate) fn outcome(attempt: &AttemptShown) -> (Grade, String) {
 
 /// The beginning of an answer, in one line.
 pub(crate) fn snippet(text: &str) -> String {
-    // Marks that turn the direction of writing could make an answer read as another one.
-    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let line = |c: char| if c.is_control() || turns(c) { ' ' } else { c };
-    let mut shown: String = text.chars().map(line).take(SNIPPET_CHARS_MAX).collect();
+    let beginning: String = text.chars().take(SNIPPET_CHARS_MAX).collect();
+    let mut shown = in_line(&beginning);
     if text.chars().nth(SNIPPET_CHARS_MAX).is_some() {
         shown.push('…');
     }

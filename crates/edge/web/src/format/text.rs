@@ -2,6 +2,8 @@
 //!
 //! Not here: numbers, money and times (`format`).
 
+use waag_model::text::steers;
+
 use super::Html;
 
 /// Deepest indentation of JSON, in levels.
@@ -29,18 +31,7 @@ pub(crate) fn escaped(text: &str) -> String {
 ///
 /// Joiners (U+200C, U+200D) are the affair of letters and stay, as do tabs and ends of lines.
 fn is_unseen(c: char) -> bool {
-    match c {
-        '\t' | '\n' | '\r' => false,
-        '\u{61c}' | '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{feff}' => true,
-        '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
-        // A hyphen that shows at the end of a line only, and a separator of vowels.
-        '\u{ad}' | '\u{180e}' => true,
-        // Letters of Hangul that fill a place.
-        '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}' => true,
-        // Tags: all of ASCII once more, which can hold a whole text.
-        '\u{e0000}'..='\u{e007f}' => true,
-        other => other.is_control(),
-    }
+    steers(c) && !matches!(c, '\t' | '\n' | '\r' | '\u{200c}' | '\u{200d}')
 }
 
 /// The text with a sign for each character that nobody would see; every page goes through here when it is whole.

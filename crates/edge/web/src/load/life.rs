@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 
 use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::life::{InvoiceState, Lifecycle};
-use waag_invoices::state::Condition;
 use waag_model::time::UtcNanos;
 
 use super::list::{condition, told, value};
 use crate::format;
 use crate::model::{Grade, Invoice, Passage};
+
+/// A mark's word on pages. "Late" is said there of what is past a deadline.
+fn mark_word(mark: &str) -> String {
+    if mark == "late" { "delayed".to_owned() } else { mark.replace('_', " ") }
+}
 
 fn facts(life: &Lifecycle) -> Vec<(String, String)> {
     let state = &life.state;
@@ -23,6 +27,7 @@ fn facts(life: &Lifecycle) -> Vec<(String, String)> {
         ("Vendor class", told(&state.vendor_class)),
         ("Region", told(&state.region)),
         ("Due date", state.due_date.clone()),
+        ("Deadline", deadline(state)),
         ("Received", time(state.received)),
         ("Approved", time(state.approved)),
         ("Closed", time(state.closed)),
@@ -33,7 +38,26 @@ fn facts(life: &Lifecycle) -> Vec<(String, String)> {
         .collect()
 }
 
-fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
+/// Until when the invoice is to go on.
+fn deadline(state: &InvoiceState) -> Option<String> {
+    if state.condition.is_closed() {
+        return Some("none, closed".to_owned());
+    }
+    let stage = awaited(state);
+    Some(state.deadline.map_or_else(
+        || "none".to_owned(),
+        |at| format!("{}, of {}", format::absolute(&UtcNanos(at)), stage.name()),
+    ))
+}
+
+/// The stage whose deadline an open invoice has: the one it is in, or behind one that is done, the next.
+fn awaited(state: &InvoiceState) -> Stage {
+    let here = state.visits.iter().find(|visit| visit.stage == state.stage);
+    let is_done = here.is_some_and(|visit| visit.left.is_some());
+    if is_done { state.stage.next() } else { state.stage }
+}
+
+fn marks(life: &Lifecycle, is_earlier: bool) -> Vec<(Grade, String)> {
     let state = &life.state;
     let mut marks = Vec::new();
     if state.stuck {
@@ -57,15 +81,16 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
     }
     let listed = u64::try_from(life.steps.len()).unwrap_or(u64::MAX);
     let events = |count: u64| {
-        if state.events > listed {
+        if is_earlier {
+            format!("{} of the {} events shown", format::count(count), format::count(listed))
+        } else if state.events > listed {
             // Of the earlier ones nothing was read, so nothing is said.
             format!("{} of the newest {} events", format::count(count), format::count(listed))
         } else {
             format::counted(count, "event", "events")
         }
     };
-    let told =
-        counts.into_iter().map(|(mark, count)| format!("{}: {}", mark.replace('_', " "), events(count)));
+    let told = counts.into_iter().map(|(mark, count)| format!("{}: {}", mark_word(mark), events(count)));
     marks.extend(told.map(|text| (Grade::Note, text)));
     marks
 }
@@ -73,40 +98,41 @@ fn marks(life: &Lifecycle) -> Vec<(Grade, String)> {
 /// What is told of single events: which of them the marks above are of.
 fn told_of(life: &Lifecycle) -> BTreeMap<u64, Vec<String>> {
     let marked = life.steps.iter().filter(|step| !step.marks.is_empty());
-    let words = |marks: &[&str]| marks.iter().map(|mark| mark.replace('_', " ")).collect();
+    let words = |marks: &[&str]| marks.iter().map(|mark| mark_word(mark)).collect();
     marked.map(|step| (step.position, words(&step.marks))).collect()
 }
 
 fn passages(state: &InvoiceState) -> Vec<Passage> {
     let passage = |ours: Stage| {
         let visit = state.visits.iter().find(|visit| visit.stage == ours);
-        let is_closed = matches!(state.condition, Condition::Paid | Condition::Rejected);
-        let is_here = state.stage == ours && !is_closed;
+        let is_here = state.stage == ours && !state.condition.is_closed();
+        let is_awaited = awaited(state) == ours && !state.condition.is_closed();
         Passage {
             stage: ours,
             entered: visit.and_then(|visit| visit.entered).map(UtcNanos),
             left: visit.and_then(|visit| visit.left).map(UtcNanos),
-            deadline: state.deadline.filter(|_| is_here).map(UtcNanos),
+            deadline: state.deadline.filter(|_| is_awaited).map(UtcNanos),
             is_here,
         }
     };
     STAGES.map(passage).to_vec()
 }
 
-/// An invoice's page.
-pub(super) fn invoice(life: &Lifecycle) -> Invoice {
+/// An invoice's page, with its newest events or with earlier ones.
+pub(super) fn invoice(life: &Lifecycle, is_earlier: bool) -> Invoice {
     let (grade, word) = condition(&life.state);
-    let closed = matches!(life.state.condition, Condition::Paid | Condition::Rejected);
+    let closed = life.state.condition.is_closed();
     Invoice {
         id: life.state.id.clone(),
         status: if closed { word.to_owned() } else { format!("{}, {word}", life.state.stage.name()) },
         grade,
-        marks: marks(life),
+        marks: marks(life, is_earlier),
         value: value(&life.state),
         facts: facts(life),
         passages: passages(&life.state),
         positions: life.steps.iter().map(|step| step.position).collect(),
         told_of: told_of(life),
         events: life.state.events,
+        earlier: life.earlier,
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! Not here: which invoices are in a list (`domains/invoices`), how rows look (`templates/`).
 
+use waag_invoices::event::Stage;
 use waag_invoices::life::InvoiceState;
 use waag_invoices::lists::{After, DuplicateLine, OddLine, Page};
 use waag_invoices::queries::{Overview as Counts, Sum};
@@ -12,8 +13,8 @@ use waag_model::time::{UtcDay, UtcNanos};
 use super::whole;
 use crate::address::Asked;
 use crate::error::WebError;
-use crate::format;
-use crate::model::{Amount, Filter, Grade, Row};
+use crate::model::{Amount, Asks, Filter, Grade, Lines, Listed, ListedBy, Row};
+use crate::{format, why};
 
 /// Late by this much is bad and no longer a warning, in nanoseconds.
 const BAD_AFTER_NS: i64 = 48 * 3_600_000_000_000;
@@ -26,10 +27,20 @@ pub(super) fn told(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
+/// What an invoice waits for that is done with a stage.
+fn waits(stage: Stage) -> &'static str {
+    match stage {
+        Stage::Ingestion => "waiting for reconciliation",
+        Stage::Reconciliation => "waiting for authorization",
+        Stage::Authorization => "waiting for posting",
+        Stage::Posting => "waiting for payment",
+    }
+}
+
 pub(super) fn condition(state: &InvoiceState) -> (Grade, &'static str) {
     match state.condition {
         Condition::InProgress => (Grade::Note, "in progress"),
-        Condition::Waiting => (Grade::Note, "stage done, waiting"),
+        Condition::Waiting => (Grade::Note, waits(state.stage)),
         Condition::Failed => (Grade::Bad, "failed"),
         Condition::Blocked => (Grade::Warning, "blocked"),
         Condition::Paid => (Grade::Good, "paid"),
@@ -42,22 +53,66 @@ pub(super) fn value(state: &InvoiceState) -> Option<Amount> {
     Some(Amount { minor: i128::from(state.amount_minor?), currency, exponent: state.exponent? })
 }
 
+/// How an open invoice stands, in a few words; nothing of one that is closed, which has a mark of its own.
+fn standing(state: &InvoiceState) -> String {
+    let (_, word) = condition(state);
+    match (state.condition.is_closed(), state.stuck) {
+        (true, _) => String::new(),
+        (false, true) => format!("late, {word}"),
+        (false, false) => word.to_owned(),
+    }
+}
+
+/// Words of several things, the first letter of them as a sentence has it.
+fn joined(parts: &[&str]) -> String {
+    let told: Vec<&str> = parts.iter().copied().filter(|part| !part.is_empty()).collect();
+    why::sentence(&told.join(", "))
+}
+
+/// Which event may tell why an invoice stands as it does.
+fn asks(state: &InvoiceState) -> Option<Asks> {
+    let tells = match state.condition {
+        Condition::Failed | Condition::Blocked | Condition::Rejected => true,
+        Condition::InProgress | Condition::Waiting => state.exception,
+        Condition::Paid => false,
+    };
+    let position = state.told_by.filter(|_| tells)?;
+    Some(Asks { position, members: vec!["exception", "reason"] })
+}
+
+/// The members of an event that tell what is odd.
+fn members_of(oddity: &str) -> &'static [&'static str] {
+    match oddity {
+        "unknown_status" => &["status", "status_text"],
+        "unknown_currency" => &["currency", "currency_text"],
+        "unreadable_amount" => &["amount_minor", "amount", "amount_text"],
+        "unreadable_due_date" => &["due_date", "due_date_text"],
+        "unreadable_invoice_date" => &["invoice_date", "invoice_date_text"],
+        "unreadable_time" => &["time_text"],
+        "impossible_time" => &[why::TIME],
+        _ => &[],
+    }
+}
+
 /// An invoice in a list.
 pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     let (grade, word) = condition(state);
     let late = state.deadline.map_or(0, |at| format::passed(UtcNanos(at), now));
-    let (grade, why) = if state.stuck {
-        (if late > BAD_AFTER_NS { Grade::Bad } else { Grade::Warning }, format!("Late, {word}"))
-    } else if state.loops > 0 {
-        (grade, format!("{}, {word}", format::counted(u64::from(state.loops), "return", "returns")))
-    } else {
-        (grade, word.to_owned())
+    let is_closed = state.condition.is_closed();
+    let grade = match (state.stuck, late > BAD_AFTER_NS) {
+        (true, true) => Grade::Bad,
+        (true, false) => Grade::Warning,
+        (false, _) => grade,
     };
     Row {
         invoice: state.id.clone(),
         position: None,
-        stage: Some(state.stage),
-        why,
+        kind: None,
+        stage: Some(state.stage).filter(|_| !is_closed),
+        closed: is_closed.then_some((grade, word)),
+        why: joined(&[&standing(state)]),
+        asks: asks(state),
+        told: Vec::new(),
         like: None,
         grade,
         since: state.since.map(UtcNanos),
@@ -69,13 +124,17 @@ pub(super) fn row(state: &InvoiceState, now: UtcNanos) -> Row {
     }
 }
 
-/// An event in a list, with the invoice it is about as that stands now, where there is one.
-fn event_row(position: i64, invoice: Option<&str>, state: Option<&InvoiceState>, now: UtcNanos) -> Row {
-    let place = Row {
-        invoice: invoice.unwrap_or("").to_owned(),
+/// An invoice that the read model does not know, of whom nothing but the id is told.
+fn unknown(invoice: &str) -> Row {
+    Row {
+        invoice: invoice.to_owned(),
         position: None,
+        kind: None,
         stage: None,
+        closed: None,
         why: String::new(),
+        asks: None,
+        told: Vec::new(),
         like: None,
         grade: Grade::Warning,
         since: None,
@@ -84,28 +143,80 @@ fn event_row(position: i64, invoice: Option<&str>, state: Option<&InvoiceState>,
         vendor: None,
         region: None,
         due: None,
+    }
+}
+
+/// A line of a list as its page shows it.
+pub(crate) fn listed(line: &Listed, now: UtcNanos) -> Row {
+    let place = line.state.as_ref().map_or_else(|| unknown(&line.invoice), |state| row(state, now));
+    let standing = line.state.as_ref().map_or(String::new(), standing);
+    match &line.by {
+        None => {
+            let loops = line.state.as_ref().map_or(0, |state| state.loops);
+            let returns = match loops {
+                0 => String::new(),
+                loops => format::counted(u64::from(loops), "return", "returns"),
+            };
+            // A list of stuck ones has them with and without returns; what is late comes first there.
+            let is_late = line.state.as_ref().is_some_and(|state| state.stuck);
+            let parts: [&str; 2] = if is_late { [&standing, &returns] } else { [&returns, &standing] };
+            let grade = if place.closed.is_some() { Grade::Note } else { place.grade };
+            Row { why: joined(&parts), grade, ..place }
+        }
+        Some(ListedBy::Odd { position, kind, reasons }) => {
+            let position = u64::try_from(*position).ok();
+            let members: Vec<&str> = reasons.iter().flat_map(|reason| members_of(reason)).copied().collect();
+            Row {
+                position,
+                kind: Some(kind.clone()),
+                why: joined(&[&reasons.join(", ").replace('_', " ")]),
+                asks: position.filter(|_| !members.is_empty()).map(|position| Asks { position, members }),
+                grade: Grade::Warning,
+                ..place
+            }
+        }
+        Some(ListedBy::Duplicate { position, earlier, alike }) => Row {
+            position: u64::try_from(*position).ok(),
+            why: joined(&[&standing, &format!("same {alike} as")]),
+            like: Some(earlier.clone()),
+            asks: None,
+            grade: Grade::Warning,
+            ..place
+        },
+    }
+}
+
+/// A page of invoices as lines of a list.
+pub(super) fn of_invoices(page: Page<InvoiceState>) -> Lines {
+    let line = |state: InvoiceState| Listed { invoice: state.id.clone(), state: Some(state), by: None };
+    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
+}
+
+/// The same of odd events.
+pub(super) fn of_odd(page: Page<OddLine>) -> Lines {
+    let line = |line: OddLine| Listed {
+        invoice: line.invoice.unwrap_or_default(),
+        state: line.state,
+        by: Some(ListedBy::Odd { position: line.position, kind: line.kind, reasons: line.reasons }),
     };
-    let place = state.map_or(place, |state| row(state, now));
-    Row { position: u64::try_from(position).ok(), grade: Grade::Warning, ..place }
+    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
 }
 
-pub(super) fn odd_row(line: &OddLine, now: UtcNanos) -> Row {
-    let why = line.reasons.join(", ").replace('_', " ");
-    Row { why, ..event_row(line.position, line.invoice.as_deref(), line.state.as_ref(), now) }
+/// The same of possible duplicates.
+pub(super) fn of_duplicates(page: Page<DuplicateLine>) -> Lines {
+    let line = |line: DuplicateLine| {
+        let by = ListedBy::Duplicate { position: line.position, earlier: line.earlier, alike: line.alike };
+        Listed { invoice: line.invoice, state: line.state, by: Some(by) }
+    };
+    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
 }
 
-pub(super) fn duplicate_row(line: &DuplicateLine, now: UtcNanos) -> Row {
-    let found = event_row(line.position, Some(&line.invoice), line.state.as_ref(), now);
-    let how = line.state.as_ref().map_or(String::new(), |state| format!("{}, ", condition(state).1));
-    Row { why: format!("{how}same {} as", line.alike), like: Some(line.earlier.clone()), ..found }
+/// Where the next page begins, as addresses have it.
+pub(super) fn place(after: &After) -> String {
+    format!("{}~{}~{}", after.order, after.class, after.id)
 }
 
-pub(super) fn page<T>(page: Page<T>, row: impl Fn(&T) -> Row) -> (Vec<Row>, Option<String>) {
-    let next = page.next.map(|after| format!("{}~{}~{}", after.order, after.class, after.id));
-    (page.lines.iter().map(row).collect(), next)
-}
-
-pub(super) fn after(asked: &Asked) -> Result<Option<After>, WebError> {
+pub(crate) fn after(asked: &Asked) -> Result<Option<After>, WebError> {
     let Some(text) = &asked.after else { return Ok(None) };
     let read = text.split_once('~').and_then(|(order, rest)| {
         let (class, id) = rest.split_once('~')?;
@@ -121,7 +232,7 @@ pub(super) fn filters(counts: &Counts) -> Vec<Filter> {
         filter(
             "stuck",
             "Stuck",
-            "Open invoices past the deadline of their stage, the longest overdue first.",
+            "Open invoices past the deadline of their stage, those late longest first.",
             whole(counts.stuck),
         ),
         filter(
@@ -137,9 +248,15 @@ pub(super) fn filters(counts: &Counts) -> Vec<Filter> {
             invoices(&counts.received_not_cleared),
         ),
         filter(
+            "open",
+            "All open",
+            "All open invoices, the earliest deadline first; those without a deadline come last.",
+            counts.tiles.iter().fold(0, |all, tile| all.saturating_add(whole(tile.open))),
+        ),
+        filter(
             "loops",
             "Loops",
-            "Invoices that returned to a stage, those with most returns first.",
+            "Invoices that returned to a stage, open and closed, those with most returns first.",
             whole(counts.loops),
         ),
         filter(

@@ -129,8 +129,8 @@ async fn a_page_of_a_long_history_reads_the_end_of_it() {
     let house = Projected::new(&events);
     let pages = Pages::new(Arc::clone(&house) as _, Arc::new(Still));
     let html = text(ask(pages, get("/invoice?id=INV-1")).await).await;
-    assert!(html.contains("5,000 events, newest last"), "{html:.4000}");
-    assert!(html.contains("4,800 earlier events are not listed here"));
+    assert!(html.contains("4,801–5,000 of 5,000 events, newest last"), "{html:.4000}");
+    assert!(html.contains("<a rel=\"prev\" href=\"/invoice?id=INV-1&#38;before=4800\">Earlier events</a>"));
     assert_eq!(html.matches("class=\"event-head\"").count(), 200);
     assert!(html.contains("<li id=\"e4999\">") && html.contains("<li id=\"e4800\">"));
     assert!(html.contains("time assumed: 200 of the newest 200 events"));
@@ -138,7 +138,37 @@ async fn a_page_of_a_long_history_reads_the_end_of_it() {
     assert!(read <= 200 / 32 + 1, "{read} rows of the history were read");
     let short = Projected::new(&events[..200]);
     let html = text(ask(Pages::new(short, Arc::new(Still)), get("/invoice?id=INV-1")).await).await;
-    assert!(html.contains("time assumed: 200 events") && !html.contains("not listed here"));
+    assert!(html.contains("time assumed: 200 events") && html.contains("200 events, newest last"));
+    assert!(!html.contains("Earlier events") && !html.contains("Newest events"));
+}
+
+#[tokio::test]
+async fn every_event_of_a_long_history_is_on_one_of_its_pages() {
+    let events = vec![["INV-1", "invoice.ingestion", "received", "2026-12-01"]; 1_000];
+    let house = Projected::new(&events);
+    let (mut address, mut seen) = ("/invoice?id=INV-1".to_owned(), Vec::new());
+    loop {
+        house.read.store(0, Ordering::Relaxed);
+        let html = text(ask(Pages::new(Arc::clone(&house) as _, Arc::new(Still)), get(&address)).await).await;
+        let read = house.read.load(Ordering::Relaxed);
+        assert!(read <= 200 / 32 + 2 + 5, "{read} rows of the history were read");
+        let page: Vec<u64> = html
+            .split("<li id=\"e")
+            .skip(1)
+            .map(|rest| rest.split('"').next().unwrap().parse().unwrap())
+            .collect();
+        assert!(page.len() <= 200 && !page.is_empty(), "{address}");
+        seen.splice(0..0, page);
+        assert_eq!(html.contains("Newest events"), address.contains("before"), "{address}");
+        let earlier = html.split("<a rel=\"prev\" href=\"").nth(1);
+        match earlier.and_then(|rest| rest.split('"').next()) {
+            Some(next) => address = next.replace("&#38;", "&"),
+            None => break,
+        }
+    }
+    assert_eq!(seen, (0..1_000).collect::<Vec<u64>>());
+    let none = text(ask(Pages::new(house, Arc::new(Still)), get("/invoice?id=INV-1&before=0")).await).await;
+    assert!(none.contains("No event of this invoice stands before this place"));
 }
 
 #[tokio::test]

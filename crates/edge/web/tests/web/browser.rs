@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use base64::Engine as _;
 use serde_json::json;
 use waag_chromium::Chromium;
 use waag_stdx::entropy::SystemEntropy;
@@ -32,12 +31,12 @@ pub(crate) fn served(house: &Arc<Sample>) -> String {
     format!("http://127.0.0.1:{}", receive.recv().unwrap())
 }
 
-fn quiet(browser: &Chromium) {
+pub(crate) fn quiet(browser: &Chromium) {
     assert!(browser.complaints.is_empty(), "{:#?}", browser.complaints);
 }
 
 /// Where pictures are kept.
-fn pictures() -> std::path::PathBuf {
+pub(crate) fn pictures() -> std::path::PathBuf {
     let folder = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("screenshots");
     std::fs::create_dir_all(&folder).unwrap();
     folder
@@ -51,6 +50,10 @@ fn look_at(names: &[&str], theme: &str) {
     for (name, address) in [
         ("overview", format!("{base}/")),
         ("operations", format!("{base}/operations")),
+        ("loops", format!("{base}/operations?filter=loops")),
+        ("duplicates", format!("{base}/operations?filter=duplicates")),
+        ("odd", format!("{base}/operations?filter=odd")),
+        ("found", format!("{base}/invoice?id=INV-2026")),
         ("invoice", format!("{base}/invoice?id=INV-2026-104233")),
         ("cash", format!("{base}/cash")),
         ("help", format!("{base}/help")),
@@ -104,6 +107,16 @@ fn needs_chromium_figures_are_accessible_and_quiet_in_light() {
 #[test]
 fn needs_chromium_lists_are_accessible_and_quiet_in_light() {
     look_at(&["operations", "invoice", "help"], "light");
+}
+
+#[test]
+fn needs_chromium_further_lists_are_accessible_and_quiet_in_light() {
+    look_at(&["loops", "duplicates", "odd", "found"], "light");
+}
+
+#[test]
+fn needs_chromium_further_lists_are_accessible_and_quiet_in_dark() {
+    look_at(&["loops", "duplicates", "odd", "found"], "dark");
 }
 
 #[test]
@@ -262,19 +275,6 @@ fn needs_chromium_no_number_is_cut_off_and_nothing_runs_out_of_its_card() {
         }
     }
     assert!(cut.is_empty(), "{cut:#?}");
-    // Ids as long as no sample has them: the values stay in sight all the same.
-    browser.look("light", "", 1_280);
-    browser.open(&format!("{base}/operations"));
-    let hidden = browser.value(
-        "(() => {
-          for (const one of document.querySelectorAll('.wide a.id, .wide td.words')) one.innerText = 'INV'.repeat(30);
-          const list = document.querySelector('.wide'), box = list.closest('.scroll');
-          const hidden = [...list.querySelectorAll('td:last-child')]
-            .filter((one) => one.getBoundingClientRect().right > box.getBoundingClientRect().right + 1);
-          return [box.scrollWidth > box.clientWidth, hidden.length];
-        })()",
-    );
-    assert_eq!(hidden, json!([true, 0]));
     quiet(&browser);
 }
 
@@ -372,95 +372,6 @@ fn needs_chromium_every_flipped_byte_of_a_proof_is_red() {
 }
 
 #[test]
-fn needs_chromium_an_open_page_shows_progress_within_a_second() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    browser.open(&format!("{base}/"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    let mut slowest = 0;
-    for step in 1..=5 {
-        house.progress.send_modify(|progress| progress.projected = 2_000_000 + step);
-        let millis =
-            browser.until(&format!("document.getElementById('main').innerText.includes('2,000,00{step}')"));
-        slowest = slowest.max(millis);
-        // The frame around the page goes with it.
-        browser.until(&format!("document.getElementById('node').innerText.includes('2,000,00{step}')"));
-    }
-    println!("slowest of five pushes: {slowest} ms");
-    assert!(slowest < 1_000, "{slowest} ms");
-    // A paused page stays as it is.
-    browser.press("p");
-    house.progress.send_modify(|progress| progress.projected = 3_000_000);
-    browser.value("new Promise((done) => setTimeout(done, 700))");
-    assert_eq!(
-        browser.value("document.getElementById('main').innerText.includes('3,000,000')"),
-        json!(false)
-    );
-    quiet(&browser);
-}
-
-#[test]
-fn needs_chromium_an_open_page_hears_of_what_has_stopped() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    browser.window(1_440);
-    browser.open(&format!("{base}/"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    browser.value("document.body.dataset.since = 'the beginning'");
-    let says =
-        |place: &str, text: &str| format!("document.getElementById('{place}').innerText.includes('{text}')");
-    house.halted.store(true, Ordering::Relaxed);
-    // As the read model tells it: at the place where it stopped.
-    house.progress.send_modify(|_| {});
-    for place in ["node", "main"] {
-        browser.until(&says(place, "Recording, not shown (E0690)"));
-    }
-    // Of the writer nobody tells; the page's line asks.
-    house.stopped.store(true, Ordering::Relaxed);
-    for place in ["node", "main"] {
-        browser.until(&says(place, "Halted (E0602)"));
-    }
-    house.halted.store(false, Ordering::Relaxed);
-    house.stopped.store(false, Ordering::Relaxed);
-    browser.until("!/E0|Halted/.test(document.getElementById('node').innerText)");
-    assert_eq!(
-        browser.value("document.body.dataset.since"),
-        json!("the beginning"),
-        "it was not loaded again"
-    );
-    quiet(&browser);
-}
-
-#[test]
-fn needs_chromium_a_line_that_ends_is_opened_again_and_nothing_is_called_lost() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    browser.call("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/live" }] }));
-    browser.call("Page.navigate", json!({ "url": format!("{base}/") }));
-    let held = browser.event("Fetch.requestPaused");
-    // A line as the node ends it after its time.
-    let told = "id: 1284311\nevent: progress\ndata: {\"age_ms\":400}\n\nevent: again\ndata: {}\n\n";
-    let answer = json!({
-        "requestId": held["requestId"],
-        "responseCode": 200,
-        "responseHeaders": [{ "name": "content-type", "value": "text/event-stream" }],
-        "body": base64::engine::general_purpose::STANDARD.encode(told),
-    });
-    browser.call("Fetch.fulfillRequest", answer);
-    let held = browser.event("Fetch.requestPaused");
-    assert_eq!(browser.value("document.getElementById('fresh').classList.contains('on')"), json!(true));
-    browser.call("Fetch.continueRequest", json!({ "requestId": held["requestId"] }));
-    house.progress.send_modify(|progress| progress.projected = 2_000_001);
-    browser.until("document.getElementById('main').innerText.includes('2,000,001')");
-    assert_eq!(browser.value("document.getElementById('fresh-said').textContent"), json!(""));
-    assert_eq!(browser.value("document.getElementById('fresh-lost').hidden"), json!(true));
-    quiet(&browser);
-}
-
-#[test]
 fn needs_chromium_an_order_goes_from_the_page_to_the_router_and_from_no_other_site() {
     let house = Sample::new(false);
     let base = served(&house);
@@ -487,78 +398,19 @@ fn needs_chromium_an_order_goes_from_the_page_to_the_router_and_from_no_other_si
 }
 
 #[test]
-fn needs_chromium_a_page_that_could_not_be_drawn_stays_and_is_asked_again() {
-    let house = Sample::new(false);
-    let base = served(&house);
+fn needs_chromium_charts_are_drawn_where_no_script_runs_and_once_where_one_does() {
+    let base = served(&Sample::new(false));
     let mut browser = Chromium::start();
-    // As wide as the column beside the page is shown at.
-    browser.window(1_440);
-    browser.open(&format!("{base}/"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    let shows = |text: &str| format!("document.getElementById('main').innerText.includes('{text}')");
-    house.failing.store(true, Ordering::Relaxed);
-    house.progress.send_modify(|progress| progress.projected = 2_000_001);
-    browser.until("document.querySelector('.fresh.lost')?.innerText.includes('Page not renewed')");
-    assert_eq!(browser.value(&shows("1,284,311")), json!(true), "what was drawn before stays");
-    let beside = "document.getElementById('node').innerText";
-    assert!(
-        browser.value(beside).as_str().unwrap().contains("2026-11-20 14:30:00 UTC"),
-        "and says of when it is"
-    );
-    assert_eq!(browser.value("document.querySelector('h1').innerText"), json!("Overview"));
-    // No event comes, and yet the page is not left behind.
-    house.failing.store(false, Ordering::Relaxed);
-    browser.until(&shows("2,000,001"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    assert_eq!(browser.value("document.getElementById('fresh-lost').hidden"), json!(true));
-    assert!(!browser.value(beside).as_str().unwrap().contains("UTC"), "it is of now again");
-    browser.complaints.retain(|complaint| !complaint.contains("503"));
+    let drawn = "document.querySelectorAll('.chart').length + ' ' + document.querySelectorAll('.chart .still path').length
+      + ' ' + document.querySelectorAll('.chart canvas').length";
+    browser.open(&format!("{base}/operations"));
+    assert_eq!(browser.value(drawn), json!("2 0 2"));
     quiet(&browser);
-}
-
-#[test]
-fn needs_chromium_a_page_whose_thing_is_gone_says_so_and_asks_no_more() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    browser.open(&format!("{base}/subscriptions/erp-payments"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    *house.deliveries.gone.lock().unwrap() = Some("erp-payments");
-    house.deliveries.figures.lock().unwrap().failed = 1_000;
-    browser.until("document.querySelector('h1').innerText === 'No such subscription'");
-    assert_eq!(browser.value("'hxGet' in document.getElementById('main').dataset"), json!(false));
-    assert_eq!(browser.value("document.querySelector('main form')"), json!(null), "nothing is left to order");
-    browser.complaints.retain(|complaint| !complaint.contains("404"));
-    quiet(&browser);
-}
-
-#[test]
-fn needs_chromium_events_between_drawing_and_the_first_word_are_not_missed() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    // The page's own script is kept back until the node is further than what it drew.
-    browser.call("Fetch.enable", json!({ "patterns": [{ "urlPattern": "*/live*.js" }] }));
-    browser.call("Page.navigate", json!({ "url": format!("{base}/") }));
-    let held = browser.event("Fetch.requestPaused");
-    house.progress.send_modify(|progress| progress.projected = 2_000_001);
-    browser.call("Fetch.continueRequest", json!({ "requestId": held["requestId"] }));
-    browser.until("document.getElementById('main')?.innerText.includes('2,000,001')");
-    quiet(&browser);
-}
-
-#[test]
-fn needs_chromium_deliveries_move_on_by_themselves_and_leave_what_is_typed() {
-    let house = Sample::new(false);
-    let base = served(&house);
-    let mut browser = Chromium::start();
-    browser.open(&format!("{base}/subscriptions/erp-payments"));
-    browser.until("document.getElementById('fresh').classList.contains('on')");
-    browser.value("document.getElementById('pause-reason').value = 'half a sen'");
-    house.deliveries.figures.lock().unwrap().failed = 1_000;
-    browser.until("document.getElementById('main').innerText.includes('1,214 failed')");
-    assert_eq!(browser.value("document.getElementById('pause-reason').value"), json!("half a sen"));
-    quiet(&browser);
+    browser.call("Emulation.setScriptExecutionDisabled", json!({ "value": true }));
+    browser.call("Page.navigate", json!({ "url": format!("{base}/operations") }));
+    browser.loaded();
+    std::fs::write(pictures().join("operations-without-scripts.png"), browser.picture(None)).unwrap();
+    assert_eq!(browser.value(drawn), json!("2 7 0"));
 }
 
 #[test]

@@ -5,8 +5,11 @@
 
 mod bounds;
 mod browser;
+mod columns;
 mod deliveries;
 mod evidence;
+mod lists;
+mod live;
 mod pages;
 mod readme;
 mod support;

@@ -46,7 +46,7 @@ async fn every_page_says_what_it_knows_without_javascript() {
         ("/operations", &["Approved, not paid", "46,058", "eu-north-1", "Next page", "2026-11-16"]),
         (
             "/invoice?id=INV-7",
-            &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash", " late</span>"],
+            &["INV-7", "18,450.00", "/proof/3.tlog-proof", "erased", "4300", "Leaf hash", " delayed</span>"],
         ),
         ("/cash?currency=USD", &["1,482,334,512.00", "USD", "overdue", "No due date", "this week"]),
         ("/help", &["Next and previous row"]),
@@ -320,6 +320,41 @@ async fn what_was_projected_stands_on_every_page() {
             assert!(html.to_lowercase().contains(&part), "{path} lacks {part}: {html}");
         }
     }
+}
+
+#[tokio::test]
+async fn a_history_that_ended_is_led_to_and_shown_until_its_last_day() {
+    let page = async |path: &str| {
+        let pages = Pages::new(Arc::new(Told(Sample::new(false))), Arc::new(Still));
+        let response = ask(pages, get(path)).await;
+        (response.status(), text(response).await)
+    };
+    for (place, link) in [("/", "/?until=2026-11-03"), ("/operations", "/operations?until=2026-11-03")] {
+        let (_, html) = page(place).await;
+        assert!(html.contains("No event in the last 24 hours. Nearly all happened by 2026-11-03"), "{html}");
+        assert!(html.contains(&format!("href=\"{link}\"")), "{html}");
+        let (_, html) = page(link).await;
+        for part in [
+            "30 days until 2026-11-03",
+            "<input type=\"date\" name=\"until\" max=\"2026-11-20\" value=\"2026-11-03\">",
+            "2026-11-02",
+            "Highest 2, from",
+            "until=2026-10-04",
+        ] {
+            assert!(html.contains(part), "{link} lacks {part}: {html}");
+        }
+        assert!(!html.contains("No event in the"), "{html}");
+    }
+    let (_, before) = page("/?until=2026-11-02&range=7d").await;
+    let (_, after) = page("/?until=2026-11-01&range=7d").await;
+    assert!(before.contains("2026-11-02T00") && !before.contains("2026-11-03T00"), "{before}");
+    assert!(
+        after.contains("No event in the 7 days until 2026-11-01. Nearly all happened by 2026-11-03"),
+        "{after}"
+    );
+    let (status, refused) = page("/?until=2026-11-02&range=24h").await;
+    assert_eq!(status, StatusCode::BAD_REQUEST);
+    assert!(refused.contains("E1063"), "{refused}");
 }
 
 /// A house whose events all have very many values.

@@ -4,16 +4,19 @@ use std::collections::BTreeMap;
 
 use waag_domain::memory::MemoryRows;
 use waag_invoices::event::{STAGES, Stage};
+use waag_invoices::lists::After;
 use waag_invoices::moves::{Move, Place};
 use waag_invoices::queries::Queries;
 use waag_model::time::{UtcDay, UtcNanos};
 use waag_web::WebError;
-use waag_web::address::{Asked, Range};
+use waag_web::address::Asked;
 use waag_web::figures::Figures;
 use waag_web::model::{
-    Amount, Cash, CashTotal, DueRow, FigureValue, Filter, Flow, Grade, Invoice, KeyFigure, Latency, Line,
-    Operations, Overview, Passage, Region, Row, Series, StageSpeed, StageTile,
+    Amount, Cash, CashTotal, DueRow, FigureValue, Filter, Flow, Found, Grade, Invoice, KeyFigure, Latency,
+    Line, Lines, Operations, Overview, Passage, Region, Row, Series, StageSpeed, StageTile, Telling,
 };
+use waag_web::period::Range;
+use waag_web::ports::Shown;
 
 use super::NOW;
 
@@ -45,6 +48,7 @@ fn series(range: Range, names: &[&str]) -> Series {
         Range::Day => (24, 3_600),
         Range::Week => (168, 3_600),
         Range::Month => (30, 86_400),
+        Range::Year => (365, 86_400),
     };
     let line = |(at, name): (u64, &&str)| Line {
         name: (*name).to_owned(),
@@ -106,6 +110,46 @@ fn flow() -> Vec<Flow> {
     steps.into_iter().map(step).collect()
 }
 
+fn telling(name: &'static str, text: &str) -> Telling {
+    Telling { name, shown: Shown::Plain(text.to_owned()) }
+}
+
+/// Rows of the list asked for, as it has them.
+fn rows_of(filter: &str, number: usize) -> Vec<Row> {
+    let of_list = |(at, row): (usize, Row)| match filter {
+        "loops" => Row {
+            why: format!("{} returns", 2 + at % 3),
+            closed: [None, Some((Grade::Good, "paid")), Some((Grade::Note, "rejected"))][at % 3],
+            told: Vec::new(),
+            ..row
+        },
+        "duplicates" => {
+            let like = Some(format!("INV-2026-{:06}", 99_000 + at));
+            Row { why: "In progress, same reference as".to_owned(), like, told: Vec::new(), ..row }
+        }
+        "odd" => Row {
+            invoice: if at % 4 == 3 { String::new() } else { row.invoice },
+            position: Some(1_284_000 - at as u64 * 311),
+            kind: Some(["invoice.ingestion", "invoice.posting"][at % 2].to_owned()),
+            why: ["Unknown status, unreadable due date, unknown currency", "Impossible time"][at % 2]
+                .to_owned(),
+            told: if at % 2 == 0 {
+                vec![
+                    telling("status", "zur_pruefung"),
+                    telling("due_date", "31.02.2026"),
+                    telling("currency", "EURO"),
+                ]
+            } else {
+                vec![telling("time", "1970-01-01 00:00:00 UTC")]
+            },
+            grade: Grade::Warning,
+            ..row
+        },
+        _ => row,
+    };
+    rows(number).into_iter().enumerate().map(of_list).collect()
+}
+
 fn rows(number: usize) -> Vec<Row> {
     let vendors = [
         "Van Dijk Logistiek BV",
@@ -124,7 +168,16 @@ fn rows(number: usize) -> Vec<Row> {
                 invoice: format!("INV-2026-{:06}", 104_233 + at * 977),
                 position: None,
                 stage: Some(stage),
-                why: ["Late, in progress", "Late, stage done, waiting", "Late, blocked"][at % 3].to_owned(),
+                why: ["Late, in progress", "Late, waiting for payment", "Late, blocked"][at % 3].to_owned(),
+                kind: None,
+                closed: None,
+                asks: None,
+                told: [
+                    vec![],
+                    vec![],
+                    vec![telling("exception", ["price_variance", "missing_receipt"][at % 2])],
+                ][at % 3]
+                    .clone(),
                 like: None,
                 grade: if late > 48 * HOUR { Grade::Bad } else { Grade::Warning },
                 since: Some(UtcNanos(NOW.0 - late - 30 * HOUR)),
@@ -163,6 +216,11 @@ fn key_figures() -> Vec<KeyFigure> {
         name: theirs.name.to_owned(),
         definition: theirs.definition.to_owned(),
         note: theirs.note.filter(|_| value.is_none()),
+        of: 28_140,
+        before: match &value {
+            Some(FigureValue::Ratio(millionths)) => Some((FigureValue::Ratio(millionths - 9_200), 26_970)),
+            _ => None,
+        },
         value,
     };
     named.into_iter().zip(values).map(figure).collect()
@@ -227,7 +285,8 @@ impl Figures for SampleFigures {
         Ok(Overview {
             tiles: STAGES.map(tile).to_vec(),
             flow: flow(),
-            series: series(asked.range, &NAMES),
+            series: series(asked.period.range, &NAMES),
+            ended: None,
             invoices: if self.empty { 0 } else { 52_310 },
             stuck_total: 182,
             stuck: rows(8),
@@ -248,7 +307,7 @@ impl Figures for SampleFigures {
                 filter(
                     "stuck",
                     "Stuck",
-                    "Open invoices past the deadline of their stage, latest first.",
+                    "Open invoices past the deadline of their stage, those late longest first.",
                     182,
                 ),
                 filter(
@@ -263,6 +322,7 @@ impl Figures for SampleFigures {
                     "Received and never cleared.",
                     46_058,
                 ),
+                filter("open", "All open", "All open invoices, the earliest deadline first.", 46_058),
                 filter("loops", "Loops", "Came back into a stage they had left.", 1_744),
                 filter(
                     "duplicates",
@@ -277,36 +337,45 @@ impl Figures for SampleFigures {
                     126,
                 ),
             ],
-            rows: if self.empty || narrowed { Vec::new() } else { rows(25) },
+            rows: if self.empty || narrowed { Vec::new() } else { rows_of(&asked.filter, 25) },
+            total: 182,
             next: (!self.empty && !narrowed).then(|| "000123".to_owned()),
             narrowable: true,
             speeds: speeds(),
-            series: if self.empty { Series::default() } else { series(asked.range, &NAMES) },
-            by_region: if self.empty { Series::default() } else { series(asked.range, &REGIONS) },
+            series: if self.empty { Series::default() } else { series(asked.period.range, &NAMES) },
+            ended: None,
+            by_region: if self.empty { Series::default() } else { series(asked.period.range, &REGIONS) },
             regions: if self.empty { Vec::new() } else { regions() },
             currencies: ["EUR", "GBP", "JPY", "USD"].map(str::to_owned).to_vec(),
         })
     }
 
-    fn invoice(&self, id: &str, _: UtcNanos) -> Result<Option<Invoice>, WebError> {
+    fn lines(&self, _: &Asked, _: UtcNanos, _: Option<&After>, _: usize) -> Result<Lines, WebError> {
+        Ok(Lines::default())
+    }
+
+    fn invoice(&self, id: &str, _: Option<u64>, _: UtcNanos) -> Result<Found, WebError> {
         if self.empty || id == "INV-0" {
-            return Ok(None);
+            return Ok(Found::Beginning(Vec::new()));
+        }
+        if id == "INV-2026" {
+            return Ok(Found::Beginning(rows(20)));
         }
         let passage = |stage, entered: i64, left: Option<i64>| Passage {
             stage,
             entered: Some(UtcNanos(NOW.0 - entered * HOUR)),
             left: left.map(|hours| UtcNanos(NOW.0 - hours * HOUR)),
-            deadline: Some(UtcNanos(NOW.0 - 5 * HOUR)),
+            deadline: left.is_none().then_some(UtcNanos(NOW.0 - 5 * HOUR)),
             is_here: left.is_none(),
         };
         let fact = |name: &str, text: &str| (name.to_owned(), text.to_owned());
-        Ok(Some(Invoice {
+        Ok(Found::Invoice(Box::new(Invoice {
             id: id.to_owned(),
             status: "Blocked in authorization".to_owned(),
             grade: Grade::Bad,
             marks: vec![
                 (Grade::Warning, "Went back once".to_owned()),
-                (Grade::Note, "One event came late".to_owned()),
+                (Grade::Note, "delayed: 1 event".to_owned()),
             ],
             value: Some(amount(1_845_000, "EUR")),
             facts: vec![
@@ -325,9 +394,10 @@ impl Figures for SampleFigures {
                 Passage { stage: Stage::Posting, entered: None, left: None, deadline: None, is_here: false },
             ],
             positions: (0..5).collect(),
-            told_of: BTreeMap::from([(3, vec!["late".to_owned()])]),
+            told_of: BTreeMap::from([(3, vec!["delayed".to_owned()])]),
             events: 5,
-        }))
+            earlier: 0,
+        })))
     }
 
     fn cash(&self, asked: &Asked, _: UtcNanos) -> Result<Cash, WebError> {
