@@ -55,6 +55,7 @@ mod views;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use failure::{Exit, Failure};
@@ -187,7 +188,8 @@ fn command() -> clap::Command {
     let mut command = help::flowing(Cli::command());
     // What all commands take is theirs only once they are built.
     command.build();
-    ["demo", "tour"].into_iter().fold(command, help::without_place)
+    let command = ["demo", "tour"].into_iter().fold(command, help::without_place);
+    help::without(command, "tour", &["json"])
 }
 
 fn parse(
@@ -195,6 +197,9 @@ fn parse(
     arguments: impl IntoIterator<Item: Into<OsString> + Clone>,
 ) -> Result<Cli, clap::Error> {
     let mut found = command.try_get_matches_from_mut(arguments)?;
+    if let Some(why) = serve::without_collector(&found) {
+        return Err(command.error(ErrorKind::MissingRequiredArgument, why));
+    }
     Cli::from_arg_matches_mut(&mut found).map_err(|error| error.format(&mut command))
 }
 

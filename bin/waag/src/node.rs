@@ -6,7 +6,7 @@
 //! ```
 //!
 //! Not here: what the doors answer (`edge/http`, `edge/web`), the commands (`cli`).
-//! Order of ending: doors drained → bridges ended → intake answered → the last
+//! Order of ending: doors drained → deliveries under way answered → bridges ended → intake answered → the last
 //! checkpoint published → projector stopped → router stopped → store closed.
 
 pub mod access_log;
@@ -21,6 +21,7 @@ pub mod feed;
 pub mod figures;
 pub mod following;
 pub mod house;
+pub mod invoice_rows;
 mod operating;
 pub mod plans;
 pub mod publishing;
@@ -36,11 +37,12 @@ pub mod witnessing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use waag_engine::runtime::Status;
 use waag_http::fault::Fault;
 use waag_http::intake::{Intake, IntakeLimits, Means};
-use waag_http::ports::{Ledger, LedgerStatus, Node, Reveal, Stored};
+use waag_http::ports::{InvoiceView, Ledger, LedgerStatus, Node, Reveal, Stored};
 use waag_http::tlog::{PublishedLog, Witnessing};
 use waag_model::ids::{Actor, Position, TenantName};
 use waag_router::error::RouterError;
@@ -51,6 +53,7 @@ use crate::store::error::StoreError;
 use crate::store::options::Options;
 use crate::store::own::RegisterError;
 use crate::store::place::Place;
+use crate::store::told_changes;
 use crate::store::writer::{OpenedStore, open_writer};
 use bridges::Bridges;
 use bridges::error::BridgeError;
@@ -60,6 +63,10 @@ use rules::RulesError;
 use subjects::Sweeper;
 use upkeeping::Upkeeping;
 use witnessing::{OwnWitness, WitnessOptions};
+
+/// How long a node that ends waits for the answers to deliveries under way, in milliseconds: less than whoever ends it waits
+/// before they kill it.
+const DELIVERIES_END_MS_MAX: u64 = 5_000;
 
 /// How a node is set.
 #[derive(Clone, Debug, Default)]
@@ -182,6 +189,8 @@ impl Running {
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<Self, NodeError> {
         let store = with_schemas(place, options, actor, progress)?;
+        // Before anything is read that a crash may have left changed and untold.
+        told_changes::finish(&store)?;
         let invoices = match &options.invoices {
             Some(given) => given.clone(),
             None => rules::in_force(&store.keyring).map_err(NodeError::Rules)?,
@@ -273,6 +282,18 @@ impl Running {
     }
 }
 
+impl Drop for Running {
+    fn drop(&mut self) {
+        let left = self.router.wind_up(Duration::from_millis(DELIVERIES_END_MS_MAX));
+        if left > 0 {
+            crate::cli::tell(&format!(
+                "note: deliveries under way that were not answered within {DELIVERIES_END_MS_MAX} ms: {left}; they go \
+                 again at the next start"
+            ));
+        }
+    }
+}
+
 /// Says that an erasure could not be finished, or that what is over could not be destroyed.
 fn tell_not_swept(error: &crate::store::subjects::SubjectsError) {
     crate::cli::tell(&format!(
@@ -351,5 +372,8 @@ impl Node for OneTenant {
 
     fn witness(&self) -> Option<Arc<dyn Witnessing>> {
         self.running.witness.clone().map(|witness| witness as Arc<dyn Witnessing>)
+    }
+    fn invoices(&self, tenant: &TenantName) -> Option<Arc<dyn InvoiceView>> {
+        (*tenant == self.tenant).then(|| Arc::clone(&self.running) as Arc<dyn InvoiceView>)
     }
 }

@@ -18,6 +18,7 @@
 //! - `STORE-4`: what is shown or handed out beside a writer was recorded by it before.
 
 pub mod backups;
+mod begun;
 pub mod beside;
 pub mod drills;
 pub mod error;
@@ -33,8 +34,11 @@ pub mod place;
 pub mod proof;
 pub mod reader;
 pub mod restores;
+#[cfg(test)]
+mod sample;
 pub mod schemas;
 pub mod subjects;
+pub mod told_changes;
 pub mod upkeep;
 pub mod verify;
 pub mod writer;

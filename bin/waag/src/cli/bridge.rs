@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::deliveries::{NodeAskError, by, clean, many, read_secret, table};
+use super::deliveries::{NodeAskError, by, many, read_secret, table};
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
@@ -18,6 +18,7 @@ use crate::node::bridges::KIND;
 use crate::node::bridges::told::{Answer, Asked, Shown};
 use crate::node::deliveries::Part;
 use crate::store::beside::{AskError, ask_doors};
+use waag_model::text::in_line;
 
 const HELP: &str = "\
 A bridge follows a stream of NATS JetStream: each of its messages becomes an event, once. A node must run that was started
@@ -203,7 +204,7 @@ fn remove(setting: &Setting, name: &str, yes: bool, output: &mut Output) -> Resu
         let told = DryRun { bridge: name, dry_run: true, recorded: now.counts.recorded };
         output.answer(&told, || {
             let Shown { stream, server, .. } = &now;
-            let (place, came) = (clean(&format!("{stream} at {server}")), many(told.recorded, "message"));
+            let (place, came) = (in_line(&format!("{stream} at {server}")), many(told.recorded, "message"));
             format!("`{name}`, which follows {place}, would be removed; {came} recorded stay in the ledger\n")
         })?;
         if !output.is_json() {
@@ -265,14 +266,14 @@ fn listed(all: &[Shown]) -> String {
         let why = one.code.clone().unwrap_or_default();
         vec![
             one.name.clone(),
-            clean(&one.server),
+            in_line(&one.server),
             one.stream.clone(),
             standing(one).to_owned(),
             one.cursor.sequence.to_string(),
             counts.recorded.to_string(),
             passed.to_string(),
             counts.missing.to_string(),
-            clean(&why),
+            in_line(&why),
         ]
     };
     let rows: Vec<_> = all.iter().map(row).collect();
@@ -287,7 +288,7 @@ fn in_full(shown: &Shown) -> String {
     let mut text = format!("{name}  {}\n", standing(shown));
     let mut line = |what: &str, value: String| {
         // Writing to a string cannot fail.
-        let _ = writeln!(text, "  {what:<12}  {}", clean(&value));
+        let _ = writeln!(text, "  {what:<12}  {}", in_line(&value));
     };
     if let (Some(code), Some(reason)) = (&shown.code, &shown.reason) {
         line("because", format!("{code}: {reason}"));

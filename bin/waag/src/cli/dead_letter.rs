@@ -4,11 +4,12 @@
 
 use clap::Subcommand;
 use serde::Serialize;
+use waag_model::text::in_line;
 use waag_router::error::RouterError;
 use waag_router::shown::{Filter, JobShown, LetterPage, LetterShown, Overview, RATE_DEFAULT, RATE_MAX};
 
 use super::deliveries::which::Which;
-use super::deliveries::{ask, ask_all, by, clean, failure_text, job_line, many, second, show_job};
+use super::deliveries::{ask, ask_all, by, failure_text, job_line, many, second, show_job};
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
@@ -264,7 +265,7 @@ fn list_one(
 fn line(name: &str, letter: &LetterShown) -> String {
     let LetterShown { position, kind, parks, attempts, last_ns, failure, .. } = letter;
     let parks = if *parks { "parks its key" } else { "" };
-    let (kind, last, failure) = (clean(kind), second(*last_ns), failure_text(failure));
+    let (kind, last, failure) = (in_line(kind), second(*last_ns), failure_text(failure));
     let attempts = many(u64::from(*attempts), "attempt");
     format!("{name}  {position:>10}  {last}  {kind}  {attempts}  {failure}  {parks}").trim_end().to_owned()
         + "\n"
@@ -286,16 +287,21 @@ fn in_full(name: &str, letter: &LetterShown) -> String {
     let waits = if *parks { "waits for it" } else { "goes on without it" };
     let mut text = format!(
         "{name}  position {position}  {}\n  key        {key}, which {waits}\n  attempts   {attempts}, from {} to {}\n",
-        clean(kind),
+        in_line(kind),
         second(*first_ns),
         second(*last_ns),
     );
-    text.push_str(&format!("  failure    {}  {}  {}\n", failure.class, failure.code, clean(&failure.reason)));
+    text.push_str(&format!(
+        "  failure    {}  {}  {}\n",
+        failure.class,
+        failure.code,
+        in_line(&failure.reason)
+    ));
     if let Some(status) = status {
         text.push_str(&format!("  status     {status}\n"));
     }
     if !failure.response.is_empty() {
-        text.push_str(&format!("  answer     {}\n", clean(&failure.response)));
+        text.push_str(&format!("  answer     {}\n", in_line(&failure.response)));
     }
     if let Some(job) = job {
         text.push_str(&format!("  job        {job} tried it in vain\n"));

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::de::DeserializeOwned;
+use waag_model::text::in_line;
 use waag_model::time::UtcNanos;
 use waag_router::error::RouterError;
 use waag_router::shown::{FailureShown, JobKind, JobShown, JobState};
@@ -167,11 +168,6 @@ pub(super) fn second(at_ns: i64) -> String {
     format!("{}Z", text.get(..19).unwrap_or(&text))
 }
 
-/// A text of others as a terminal may show it: without control characters, which could change what stands beside it.
-pub(super) fn clean(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
 /// A number and what is counted.
 pub(super) fn many(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
@@ -180,8 +176,8 @@ pub(super) fn many(count: u64, what: &str) -> String {
 /// A failure in one line.
 pub(super) fn failure_text(failure: &FailureShown) -> String {
     let FailureShown { class, code, reason, response } = failure;
-    let answer = if response.is_empty() { String::new() } else { format!(": {}", clean(response)) };
-    format!("{class}  {code}  {}{answer}", clean(reason))
+    let answer = if response.is_empty() { String::new() } else { format!(": {}", in_line(response)) };
+    format!("{class}  {code}  {}{answer}", in_line(reason))
 }
 
 /// Lines under a head, each column as wide as its widest; columns whose head begins with a space are numbers.
@@ -232,7 +228,7 @@ pub(super) fn job_line(job: &JobShown) -> String {
         JobKind::Discard => "discarded",
         JobKind::Redrive | JobKind::Replay => "delivered",
     };
-    let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", clean(&job.reason)) };
+    let reason = if job.reason.is_empty() { String::new() } else { format!("  {}", in_line(&job.reason)) };
     let started = second(job.started_ns);
     format!(
         "job {number}  {kind}  {subscription}  {state}  {done} of {total}, {succeeded} {outcome}, {failed} failed, {waits} \
@@ -300,7 +296,6 @@ mod tests {
 
     #[test]
     fn a_text_of_others_changes_nothing_on_a_terminal() {
-        assert_eq!(clean("a\u{1b}[2Jb\r\nc\u{9b}d"), "a [2Jb  c d");
         let failure = FailureShown {
             class: "terminal".to_owned(),
             code: "E1160".to_owned(),

@@ -10,7 +10,7 @@ use clap::Subcommand;
 use serde::Serialize;
 use waag_ledger::pack::{PACK_BYTES_MAX, PackFault};
 
-use super::deliveries::{clean, second, table};
+use super::deliveries::{second, table};
 use super::failure::{Exit, Failure, chain};
 use super::input::Input;
 use super::output::{Output, tell};
@@ -20,6 +20,7 @@ use crate::evidence::error::EvidenceError;
 use crate::evidence::record::{packs, told};
 use crate::store::ledgers::Earlier;
 use crate::store::reader::open_reader;
+use waag_model::text::in_line;
 
 const HELP: &str = "\
 A pack is one file with entries, the secrets of what may be read of them, a proof and the signed checkpoint. Anybody can
@@ -137,7 +138,7 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
         };
         let short = digest.get(..16).unwrap_or(&digest).to_owned();
         let (made, entries, persons) = (second(pack.made.0), entries.to_string(), persons.to_string());
-        rows.push(vec![made, clean(&by), entries, persons, short, clean(&selection), clean(&reason)]);
+        rows.push(vec![made, in_line(&by), entries, persons, short, in_line(&selection), in_line(&reason)]);
     }
     if !output.is_json() && rows.is_empty() {
         tell("note: no pack was handed out");
@@ -161,7 +162,7 @@ fn checked(setting: &Setting, path: &std::path::Path, output: &mut Output) -> Re
     let checked = check(&store.ledger, &pack)?;
     output.answer(&CheckedJson { verified: true, checked: &checked }, || {
         let lines =
-            checked.lines().into_iter().map(|(name, value)| format!("  {name:<18}{}\n", clean(&value)));
+            checked.lines().into_iter().map(|(name, value)| format!("  {name:<18}{}\n", in_line(&value)));
         std::iter::once("verified\n".to_owned()).chain(lines).collect()
     })?;
     tell(&format!("note: {OUTSIDERS}"));

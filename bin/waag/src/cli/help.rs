@@ -20,8 +20,13 @@ pub(super) fn flowing(command: Command) -> Command {
 
 /// A built command line in which `name` does not list the options that it refuses.
 pub(super) fn without_place(command: Command, name: &str) -> Command {
+    without(command, name, &PLACE_OPTIONS)
+}
+
+/// The help of a command without options that it refuses.
+pub(super) fn without(command: Command, name: &str, refused: &[&str]) -> Command {
     let hidden = |option: Arg| {
-        let is_refused = PLACE_OPTIONS.contains(&option.get_id().as_str());
+        let is_refused = refused.contains(&option.get_id().as_str());
         if is_refused { option.hide(true) } else { option }
     };
     command.mut_subcommand(name, |of| of.mut_args(hidden))

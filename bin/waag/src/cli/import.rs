@@ -11,8 +11,9 @@ use serde::Serialize;
 use waag_import::limits::MAPPING_BYTES_MAX;
 use waag_import::{FileHash, HashedFile, Import, Imported, Mapping, MappingError, Report};
 use waag_model::ids::Position;
+use waag_model::text::in_line;
 
-use super::deliveries::{clean, table};
+use super::deliveries::table;
 use super::failure::{CliError, EventRefusal, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
@@ -221,7 +222,7 @@ fn text(answer: &Answer, report: &Report) -> String {
             .map(|(odd, count)| {
                 let first = count.first.first();
                 let record = first.map(|first| first.record.to_string()).unwrap_or_default();
-                let what = first.map(|first| clean(&first.what)).unwrap_or_default();
+                let what = first.map(|first| in_line(&first.what)).unwrap_or_default();
                 vec![odd.name().to_owned(), count.count.to_string(), record, what]
             })
             .collect();
@@ -232,14 +233,14 @@ fn text(answer: &Answer, report: &Report) -> String {
 
 fn tell_refusals(feed: &mut Feed<'_>) {
     for (record, code, reason) in feed.refusals() {
-        tell(&format!("record {record} refused: {code}: {}", clean(&reason)));
+        tell(&format!("record {record} refused: {code}: {}", in_line(&reason)));
     }
 }
 
 /// What is wrong with a log may quote it.
 fn of_the_log(error: waag_import::ImportError) -> Failure {
     let failure = Failure::from(error);
-    Failure { reason: clean(&failure.reason), ..failure }
+    Failure { reason: in_line(&failure.reason), ..failure }
 }
 
 /// The log with its hash, and its length in bytes.

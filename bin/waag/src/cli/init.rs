@@ -34,18 +34,15 @@ struct Answer {
     origin: String,
     data: String,
     state: String,
-    keys: Vec<String>,
+    /// The public keys that sign; none of a store that was there, since opening it would change its files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    keys: Option<Vec<String>>,
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     let place = setting.place()?;
     let made = init(&place, &args.origin, &setting.options()?)?;
-    let keys = match &made.ledger {
-        Some(ledger) => {
-            verifier_keys(ledger).map_err(StoreError::Origin)?.iter().map(ToString::to_string).collect()
-        }
-        None => Vec::new(),
-    };
+    let keys = made.ledger.as_ref().map(verifier_keys).transpose().map_err(StoreError::Origin)?;
     let answer = Answer {
         created: made.made == Made::Now,
         tenant: place.tenant.to_string(),
@@ -53,7 +50,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         origin: made.origin,
         data: place.data.display().to_string(),
         state: place.state.display().to_string(),
-        keys,
+        keys: keys.map(|keys| keys.iter().map(ToString::to_string).collect()),
     };
     output.answer(&answer, || {
         if !answer.created {
@@ -64,7 +61,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             answer.origin,
             answer.data,
             answer.state,
-            answer.keys.join("\n         ")
+            answer.keys.as_deref().unwrap_or_default().join("\n         ")
         )
     })?;
     Ok(Exit::Done)

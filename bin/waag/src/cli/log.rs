@@ -30,6 +30,7 @@ Example:
 
 const SHOW_HELP: &str = "\
 What a running node knows of its witnesses is kept every few seconds, and shown from there.
+Of signatures that are too long for a line, as those of ML-DSA-44 are, the beginning is shown; --json has all of them.
 
 Example:
   waag log show
@@ -47,6 +48,11 @@ Example:
 
 /// Longest public key that is printed whole where nobody asked for it, in characters: any of Ed25519, none of ML-DSA-44.
 const VKEY_CHARS_MAX: usize = 512;
+
+/// Longest line of a checkpoint that is printed whole, in characters: any signature by Ed25519, none by ML-DSA-44.
+const NOTE_LINE_CHARS_MAX: usize = 512;
+/// How much of a longer one is printed, in characters.
+const NOTE_LINE_CHARS_SHOWN: usize = 120;
 
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
@@ -217,9 +223,20 @@ fn text(shown: &Shown) -> String {
         }
     }
     if let Some(checkpoint) = &shown.checkpoint {
-        out.push_str(&format!("\n{checkpoint}"));
+        out.push('\n');
+        checkpoint.lines().for_each(|line| out.push_str(&format!("{}\n", note_line(line))));
     }
     out
+}
+
+/// A line of a note as a terminal has room for it: whole, or its beginning and its length.
+fn note_line(line: &str) -> String {
+    let chars = line.chars().count();
+    if chars <= NOTE_LINE_CHARS_MAX {
+        return line.to_owned();
+    }
+    let beginning: String = line.chars().take(NOTE_LINE_CHARS_SHOWN).collect();
+    format!("{beginning}… ({chars} characters: `waag log show --json`)")
 }
 
 /// A public key as a line has room for it: whole, or its name and id, which every signature by it bears.
@@ -268,4 +285,19 @@ fn keys(setting: &Setting, full: bool, output: &mut Output) -> Result<Exit, Fail
         })?;
     }
     Ok(Exit::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_fits_is_whole_and_of_a_longer_one_the_beginning_is_shown() {
+        let most = format!("— log {}", "a".repeat(NOTE_LINE_CHARS_MAX - 6));
+        assert_eq!(note_line(&most), most);
+        let longer = format!("{most}b");
+        let shown = note_line(&longer);
+        assert!(shown.starts_with("— log aaa") && shown.chars().count() < 200, "{shown}");
+        assert!(shown.ends_with("a… (513 characters: `waag log show --json`)"), "{shown}");
+    }
 }

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use serde::Serialize;
+use waag_model::text::in_line;
 use waag_model::time::UtcNanos;
 use waag_router::shown::{Detail, RATE_DEFAULT, RATE_MAX, ReplayAsked};
 
 use super::deliveries::which::time;
-use super::deliveries::{ask, by, clean, second, show_job};
+use super::deliveries::{ask, by, second, show_job};
 use super::failure::{Exit, Failure};
 use super::output::{Output, tell};
 use super::setting::Setting;
@@ -121,7 +122,7 @@ fn dry_run(setting: &Setting, name: &str, span: &ReplayAsked, output: &mut Outpu
             Some(0) => "without a limit".to_owned(),
             rate => format!("at {} a second at most", rate.unwrap_or(RATE_DEFAULT)),
         };
-        let target = clean(&now.overview.spec.target.place());
+        let target = in_line(&now.overview.spec.target.place());
         format!("from {from} up to {to} would be replayed to `{name}` ({target}), {rate}\n")
     })?;
     if !output.is_json() {

@@ -7,10 +7,11 @@ use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::figures::{KeyFigure, Unit};
 use waag_invoices::life::Lifecycle;
 use waag_invoices::queries::{DAYS_MAX, Grain, Latency, Point, Queries, Report, Sum, Vendor};
+use waag_invoices::when;
 use waag_model::money::Currency;
-use waag_model::time::UtcNanos;
+use waag_model::text::in_line;
+use waag_model::time::{UtcDay, UtcNanos};
 
-use super::deliveries::clean;
 use super::failure::{Exit, Failure};
 use super::output::{Output, progress};
 use super::setting::Setting;
@@ -40,7 +41,8 @@ In JSON each with its definition, what it is made of, and its value in hundredth
 
 Example:
   waag report figures
-  waag report figures --days 90 --json";
+  waag report figures --days 90 --json
+  waag report figures --days 365 --until 2019-01-17";
 
 const VENDORS_HELP: &str = "\
 Those with the most open invoices first, a line for each currency.
@@ -60,6 +62,7 @@ Minutes are not kept by vendor.
 
 Example:
   waag report series --stage posting --by day --last 30
+  waag report series --stage posting --by day --last 365 --until 2019-01-17
   waag report series --stage ingestion --by hour --last 24 --vendor 'Acme BV' --json";
 
 #[derive(Debug, clap::Args)]
@@ -86,6 +89,9 @@ enum Command {
         /// Days that they are about, ending today
         #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
         days: i64,
+        /// The last of these days, instead of today; what is open, stuck or overdue is told as of now all the same
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        until: Option<UtcDay>,
     },
     /// Vendors by what is open
     #[command(after_help = VENDORS_HELP)]
@@ -120,6 +126,10 @@ struct Series {
     #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=DAYS_MAX))]
     last: i64,
 
+    /// The last day, instead of now
+    #[arg(long, value_name = "DATE", value_parser = day)]
+    until: Option<UtcDay>,
+
     /// Of this vendor alone
     #[arg(long, value_name = "NAME")]
     vendor: Option<String>,
@@ -135,6 +145,11 @@ enum By {
 fn stage(name: &str) -> Result<Stage, String> {
     let known = STAGES.into_iter().find(|stage| stage.name() == name);
     known.ok_or_else(|| format!("is one of {}", STAGES.map(Stage::name).join(", ")))
+}
+
+fn day(text: &str) -> Result<UtcDay, String> {
+    let is_date = |_: &i32| text.len() == "2026-11-30".len();
+    when::day(text).filter(is_date).map(UtcDay).ok_or_else(|| "is a date such as 2026-11-30".to_owned())
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
@@ -164,28 +179,30 @@ fn tell(
         }
         Command::Invoice { id } => {
             let Some(life) = queries.invoice(id, now)? else {
-                let reason = format!("no event names an invoice `{}`", clean(id));
+                let reason = format!("no event names an invoice `{}`", in_line(id));
                 return Err(Failure { code: "E0845", reason, exit: Exit::Refused });
             };
             output.answer(&life, || life_text(&life))?;
         }
-        Command::Figures { days } => {
-            let figures = queries.key_figures(&queries.standing(now)?, *days)?;
+        Command::Figures { days, until } => {
+            let last = until.unwrap_or(now.day());
+            let figures = queries.key_figures_until(&queries.standing(now)?, last, *days)?;
             lines(&figures, figure_text, output)?;
         }
         Command::Vendors { most } => {
             lines(&queries.vendors(usize::try_from(*most).unwrap_or(usize::MAX))?, vendor_text, output)?;
         }
         Command::Times { days } => lines(&queries.latency(now, *days)?, latency_text, output)?,
-        Command::Series(Series { stage, by, last, vendor }) => {
-            let (grain, unit_ns) = match by {
-                By::Minute => (Grain::Minute, 60_000_000_000),
-                By::Hour => (Grain::Hour, 3_600_000_000_000),
-                By::Day => (Grain::Day, 86_400_000_000_000_i64),
+        Command::Series(Series { stage, by, last, until, vendor }) => {
+            let grain = match by {
+                By::Minute => Grain::Minute,
+                By::Hour => Grain::Hour,
+                By::Day => Grain::Day,
             };
-            // The bucket of now is one of them.
-            let begin = now.0.div_euclid(unit_ns).saturating_sub(last - 1).saturating_mul(unit_ns);
-            let points = queries.series(*stage, grain, (UtcNanos(begin), now), vendor.as_deref())?;
+            let end = until.map_or(now, UtcDay::end);
+            // The bucket under way is one of them, and not the one that begins where a day ends.
+            let begin = grain.begin_of(*last, end.later_by(-1));
+            let points = queries.series(*stage, grain, (begin, end), vendor.as_deref())?;
             lines(&points, point_text, output)?;
         }
     }
@@ -207,7 +224,7 @@ fn life_text(life: &Lifecycle) -> String {
     let state = &life.state;
     let stuck = if state.stuck { ", stuck" } else { "" };
     let mut text =
-        format!("{} in {}, {}{stuck}\n", clean(&state.id), state.stage.name(), word(&state.condition));
+        format!("{} in {}, {}{stuck}\n", in_line(&state.id), state.stage.name(), word(&state.condition));
     for step in &life.steps {
         let stage = step.stage.map_or("no stage", Stage::name);
         let marks =
@@ -253,12 +270,12 @@ fn sum_text(sum: &Sum) -> String {
 
 fn vendor_text(vendor: &Vendor) -> String {
     let (open, all) = (sum_text(&vendor.open), sum_text(&vendor.total));
-    format!("open {open}  of {all}  {}\n", clean(&vendor.vendor))
+    format!("open {open}  of {all}  {}\n", in_line(&vendor.vendor))
 }
 
 fn latency_text(one: &Latency) -> String {
     let hours = |ms: u64| decimal(i128::from(ms / 36_000), 2);
-    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { clean(text) };
+    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { in_line(text) };
     format!(
         "{:<14}  {:>9} visits  p50 {:>10} h  p95 {:>10} h  p99 {:>10} h  {}  {}\n",
         one.stage.name(),

@@ -14,7 +14,7 @@ use super::output::{Output, progress};
 use super::promote;
 use super::setting::Setting;
 use crate::store::place::Place;
-use crate::store::restores::{self, Asked, RestoreError, Restored};
+use crate::store::restores::{self, Asked, Facts, RestoreError, Restored};
 
 const HELP: &str = "\
 Everything is checked on its way and verified in full before it says done. Keys of persons who were erased since do not
@@ -79,14 +79,8 @@ struct Answer {
     origin: String,
     size: u64,
     root: String,
-    frames: u64,
-    objects: u64,
-    bytes: u64,
-    keys_of: u64,
-    destroyed_again: u64,
-    withheld: u64,
-    restored_ms: u64,
-    ms: u64,
+    #[serde(flatten)]
+    facts: Facts,
     entries_per_s: u64,
     bytes_per_s: u64,
     read_only: bool,
@@ -150,44 +144,39 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
 }
 
 fn answer_of(restored: &Restored) -> Answer {
-    let per_s = |count: u64| count.saturating_mul(1_000) / restored.ms.max(1);
+    let facts = restored.facts;
+    let per_s = |count: u64| count.saturating_mul(1_000) / facts.ms.max(1);
     Answer {
         ledger: restored.ledger.to_string(),
         origin: restored.origin.clone(),
         size: restored.size,
         root: restored.root.to_string(),
-        frames: restored.frames,
-        objects: restored.objects,
-        bytes: restored.bytes,
-        keys_of: restored.keys_of,
-        destroyed_again: restored.destroyed_again,
-        withheld: restored.withheld,
-        restored_ms: restored.restored_ms,
-        ms: restored.ms,
+        facts,
         entries_per_s: per_s(restored.size),
-        bytes_per_s: per_s(restored.bytes),
+        bytes_per_s: per_s(facts.bytes),
         read_only: restored.read_only,
     }
 }
 
 fn text(answer: &Answer) -> String {
+    let facts = &answer.facts;
     let mut text = format!(
         "Restored and verified {}\n  {} entries, root {}\n  {} in {}.{:03} s{}\n",
         answer.origin,
         answer.size,
         answer.root,
-        megabytes(answer.bytes),
-        answer.ms / 1_000,
-        answer.ms % 1_000,
-        pace(answer.ms, answer.entries_per_s, answer.bytes_per_s)
+        megabytes(facts.bytes),
+        facts.ms / 1_000,
+        facts.ms % 1_000,
+        pace(facts.ms, answer.entries_per_s, answer.bytes_per_s)
     );
-    if answer.destroyed_again > 0 {
-        text.push_str(&format!("  {} keys were destroyed since and stay so\n", answer.destroyed_again));
+    if facts.destroyed_again > 0 {
+        text.push_str(&format!("  {} keys were destroyed since and stay so\n", facts.destroyed_again));
     }
-    if answer.withheld > 0 {
+    if facts.withheld > 0 {
         text.push_str(&format!(
             "  {} keys are not in backup {}: what is sealed under them stays closed\n",
-            answer.withheld, answer.keys_of
+            facts.withheld, facts.keys_of
         ));
     }
     text.push_str(if answer.read_only {

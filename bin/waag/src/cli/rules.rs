@@ -106,7 +106,7 @@ impl From<RulesError> for Failure {
     fn from(error: RulesError) -> Self {
         let exit = match error {
             RulesError::Config(_) | RulesError::TooLong(_) => Exit::Usage,
-            RulesError::Keys(_) | RulesError::Store(_) | RulesError::Entropy(_) => Exit::Environment,
+            RulesError::Keys(_) | RulesError::Store(_) => Exit::Environment,
         };
         Self { code: error.code(), reason: error.to_string(), exit }
     }

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use clap::ArgMatches;
+use clap::parser::ValueSource;
 use serde::Serialize;
 use waag_model::ids::Position;
 use waag_views::progress::Activity;
@@ -28,7 +30,8 @@ A store is made where there is none. Events come in through the first address, w
 the pages are at the second one, which is on loopback always.
 The log is published every second, with its tiles, below `/log/`; `--publish-log` lets anybody read it.
 Each request leaves a line in the access log: JSON Lines below the data folder, one file a day or more.
-An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first.
+An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first, and deliveries
+under way are waited for, five seconds at most.
 
 Example:
   waag serve
@@ -139,6 +142,23 @@ struct Telemetry {
     /// Longest time for one message to the collector, in milliseconds
     #[arg(long, value_name = "N", env = "OTEL_EXPORTER_OTLP_TIMEOUT", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
     otlp_timeout_ms: u64,
+}
+
+/// Why a command line is refused that says how to send to a collector and not which. Variables may be there for other
+/// programs.
+pub(super) fn without_collector(found: &ArgMatches) -> Option<String> {
+    let found = found.subcommand_matches("serve")?;
+    let to: Option<&String> = found.get_one("otlp_endpoint");
+    if to.is_some_and(|to| !to.is_empty()) {
+        return None;
+    }
+    let is_given = |id: &&clap::Id| found.value_source(id.as_str()) == Some(ValueSource::CommandLine);
+    let given = found.ids().filter(is_given).map(clap::Id::as_str);
+    let mut how = given.filter(|id| id.starts_with("otlp_") && *id != "otlp_endpoint");
+    let option = how.next()?.replace('_', "-");
+    Some(format!(
+        "--{option} is of no use without --otlp-endpoint: nothing is sent where no collector is named"
+    ))
 }
 
 fn share(text: &str) -> Result<f64, String> {

@@ -200,7 +200,7 @@ impl Setting {
         tell_found(&store);
         if let Err(error) = crate::store::subjects::finish(&store) {
             tell(&format!(
-                "warning: {}: an erasure that was broken off is not finished: {error}",
+                "warning: {}: a change that was broken off is not finished: {error}",
                 error.code()
             ));
         }

@@ -30,6 +30,11 @@ pub(crate) struct Args {
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
     setting.must_name_no_place("--folder")?;
+    if output.is_json() {
+        return Err(Failure::usage(
+            "the tour shows other commands as people type them, and has no answer in JSON: each of them takes --json",
+        ));
+    }
     setting.must_be_outside(&args.folder)?;
     let failed = |what: &'static str, error: std::io::Error| CliError::file(what, &args.folder)(error);
     if args.folder.exists() {

@@ -1,7 +1,8 @@
 //! Making, listing and withdrawing API keys, in this process or by asking the one that has the doors open.
 //!
 //! Each change is an event of the ledger (`waag.apikey.created`, `waag.apikey.withdrawn`) with the key's id, its holder and
-//! its role; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown.
+//! its role; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown; what a
+//! crash leaves between the two is recorded at the next opening (`TOLD-1`).
 //! Not here: the form of a key (`edge/http`), the command (`cli`).
 
 use std::sync::Arc;
@@ -9,16 +10,17 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use waag_http::keys::{KeyError, KeyRecord, Keys, NewKey, Role};
 use waag_http::plans::{PlanError, Plans, STANDARD};
+use waag_http::ports::Shelf;
 use waag_model::ids::Actor;
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
 use waag_stdx::entropy::SystemEntropy;
 
 use crate::store::error::StoreError;
-use crate::store::own::own_event;
+use crate::store::told_changes::{self, Change};
 use crate::store::writer::OpenedStore;
 
-use super::desk::StateDesk;
+use super::desk::{StateDesk, record_name};
 use super::plans::PlansError;
 
 /// Most keys in one answer; with the longest names these are fewer bytes than the desk's answers may have.
@@ -100,7 +102,8 @@ pub enum ApiKeyError {
     Keys(KeyError),
     /// A name that is none.
     Name(waag_model::ids::NameError),
-    /// It could not be recorded; a key that was made is not shown, and can be withdrawn by its id.
+    /// It could not be recorded: what was done nevertheless counts, and is recorded at the next opening. A key that was made is
+    /// not shown, and can be withdrawn by its id.
     Store(StoreError),
     /// No key has this id.
     Unknown(String),
@@ -140,6 +143,12 @@ impl std::fmt::Display for ApiKeyError {
 
 impl std::error::Error for ApiKeyError {}
 
+impl From<StoreError> for ApiKeyError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// The keys of a store.
 ///
 /// # Errors
@@ -173,18 +182,20 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
                 plan: plan.clone(),
                 expires: expires.map(UtcNanos),
             };
-            let now = store.clock.now();
-            let made = keys.create(new, now, &SystemEntropy::new()).map_err(ApiKeyError::Keys)?;
-            let (text, record) = made;
-            tell(store, &by, "waag.apikey.created", &record)?;
+            let drawn = Keys::draw(new, store.clock.now(), &SystemEntropy::new());
+            let (text, record) = drawn.map_err(ApiKeyError::Keys)?;
+            let change = told(&by, "waag.apikey.created", &record);
+            let add = || keys.add(record).map_err(ApiKeyError::Keys);
+            let record = told_changes::carry_out(store, change, add)?;
             Ok(vec![Told::of(&record, Some(text))])
         }
         Asked::Withdraw { by, id } => {
             let by = Actor::new(by).map_err(ApiKeyError::Name)?;
             let record = keys.list().into_iter().find(|record| record.id == *id);
             let record = record.ok_or_else(|| ApiKeyError::Unknown(id.clone()))?;
-            keys.withdraw(id).map_err(ApiKeyError::Keys)?;
-            tell(store, &by, "waag.apikey.withdrawn", &record)?;
+            let change = told(&by, "waag.apikey.withdrawn", &record);
+            let withdraw = || keys.withdraw(id).map_err(ApiKeyError::Keys);
+            told_changes::carry_out(store, change, withdraw)?;
             Ok(vec![Told::of(&record, None)])
         }
     }
@@ -197,7 +208,8 @@ fn has_plan(store: &OpenedStore, name: &str) -> Result<bool, ApiKeyError> {
     Ok(plans.list().iter().any(|(known, _)| known == name))
 }
 
-fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Result<(), ApiKeyError> {
+/// A change of a key, as the ledger tells it.
+fn told<'a>(by: &'a Actor, kind: &'static str, record: &KeyRecord) -> Change<'a> {
     let text = |text: &str| Value::Text(text.to_owned().into());
     let role = match record.role {
         Role::Reader => "reader",
@@ -205,13 +217,11 @@ fn tell(store: &OpenedStore, by: &Actor, kind: &str, record: &KeyRecord) -> Resu
         Role::Subscriber => "subscriber",
         Role::Admin => "admin",
     };
-    let members = vec![
+    let data = vec![
         ("key_id", text(&record.id)),
         ("holder", text(record.actor.as_str())),
         ("role", text(role)),
         ("plan", text(&record.plan)),
     ];
-    let event =
-        own_event(kind, None, members).map_err(|error| ApiKeyError::Keys(KeyError::Entropy(error)))?;
-    store.record(&event, by).map(drop).map_err(ApiKeyError::Store)
+    Change { by, kind, data, record: record_name(Shelf::Keys, &record.id) }
 }

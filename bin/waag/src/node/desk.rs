@@ -25,6 +25,12 @@ fn prefix(shelf: Shelf) -> &'static str {
     }
 }
 
+/// The state's name of a shelf's record.
+#[must_use]
+pub fn record_name(shelf: Shelf, name: &str) -> Vec<u8> {
+    format!("{}{name}", prefix(shelf)).into_bytes()
+}
+
 fn failed(error: KeysError) -> DeskError {
     DeskError { code: error.code(), reason: error.to_string() }
 }
@@ -41,7 +47,6 @@ impl Desk for StateDesk {
     }
 
     fn save(&self, shelf: Shelf, name: &str, record: Option<&[u8]>) -> Result<(), DeskError> {
-        let name = format!("{}{name}", prefix(shelf));
-        self.0.keep_door_record(name.as_bytes(), record).map_err(failed)
+        self.0.keep_door_record(&record_name(shelf, name), record).map_err(failed)
     }
 }

@@ -4,8 +4,8 @@
 //! caught up with the ledger to within a batch; then they are exchanged, and the versions before are dropped.
 //! A crash at any point leaves one version that serves, and the next start goes on: the build has a cursor of its own, and
 //! dropping is done again.
-//! A store of views that fails is tried again, ever more seldom: a lock that another process holds, or a full disk, passes,
-//! and nobody should have to start a node again for it.
+//! What fails for now is tried again, ever more seldom: a lock that another process holds, a full disk, or files that are all in
+//! use while the ledger is read, pass, and nobody should have to start a node again for it.
 //! Not here: a rebuild that a person asks for (`flow/views`, `rebuild`), the thread (`following`).
 
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use waag_stdx::threads::give_way;
 use waag_views::contract::Views;
 use waag_views::error::ViewsError;
 use waag_views::follow::{self, Wake};
-use waag_views::progress::{Progress, Reached};
+use waag_views::progress::{Activity, Progress, Reached};
 use waag_views::projector::{ProjectError, Projector};
 use waag_views::source::FactSource;
 use waag_web::ports::Progress as Shown;
@@ -119,13 +119,14 @@ fn is_damage(error: &ViewsError) -> bool {
     }
 }
 
-/// Whether projecting would meet the same again, however often: all but a store of views that fails for now. What cannot be
-/// read in the ledger is no failure that passes by itself, and reading it again and again would hide how serious it is.
-fn is_lasting(error: &ProjectError) -> bool {
-    match error {
-        ProjectError::Source(_) => true,
-        ProjectError::Views(error) => is_damage(error) || !error.may_pass(),
-    }
+/// Whether projecting would meet the same again, however often: all but a store of views, or a system, that fails for now.
+#[must_use]
+pub fn is_lasting(error: &ProjectError) -> bool {
+    let is_damaged = match error {
+        ProjectError::Source(_) => false,
+        ProjectError::Views(error) => is_damage(error),
+    };
+    is_damaged || !error.may_pass()
 }
 
 fn tell_stopped(error: &ProjectError) {
@@ -135,6 +136,25 @@ fn tell_stopped(error: &ProjectError) {
         "events are recorded as before, and it is tried again"
     };
     tell(&format!("warning: the read models have stopped: {}: {error}; {next}", error.code()));
+}
+
+/// Says that read models that had stopped go on: where they are, and how far behind.
+fn tell_going_on(reached: &Reached) {
+    let (position, behind) = (reached.cursor.position, reached.lag());
+    tell(&format!("note: the read models go on; they are at position {position}, {behind} events behind"));
+}
+
+/// Whether they go on with this, having stopped before; `halted` remembers.
+fn goes_on(reached: &Reached, halted: &AtomicBool) -> bool {
+    match reached.activity {
+        Activity::Halted { .. } => {
+            halted.store(true, Ordering::Release);
+            false
+        }
+        Activity::Following => halted.swap(false, Ordering::AcqRel),
+        // The end of the node, in whatever state they are.
+        Activity::Stopped => false,
+    }
 }
 
 fn says_damage(reason: &str) -> bool {
@@ -243,7 +263,11 @@ impl Following {
     /// [`FollowingError`].
     pub fn start(store: &OpenedStore, invoices: &Config) -> Result<Self, FollowingError> {
         let (sender, shown) = tokio::sync::watch::channel(Shown::default());
+        let halted = AtomicBool::new(false);
         let tell = move |reached: &Reached| {
+            if goes_on(reached, &halted) {
+                tell_going_on(reached);
+            }
             sender.send_replace(progress_of(reached));
         };
         let progress = Arc::new(Progress::new(Some(Box::new(tell))));
@@ -317,5 +341,73 @@ impl Drop for Following {
         if let Some(thread) = self.thread.take() {
             drop(thread.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use waag_entry::error::EntryError;
+    use waag_log::contract::ReadError;
+    use waag_log::objects::ObjectError;
+    use waag_views::contract::Cursor;
+    use waag_views::source::SourceFault;
+
+    use super::*;
+
+    #[test]
+    fn what_the_system_lacks_for_a_while_is_tried_again_and_damage_is_not() {
+        let os = |errno: rustix::io::Errno| std::io::Error::from_raw_os_error(errno.raw_os_error());
+        let log = |errno| SourceFault::Log(ReadError::Failed { file: "log/0".to_owned(), source: os(errno) });
+        let object =
+            |errno| SourceFault::Object(ObjectError::Failed { operation: "read", source: os(errno) });
+        for errno in [
+            rustix::io::Errno::INTR,
+            rustix::io::Errno::MFILE,
+            rustix::io::Errno::NFILE,
+            rustix::io::Errno::NOMEM,
+        ] {
+            assert!(!is_lasting(&log(errno).into()), "{errno:?}");
+            assert!(!is_lasting(&object(errno).into()), "{errno:?}");
+        }
+        let form = EntryError::Form { offset: 0, expected: "a header" };
+        for fault in [
+            log(rustix::io::Errno::IO),
+            log(rustix::io::Errno::NOENT),
+            object(rustix::io::Errno::ACCESS),
+            SourceFault::Entry(Position(1), form),
+            SourceFault::BlobMissing(Position(1), waag_ledger::hash::Hash([0; 32])),
+        ] {
+            assert!(is_lasting(&fault.into()));
+        }
+        let locked = ViewsError::Failed { attempt: "write", reason: "database is locked".to_owned() };
+        assert!(!is_lasting(&locked.into()));
+        let damaged = "database disk image is malformed".to_owned();
+        assert!(is_lasting(&ViewsError::Failed { attempt: "write", reason: damaged }.into()));
+    }
+
+    #[test]
+    fn going_on_is_told_once_behind_each_stop_and_never_at_the_start() {
+        let halted = AtomicBool::new(false);
+        let with = |activity| Reached {
+            cursor: Cursor::START,
+            guarded: Position(0),
+            events: 0,
+            batches: 0,
+            per_second: 0,
+            activity,
+        };
+        let stop = || with(Activity::Halted { code: "E0690", reason: String::new() });
+        let told = [
+            with(Activity::Following),
+            stop(),
+            stop(),
+            with(Activity::Following),
+            with(Activity::Following),
+            with(Activity::Stopped),
+            stop(),
+            with(Activity::Following),
+        ];
+        let told = told.map(|reached| goes_on(&reached, &halted));
+        assert_eq!(told, [false, false, false, true, false, false, false, true]);
     }
 }

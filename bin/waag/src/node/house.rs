@@ -19,7 +19,6 @@ use waag_model::time::UtcNanos;
 use waag_model::value::{Object, Value};
 use waag_router::router::Router;
 use waag_router::source::{ChunkLimits, Source, SourceError};
-use waag_views::contract::Which;
 use waag_views::progress::{Activity, Reached};
 use waag_web::ports::deliveries::Deliveries;
 use waag_web::ports::evidence::Evidence;
@@ -33,8 +32,6 @@ use super::evidence_house::EvidenceHouse;
 use super::recorded::{Opened, open};
 use super::{Running, routing};
 
-/// The view that the pages read.
-const INVOICES: &str = "invoices";
 /// How long the size of the store is told before it is looked at again.
 const STORED_FOR: Duration = Duration::from_secs(10);
 
@@ -174,22 +171,10 @@ fn failed(error: &StoreError) -> HouseError {
 
 impl House for RunningHouse {
     fn reads(&self) -> Result<Box<dyn Reads + Send>, HouseError> {
-        let following = self.running.following();
-        let snapshot = following.views().snapshot(INVOICES, Which::Serving);
-        let snapshot =
-            snapshot.map_err(|error| HouseError { code: error.code(), reason: error.to_string() })?;
-        // Rows of other settings mean something else; these queries would read them wrongly.
-        if snapshot.standing().key.version != following.invoices_version() {
-            let (done, all) = (following.reached().cursor.position, self.running.writer().checkpoint);
-            let all = all.checkpoint().size;
-            return Err(HouseError {
-                code: "E0857",
-                reason: format!(
-                    "the read models are being made anew for other settings: {done} of {all} events"
-                ),
-            });
+        match self.running.invoice_rows() {
+            Ok(snapshot) => Ok(snapshot),
+            Err(error) => Err(HouseError { code: error.code(), reason: error.to_string() }),
         }
-        Ok(snapshot)
     }
 
     fn history(&self, positions: &[Position]) -> Result<Vec<Recorded>, HouseError> {

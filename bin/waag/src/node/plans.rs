@@ -2,7 +2,8 @@
 //! counts, which outlive the process.
 //!
 //! Each change is an event of the ledger (`waag.plan.set`, `waag.plan.removed`, `waag.plan.assigned`, `waag.plan.node`). A
-//! plan is durable before it counts, and counts before it is recorded.
+//! plan is durable before it counts, and counts before it is recorded; what a crash leaves between the two is recorded at the
+//! next opening (`TOLD-1`).
 //! The day's counts lie in a small file of the data folder, written once a second where they changed and at the end; a
 //! kill forgets the last second at most. The file is not synced, so that it costs a commit nothing: after a loss of power
 //! a key may have used some seconds more than the counts say.
@@ -17,16 +18,18 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use waag_http::keys::{KeyError, Keys};
 use waag_http::limit::{DayCounts, Limiter, Plan, Rate};
-use waag_http::plans::{PlanError, Plans};
+use waag_http::plans::{NODE, PlanError, Plans};
+use waag_http::ports::Shelf;
 use waag_model::ids::{Actor, NameError};
 use waag_model::value::{Object, Value};
 use waag_stdx::clock::Clock;
 
 use crate::store::error::StoreError;
-use crate::store::own::own_event;
+use crate::store::own::Members;
+use crate::store::told_changes::{self, Change};
 use crate::store::writer::OpenedStore;
 
-use super::desk::StateDesk;
+use super::desk::{StateDesk, record_name};
 
 /// Most plans in one answer; with the longest names and numbers these are fewer bytes than the desk's answers may have.
 pub const LISTED_MAX: usize = 16;
@@ -102,7 +105,7 @@ pub enum PlansError {
     Keys(KeyError),
     /// A name that is none.
     Name(NameError),
-    /// It counts, but could not be recorded.
+    /// It could not be recorded: what was done nevertheless counts, and is recorded at the next opening.
     Store(StoreError),
     /// No plan has this name.
     Unknown(String),
@@ -156,6 +159,12 @@ impl std::fmt::Display for PlansError {
 
 impl std::error::Error for PlansError {}
 
+impl From<StoreError> for PlansError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
 /// The plans of a store.
 ///
 /// # Errors
@@ -191,8 +200,10 @@ pub fn carry_out(
         }
         Asked::Node => Ok(vec![node()]),
         Asked::Set { by, name, allows } => {
-            plans.set(name, *allows).map_err(PlansError::Plans)?;
-            record(store, by, "waag.plan.set", members(Some(name), *allows))?;
+            plans.takes(name, *allows).map_err(PlansError::Plans)?;
+            let data = members(Some(name), *allows);
+            let set = || plans.set(name, *allows).map_err(PlansError::Plans);
+            change(store, by, "waag.plan.set", data, (Shelf::Plans, name), set)?;
             Ok(vec![tell(name, *allows)])
         }
         Asked::Remove { by, name } => {
@@ -200,30 +211,34 @@ pub fn carry_out(
             if told.keys > 0 {
                 return Err(PlansError::InUse(name.clone(), told.keys));
             }
-            plans.remove(name).map_err(PlansError::Plans)?;
-            record(store, by, "waag.plan.removed", members(Some(name), told.allows))?;
+            let data = members(Some(name), told.allows);
+            let remove = || plans.remove(name).map_err(PlansError::Plans);
+            change(store, by, "waag.plan.removed", data, (Shelf::Plans, name), remove)?;
             Ok(vec![told])
         }
         Asked::Assign { by, id, name } => {
             let plan = known(name)?;
-            let assigned = keys.assign(id, name).map_err(PlansError::Keys)?;
-            assigned.ok_or_else(|| PlansError::UnknownKey(id.clone()))?;
+            let unknown = || PlansError::UnknownKey(id.clone());
+            if !keys.list().iter().any(|key| key.id == *id) {
+                return Err(unknown());
+            }
             let mut data = members(Some(name), plan);
             data.push(("key_id", Value::Text(id.clone().into())));
-            record(store, by, "waag.plan.assigned", data)?;
+            let assign = || keys.assign(id, name).map_err(PlansError::Keys)?.ok_or_else(unknown);
+            change(store, by, "waag.plan.assigned", data, (Shelf::Keys, id), assign)?;
             Ok(vec![tell(name, plan)])
         }
         Asked::Limit { by, rate } => {
-            plans.set_node(*rate).map_err(PlansError::Plans)?;
-            let told = node();
-            record(store, by, "waag.plan.node", members(None, told.allows))?;
-            Ok(vec![told])
+            let data = members(None, Plan { all: *rate, ..Plan::default() });
+            let limit = || plans.set_node(*rate).map_err(PlansError::Plans);
+            change(store, by, "waag.plan.node", data, (Shelf::Plans, NODE), limit)?;
+            Ok(vec![node()])
         }
     }
 }
 
 /// A plan in an event: its name and its limits, those that it has.
-fn members(name: Option<&str>, plan: Plan) -> Vec<(&'static str, Value<'static>)> {
+fn members(name: Option<&str>, plan: Plan) -> Members<'static> {
     let number = |number: u64| Value::Integer(number.into());
     let rate = |rate: Rate| {
         let members =
@@ -239,15 +254,18 @@ fn members(name: Option<&str>, plan: Plan) -> Vec<(&'static str, Value<'static>)
     data
 }
 
-fn record(
+/// Changes a record of a shelf and tells it.
+fn change<T>(
     store: &OpenedStore,
     by: &str,
-    kind: &str,
-    data: Vec<(&'static str, Value<'static>)>,
-) -> Result<(), PlansError> {
+    kind: &'static str,
+    data: Members<'static>,
+    (shelf, name): (Shelf, &str),
+    make: impl FnOnce() -> Result<T, PlansError>,
+) -> Result<T, PlansError> {
     let by = Actor::new(by).map_err(PlansError::Name)?;
-    let event = own_event(kind, None, data).map_err(|error| PlansError::Keys(KeyError::Entropy(error)))?;
-    store.record(&event, &by).map(drop).map_err(PlansError::Store)
+    let change = Change { by: &by, kind, data, record: record_name(shelf, name) };
+    told_changes::carry_out(store, change, make)
 }
 
 /// The stored form of a day's counts, version 1.

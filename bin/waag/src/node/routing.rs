@@ -3,6 +3,7 @@
 //! Place: behind the guard, beside the read models. What subscribers get is an event's common part.
 //! Not here: what is delivered when (`flow/router`), how (`drivers/webhook`, `drivers/nats`).
 
+mod log;
 mod recorder;
 mod source;
 mod targets;
@@ -17,6 +18,7 @@ use waag_router::source::Source;
 use waag_stdx::entropy::SystemEntropy;
 use zeroize::Zeroizing;
 
+use crate::cli::tell;
 use crate::store::writer::OpenedStore;
 
 use recorder::LedgerRecorder;
@@ -32,7 +34,7 @@ pub fn start(store: &Arc<OpenedStore>, options: &TargetOptions) -> Result<Router
     let source = super::following::source(store);
     let recorder = LedgerRecorder::start(Arc::clone(store), source.clone())
         .map_err(|error| RouterError::Stopped(format!("a thread cannot be had: {error}")))?;
-    Router::start(Means {
+    let router = Router::start(Means {
         ledger: store.ledger.id,
         source: Arc::new(LedgerSource(source)),
         state: Arc::clone(&store.state),
@@ -40,7 +42,9 @@ pub fn start(store: &Arc<OpenedStore>, options: &TargetOptions) -> Result<Router
         recorder: Arc::new(recorder),
         targets: Arc::new(NodeTargets::new(options, Arc::clone(&store.clock)).map_err(RouterError::Stopped)?),
         clock: Arc::clone(&store.clock),
-    })
+    })?;
+    router.overviews()?.iter().filter_map(log::at_start).for_each(|line| tell(&line));
+    Ok(router)
 }
 
 /// The ledger as subscribers see it.

@@ -1,7 +1,8 @@
 //! The invoices' rules of a store: service levels, and what counts as late, odd or a loop.
 //!
-//! They are kept in the state and each change is an event of the ledger (`waag.invoice-rules.set`, with all of them), which is
-//! recorded before they count: a ledger never lacks what its read models were made by.
+//! They are kept in the state and each change is an event of the ledger (`waag.invoice-rules.set`, with all of them). They count
+//! from the next start on, and what a crash left untold is recorded before that (`TOLD-1`): a node's ledger never lacks what
+//! its read models are made by.
 //! Not here: what the rules mean and may be (`domains/invoices`), the command (`cli`).
 
 use std::fmt;
@@ -10,18 +11,19 @@ use waag_invoices::config::Config;
 use waag_invoices::settings::ConfigError;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
+use waag_keys::state::RECORD_VALUE_BYTES_MAX;
 use waag_model::ids::Actor;
 use waag_model::value::Value;
-use waag_stdx::entropy::NoEntropy;
 
 use crate::store::error::StoreError;
-use crate::store::own::own_event;
+use crate::store::told_changes::{self, BESIDE_BYTES_MAX, Change};
 use crate::store::writer::OpenedStore;
 
 /// The record's name.
 const RULES: &[u8] = b"settings/invoices";
-/// Longest text of rules that is kept, in bytes: it is a part of one event.
-pub const RULES_BYTES_MAX: usize = 256 * 1_024;
+/// Longest text of rules that is kept, in bytes: what remembers the change until it is recorded has the whole text, and is one
+/// record of the state.
+pub const RULES_BYTES_MAX: usize = RECORD_VALUE_BYTES_MAX - BESIDE_BYTES_MAX;
 
 /// Why rules cannot be read or set.
 #[derive(Debug)]
@@ -32,10 +34,8 @@ pub enum RulesError {
     Config(ConfigError),
     /// They are longer than [`RULES_BYTES_MAX`].
     TooLong(usize),
-    /// The change could not be recorded; the rules are as they were.
+    /// The change could not be recorded: rules that were set nevertheless count, and are recorded at the next opening.
     Store(StoreError),
-    /// The system gives no random bytes.
-    Entropy(NoEntropy),
 }
 
 impl RulesError {
@@ -47,7 +47,6 @@ impl RulesError {
             Self::Config(error) => error.code(),
             Self::TooLong(_) => ConfigError::TooLong.code(),
             Self::Store(error) => error.code(),
-            Self::Entropy(error) => error.code(),
         }
     }
 }
@@ -61,12 +60,17 @@ impl fmt::Display for RulesError {
                 write!(f, "the rules have {bytes} bytes; at most {RULES_BYTES_MAX} are kept")
             }
             Self::Store(error) => error.fmt(f),
-            Self::Entropy(error) => error.fmt(f),
         }
     }
 }
 
 impl std::error::Error for RulesError {}
+
+impl From<StoreError> for RulesError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
 
 /// The rules that were set; none where the program's own hold.
 ///
@@ -100,8 +104,9 @@ pub fn set(store: &OpenedStore, by: &Actor, rules: Option<&Config>) -> Result<()
         ("rules", word(told.clone())),
         ("origin", word(if rules.is_some() { "set" } else { "the program's own" }.to_owned())),
     ];
-    let event = own_event("waag.invoice-rules.set", None, data).map_err(RulesError::Entropy)?;
-    store.record(&event, by).map_err(RulesError::Store)?;
+    let change = Change { by, kind: "waag.invoice-rules.set", data, record: RULES.to_vec() };
     let kept = rules.map(|_| told.as_bytes());
-    store.keyring.keep_door_record(RULES, kept).map_err(RulesError::Keys)
+    told_changes::carry_out(store, change, || {
+        store.keyring.keep_door_record(RULES, kept).map_err(RulesError::Keys)
+    })
 }

@@ -25,7 +25,6 @@ use waag_archive::key::RepositoryId;
 use waag_archive::upkeep::BackupRecord;
 use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
-use waag_keys::state::SCAN_RECORDS_MAX;
 use waag_model::ids::Actor;
 use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
@@ -459,21 +458,13 @@ impl Work {
 
 /// The newest whole backup in a repository.
 fn newest_backup(keyring: &Keyring, repository: RepositoryId) -> Result<Option<BackupRecord>, StoreError> {
-    let prefix = BackupRecord::prefix(repository);
-    let (mut newest, mut after) = (None, prefix.clone());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        let Some(last) = records.last() else { return Ok(newest) };
-        after.clone_from(&last.key);
-        let is_over = !last.key.starts_with(&prefix);
-        for record in records.iter().filter(|record| record.key.starts_with(&prefix)) {
-            let whole = BackupRecord::decode(&record.value).filter(|backup| backup.position.is_some());
-            newest = whole.or(newest);
-        }
-        if is_over {
-            return Ok(newest);
-        }
-    }
+    let mut newest = None;
+    keyring.each_side_record(Side::Upkeep, &BackupRecord::prefix(repository), |record| {
+        let whole = BackupRecord::decode(&record.value).filter(|backup| backup.position.is_some());
+        newest = whole.or_else(|| newest.take());
+        Ok(())
+    })?;
+    Ok(newest)
 }
 
 /// The figures of a node's schedule; none where it has none.

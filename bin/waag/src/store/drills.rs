@@ -9,6 +9,7 @@
 //!
 //! Not here: backups and restoring themselves (`backups`, `restores`), when drills are due (`node/upkeeping`).
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::ops::ControlFlow;
@@ -21,7 +22,6 @@ use waag_engine::reader::ReadFault;
 use waag_entry::cbor::{Reader as CborReader, write};
 use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
-use waag_keys::state::SCAN_RECORDS_MAX;
 use waag_log::contract::FrameView;
 use waag_model::ids::{Actor, Position};
 use waag_model::time::UtcNanos;
@@ -412,8 +412,8 @@ fn restore(
         progress,
     )?;
     drilled.record.size = restored.size;
-    drilled.record.bytes = restored.bytes;
-    drilled.restored_ms = Some(restored.restored_ms);
+    drilled.record.bytes = restored.facts.bytes;
+    drilled.restored_ms = Some(restored.facts.restored_ms);
     // Verified in full by now; it can be read, and what it says of the newest entry is what the store says.
     let copy = open_reader(&scratch.place, &asked.options)?;
     let last = Position(restored.size.saturating_sub(1));
@@ -501,22 +501,15 @@ fn record_outcome(asked: &Asked, drilled: &Drilled) -> Result<Option<u64>, KeepE
 /// # Errors
 /// The state's.
 pub fn drills(keyring: &Keyring, most: usize) -> Result<Vec<DrillRecord>, StoreError> {
-    let (mut found, mut after) = (Vec::new(), DRILL_PREFIX.to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        let Some(last) = records.last() else { break };
-        after.clone_from(&last.key);
-        let is_over = !last.key.starts_with(DRILL_PREFIX);
-        let drills = records.iter().filter(|record| record.key.starts_with(DRILL_PREFIX));
-        found.extend(drills.filter_map(|record| DrillRecord::decode(&record.value)));
+    let mut found = VecDeque::new();
+    keyring.each_side_record(Side::Upkeep, DRILL_PREFIX, |record| {
+        found.extend(DrillRecord::decode(&record.value));
         if found.len() > most {
-            found.drain(..found.len().saturating_sub(most));
+            found.pop_front();
         }
-        if is_over {
-            break;
-        }
-    }
-    Ok(found)
+        Ok(())
+    })?;
+    Ok(found.into())
 }
 
 #[cfg(test)]

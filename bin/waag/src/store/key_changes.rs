@@ -6,7 +6,7 @@
 //! on: what was begun and may be done already is recorded all the same, as `interrupted` where nobody can tell.
 //!
 //! An intent is `[1, at (ns), id (16), actor, reason or null, what, signing key's number or null, tag (16) or null, [key ids],
-//! [classes that stay]]` under `key-change/<id>` in [`Side::Upkeep`]. A person's id is in none, nor in an event.
+//! [classes that stay]]` under `key-change/<id>` (`begun`). A person's id is in none, nor in an event.
 //!
 //! - `KEYCHANGE-1`: no key is destroyed, added or retired without an event or an intent that leads to one.
 
@@ -20,13 +20,12 @@ use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::SignerInfo;
 use waag_keys::list::{KeyInfo, Purpose};
-use waag_keys::side::Side;
-use waag_keys::state::{Expect, SCAN_RECORDS_MAX, StateError};
+use waag_keys::state::StateError;
 use waag_model::ids::{Actor, KeyId, Tag};
 use waag_model::time::UtcNanos;
 use waag_model::value::Value;
-use waag_stdx::entropy::{Entropy, SystemEntropy};
 
+use super::begun;
 use super::error::StoreError;
 use super::own::Members;
 use super::place::LEDGER;
@@ -99,7 +98,7 @@ impl What {
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Intent {
     at: UtcNanos,
-    id: [u8; 16],
+    id: begun::Id,
     by: String,
     reason: Option<String>,
     what: What,
@@ -113,11 +112,9 @@ struct Intent {
 
 impl Intent {
     fn new(store: &OpenedStore, what: What, by: &Actor, reason: Option<&str>) -> Result<Self, KeysError> {
-        let mut id = [0; 16];
-        SystemEntropy::new().fill(&mut id)?;
         Ok(Self {
             at: store.clock.now(),
-            id,
+            id: begun::new_id()?,
             by: by.as_str().to_owned(),
             reason: reason.map(|reason| reason.trim().to_owned()),
             what,
@@ -190,13 +187,11 @@ impl Intent {
     }
 
     fn keep(&self, keyring: &Keyring) -> Result<(), KeysError> {
-        let key = format!("{PREFIX}{}", hex::encode(self.id));
-        keyring.keep_side_record(Side::Upkeep, key.as_bytes(), Expect::Any, Some(&self.encode()))
+        begun::keep(keyring, PREFIX, &self.id, &self.encode())
     }
 
     fn clear(&self, keyring: &Keyring) -> Result<(), KeysError> {
-        let key = format!("{PREFIX}{}", hex::encode(self.id));
-        keyring.keep_side_record(Side::Upkeep, key.as_bytes(), Expect::Any, None)
+        begun::let_go(keyring, PREFIX, &self.id)
     }
 
     /// Records it, once however often it is asked: the event has the intent's id.
@@ -212,18 +207,7 @@ impl Intent {
 }
 
 fn pending(keyring: &Keyring) -> Result<Vec<Intent>, KeysError> {
-    let (mut found, mut after) = (Vec::new(), PREFIX.as_bytes().to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        for record in &records {
-            if !record.key.starts_with(PREFIX.as_bytes()) {
-                return Ok(found);
-            }
-            found.push(Intent::decode(&record.value)?);
-        }
-        let Some(last) = records.last() else { return Ok(found) };
-        after.clone_from(&last.key);
-    }
+    begun::under(keyring, PREFIX, Intent::decode)
 }
 
 /// What a destruction came to.

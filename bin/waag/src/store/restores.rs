@@ -95,6 +95,15 @@ pub struct Restored {
     pub size: u64,
     /// The root over them.
     pub root: Hash,
+    /// What was counted.
+    pub facts: Facts,
+    /// Whether it may only be read.
+    pub read_only: bool,
+}
+
+/// What a restore counted; kept while a right to write is handed over, and told.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Facts {
     /// Frames.
     pub frames: u64,
     /// Objects.
@@ -112,41 +121,12 @@ pub struct Restored {
     pub restored_ms: u64,
     /// How long it took until all of it was verified.
     pub ms: u64,
-    /// Whether it may only be read.
-    pub read_only: bool,
-}
-
-/// What a restore counted.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-struct Facts {
-    frames: u64,
-    objects: u64,
-    bytes: u64,
-    keys_of: u64,
-    destroyed_again: u64,
-    withheld: u64,
-    restored_ms: u64,
-    ms: u64,
 }
 
 impl Facts {
     fn restored(self, ledger: &LedgerKeys, record: &GuardRecord, read_only: bool) -> Restored {
-        let Self { frames, objects, bytes, keys_of, destroyed_again, withheld, restored_ms, ms } = self;
-        Restored {
-            ledger: ledger.id,
-            origin: ledger.origin.clone(),
-            size: record.size,
-            root: record.root,
-            frames,
-            objects,
-            bytes,
-            keys_of,
-            destroyed_again,
-            withheld,
-            restored_ms,
-            ms,
-            read_only,
-        }
+        let (origin, size, root) = (ledger.origin.clone(), record.size, record.root);
+        Restored { ledger: ledger.id, origin, size, root, facts: self, read_only }
     }
 }
 

@@ -4,7 +4,7 @@
 //! was published → stored hashes and identity index, made whole → schemas → the engine's threads. Order of closing: the engine, after everything under way
 //! is done → upkeep → stored hashes synced → log, guard, state.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waag_domain::passthrough::Passthrough;
 use waag_engine::effect::Halt;
@@ -75,6 +75,8 @@ pub struct OpenedStore {
     /// The clock.
     pub clock: Arc<dyn Clock>,
     schemas: Mutex<Schemas>,
+    /// Held while a change is carried out that an event tells (`told_changes`).
+    changing: Mutex<()>,
     /// The running writer; of what follows, fields drop in the order they stand.
     pub writer: Arc<Writer>,
     upkeep: Upkeep,
@@ -159,11 +161,10 @@ pub fn open_writer(
     let entropy = Arc::new(SystemEntropy::new());
     let sealer =
         Arc::new(Sealer::new(Passthrough, &ledger, Arc::clone(&keyring), entropy, objects, registry));
-    let clock = Arc::clone(&options.clock);
+    let (clock, counting) = (Arc::clone(&options.clock), Arc::clone(&sealer));
     let (upkeep, waking) =
         Upkeep::start(&log, files, ledger.id, Arc::clone(&clock), options.scrub_bytes_per_s, folding(sqlite))
             .map_err(StoreError::Thread)?;
-    let counting = Arc::clone(&sealer);
     let world = World {
         log: Arc::new(waking),
         guard: Arc::new(guard),
@@ -190,6 +191,7 @@ pub fn open_writer(
         guard: inspection,
         clock,
         schemas: Mutex::new(schemas),
+        changing: Mutex::new(()),
         writer: Arc::new(writer),
         upkeep,
         closing,
@@ -337,6 +339,11 @@ impl OpenedStore {
     #[must_use]
     pub fn schemas(&self) -> Schemas {
         self.schemas.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Held by who carries out a change that an event tells, or settles one.
+    pub(super) fn one_change(&self) -> MutexGuard<'_, ()> {
+        self.changing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn set_schemas(&self, schemas: Schemas) {

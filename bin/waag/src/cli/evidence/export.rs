@@ -5,11 +5,12 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 use waag_model::ids::Position;
+use waag_model::text::in_line;
 use waag_model::time::UtcNanos;
 use waag_pattern::limits::PATTERN_BYTES_MAX;
 
+use crate::cli::deliveries::many;
 use crate::cli::deliveries::which::time;
-use crate::cli::deliveries::{clean, many};
 use crate::cli::explain;
 use crate::cli::failure::{Exit, Failure};
 use crate::cli::input::Input;
@@ -197,7 +198,7 @@ fn show_survey(survey: &Survey, output: &mut Output) -> Result<Exit, Failure> {
     let Survey { entries, bytes, types, positions } = survey;
     let json = SurveyJson { entries: *entries, bytes: *bytes, positions: *positions, types };
     output.answer(&json, || {
-        let lines = types.iter().map(|(kind, count)| format!("{count:>10}  {}\n", clean(kind)));
+        let lines = types.iter().map(|(kind, count)| format!("{count:>10}  {}\n", in_line(kind)));
         let span = positions.map_or(String::new(), |(first, last)| format!(", positions {first} to {last}"));
         let whole = format!("{}, {bytes} bytes{span}; nothing was made\n", many(*entries, "event"));
         lines.chain([whole]).collect()

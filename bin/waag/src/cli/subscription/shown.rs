@@ -1,9 +1,10 @@
 //! Subscriptions as people read them.
 
+use waag_model::text::in_line;
 use waag_router::shown::{AttemptShown, Detail, Overview, Standing};
 use waag_router::spec::{KeySpec, Spec};
 
-use super::super::deliveries::{clean, failure_text, job_line, many, second, table};
+use super::super::deliveries::{failure_text, job_line, many, second, table};
 
 /// A subscription in one line.
 pub(super) fn line(one: &Overview) -> String {
@@ -30,7 +31,7 @@ pub(super) fn listed(all: &[Overview]) -> String {
 fn target(spec: &Spec) -> String {
     match spec.target.kind() {
         "pull" => "pull".to_owned(),
-        kind => format!("{kind} {}", clean(&spec.target.place())),
+        kind => format!("{kind} {}", in_line(&spec.target.place())),
     }
 }
 
@@ -38,10 +39,10 @@ fn standing(standing: &Standing) -> String {
     match standing {
         Standing::Active => "active".to_owned(),
         Standing::Paused { by, reason, at_ns } => {
-            format!("paused by {} at {}: {}", clean(by), second(*at_ns), clean(reason))
+            format!("paused by {} at {}: {}", in_line(by), second(*at_ns), in_line(reason))
         }
         Standing::Stopped { code, reason, at_ns } => {
-            format!("stopped at {}: {code}: {}", second(*at_ns), clean(reason))
+            format!("stopped at {}: {code}: {}", second(*at_ns), in_line(reason))
         }
     }
 }
@@ -78,9 +79,9 @@ fn summary(overview: &Overview) -> String {
     let Overview { delivered, failed, under_way, waiting_keys, parked_keys, dead_letters, .. } = overview;
     let mut lines = vec![("target", target(spec))];
     if !spec.description.is_empty() {
-        lines.push(("for", clean(&spec.description)));
+        lines.push(("for", in_line(&spec.description)));
     }
-    let pattern = spec.pattern.as_ref().map(|pattern| format!("those that match {}", clean(pattern.get())));
+    let pattern = spec.pattern.as_ref().map(|pattern| format!("those that match {}", in_line(pattern.get())));
     lines.push(("events", pattern.unwrap_or_else(|| "every one that is not Waag's own".to_owned())));
     if spec.transform.is_some() {
         lines.push(("transformed", "as its JSON says".to_owned()));
@@ -88,14 +89,14 @@ fn summary(overview: &Overview) -> String {
     let order = match &spec.key {
         KeySpec::Subject => "those of one subject, one after the other".to_owned(),
         KeySpec::None => "none".to_owned(),
-        KeySpec::Pointer(place) => format!("those with one value at {}, one after the other", clean(place)),
+        KeySpec::Pointer(place) => format!("those with one value at {}, one after the other", in_line(place)),
     };
     lines.push(("order", order));
     let (attempts, age) = (spec.retry.attempts_max, spec.retry.age_s_max);
     let policy = spec.on_failure.name();
     lines
         .push(("on failure", format!("{policy}, after {} or {age} s", many(u64::from(attempts), "attempt"))));
-    lines.push(("made", format!("{} by {}", second(*created_ns), clean(created_by))));
+    lines.push(("made", format!("{} by {}", second(*created_ns), in_line(created_by))));
     lines.push((
         "reached",
         format!(

@@ -8,7 +8,7 @@ use waag_archive::upkeep::{BACKUP_PREFIX, BackupRecord};
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
-use waag_keys::state::{Record, SCAN_RECORDS_MAX};
+use waag_keys::state::Record;
 use waag_model::time::UtcNanos;
 use waag_web::ports::HouseError;
 use waag_web::ports::evidence::upkeep::{Drill, Failure, Kept, Repository, Run, Upkeep};
@@ -26,18 +26,12 @@ const BROKEN_AFTER_NS: i64 = 3_600_000_000_000;
 
 /// All records under a prefix, in the order of their keys.
 fn under(keyring: &Keyring, prefix: &[u8]) -> Result<Vec<Record>, KeysError> {
-    let (mut found, mut after) = (Vec::new(), prefix.to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        let Some(last) = records.last() else { return Ok(found) };
-        after.clone_from(&last.key);
-        for record in records {
-            if !record.key.starts_with(prefix) {
-                return Ok(found);
-            }
-            found.push(record);
-        }
-    }
+    let mut found = Vec::new();
+    keyring.each_side_record(Side::Upkeep, prefix, |record| {
+        found.push(record);
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// The repository and the number of a backup's record.

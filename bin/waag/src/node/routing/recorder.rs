@@ -17,6 +17,8 @@ use waag_router::notice::{Notice, Recorded, Recorder};
 use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_views::source::{FactSource, SourceFault};
 
+use super::log;
+use crate::cli::tell;
 use crate::store::error::StoreError;
 use crate::store::own::OWN_SOURCE;
 use crate::store::writer::OpenedStore;
@@ -70,7 +72,12 @@ impl Drop for LedgerRecorder {
 
 fn run(store: &OpenedStore, source: &FactSource, told: &Receiver<(Vec<Notice>, Recorded)>) {
     while let Ok((notices, then)) = told.recv() {
-        then(record_all(store, source, notices));
+        let lines: Vec<String> = notices.iter().filter_map(log::line).collect();
+        let recorded = record_all(store, source, notices);
+        if recorded.is_ok() {
+            lines.iter().for_each(|line| tell(line));
+        }
+        then(recorded);
     }
 }
 

@@ -1,38 +1,16 @@
 //! A change of keys holds whenever it is broken off, and its event says what it was.
 
 use waag_model::event::{Data, Event};
-use waag_model::ids::TenantName;
 use waag_model::value::Object;
 
 use super::*;
-use crate::store::init::init;
-use crate::store::options::Options;
-use crate::store::place::Place;
-use crate::store::writer::open_writer;
+use crate::store::sample::{Sample, said};
 
-struct World {
-    _folder: tempfile::TempDir,
-    place: Place,
-    options: Options,
-    by: Actor,
-}
-
-impl World {
-    fn new() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let place = Place::new(&folder.path().join("data"), None, TenantName::new("default").unwrap());
-        let (place, options) = (place.unwrap(), Options { scrub_bytes_per_s: 0, ..Options::default() });
-        init(&place, "waag.example", &options).unwrap();
-        Self { _folder: folder, place, options, by: Actor::new("test").unwrap() }
-    }
-
-    /// Opens it and finishes what was broken off, as every command that writes does.
-    fn open(&self) -> OpenedStore {
-        let store = open_writer(&self.place, &self.options, &mut |_, _| {}).unwrap();
-        finish(&store).unwrap();
-        assert_eq!(pending(&store.keyring).unwrap(), []);
-        store
-    }
+/// Opens it and finishes what was broken off, as every command that writes does.
+fn open(world: &Sample) -> OpenedStore {
+    let store = world.open();
+    assert_eq!(pending(&store.keyring).unwrap(), []);
+    store
 }
 
 fn told(person: &str, id: &str) -> Event<'static> {
@@ -46,33 +24,11 @@ fn told(person: &str, id: &str) -> Event<'static> {
     }
 }
 
-/// What the events of a type say, oldest first.
-fn said(store: &OpenedStore, kind: &str) -> Vec<String> {
-    use waag_entry::form::Entry;
-    use waag_entry::plain::Body;
-    use waag_model::ids::Position;
-
-    let mut found = Vec::new();
-    let end = store.reader.log.tail().position.0;
-    for position in 0..end {
-        let bytes = store.reader.bytes(Position(position)).unwrap();
-        let entry = Entry::read(&bytes).unwrap();
-        if entry.header.kind != kind {
-            continue;
-        }
-        let read = store.reader.open(&entry).unwrap();
-        let event = read.opened.event().unwrap().unwrap();
-        let Body::Json(value) = &event.body else { panic!("{kind}: no JSON") };
-        found.push(format!("{value:?}"));
-    }
-    found
-}
-
 #[test]
 fn a_destruction_that_was_broken_off_is_recorded_once_after_whichever_step() {
     for step in 0..4 {
-        let world = World::new();
-        let store = world.open();
+        let world = Sample::new();
+        let store = open(&world);
         store.record(&told("anna", "1"), &world.by).unwrap();
         let person = store.keyring.person_tag("anna");
         let keys: Vec<KeyId> = store.keyring.keys_of(person).unwrap().into_iter().map(|key| key.id).collect();
@@ -90,7 +46,7 @@ fn a_destruction_that_was_broken_off_is_recorded_once_after_whichever_step() {
             intent.keep(&store.keyring).unwrap();
         }
         drop(store);
-        let store = world.open();
+        let store = open(&world);
         assert_eq!(store.keyring.keys_of(person).unwrap(), [], "{step}");
         let said = said(&store, DESTROYED);
         assert!(said.len() == 1 && said[0].contains(&keys[0].to_string()), "{step}: {said:?}");
@@ -100,8 +56,8 @@ fn a_destruction_that_was_broken_off_is_recorded_once_after_whichever_step() {
 #[test]
 fn a_signing_key_that_was_added_is_recorded_with_both_public_keys_after_whichever_step() {
     for step in 0..3 {
-        let world = World::new();
-        let store = world.open();
+        let world = Sample::new();
+        let store = open(&world);
         let intent = Intent::new(&store, What::Signing, &world.by, Some("case 1")).unwrap();
         let intent = Intent { signer: Some(1), ..intent };
         intent.keep(&store.keyring).unwrap();
@@ -113,7 +69,7 @@ fn a_signing_key_that_was_added_is_recorded_with_both_public_keys_after_whicheve
             intent.keep(&store.keyring).unwrap();
         }
         drop(store);
-        let store = world.open();
+        let store = open(&world);
         let (said, all) = (said(&store, ROTATED), signers(&store.keyring).unwrap());
         assert_eq!((said.len(), all.len()), if step == 0 { (0, 1) } else { (1, 2) }, "{step}");
         for told in &said {
@@ -125,11 +81,11 @@ fn a_signing_key_that_was_added_is_recorded_with_both_public_keys_after_whicheve
 #[test]
 fn a_key_whose_retirement_was_broken_off_signs_nothing_after_its_end() {
     for step in 0..3 {
-        let world = World::new();
-        let store = world.open();
+        let world = Sample::new();
+        let store = open(&world);
         store.keyring.add_signer(LEDGER).unwrap();
         drop(store);
-        let store = world.open();
+        let store = open(&world);
         assert_eq!(store.ledger.signers.len(), 2);
         let intent = Intent::new(&store, What::Retire, &world.by, Some("case 2")).unwrap();
         let intent = Intent { signer: Some(0), ..intent };
@@ -139,7 +95,7 @@ fn a_key_whose_retirement_was_broken_off_signs_nothing_after_its_end() {
             intent.keep(&store.keyring).unwrap();
         }
         drop(store);
-        let store = world.open();
+        let store = open(&world);
         assert_eq!(store.ledger.signers.len(), 1, "{step}: what is opened does not sign with it");
         assert_eq!(said(&store, ROTATED).len(), 1, "{step}");
     }

@@ -36,6 +36,7 @@ use super::{
 };
 use crate::store::error::StoreError;
 use crate::store::writer::OpenedStore;
+use crate::store::{key_changes, told_changes};
 
 /// The type of the event that records an erasure.
 pub const ERASED: &str = "waag.subject.erased";
@@ -340,11 +341,11 @@ pub(in crate::store) fn forget(store: &OpenedStore) -> Result<bool, SubjectsErro
 /// # Errors
 /// [`SubjectsError`]; what could not be finished is left for the next call.
 pub fn finish(store: &OpenedStore) -> Result<usize, SubjectsError> {
-    let of_keys = crate::store::key_changes::finish(store)?;
+    let others = told_changes::finish(store)?.saturating_add(key_changes::finish(store)?);
     let pending = pending(&store.keyring)?;
     let count = pending.len();
     if count == 0 {
-        return Ok(of_keys);
+        return Ok(others);
     }
     let retention = rules::in_use(&store.keyring)?;
     for intent in pending {
@@ -355,7 +356,7 @@ pub fn finish(store: &OpenedStore) -> Result<usize, SubjectsError> {
         }
         settle(store, intent, &retention, false, &mut Erased::default())?;
     }
-    Ok(count.saturating_add(of_keys))
+    Ok(count.saturating_add(others))
 }
 
 /// Destroys keys whose retention is over, a few at a time, so that the writer waits for few.

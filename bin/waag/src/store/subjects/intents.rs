@@ -11,10 +11,10 @@ use waag_entry::error::EntryError;
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
-use waag_keys::state::{Expect, SCAN_RECORDS_MAX};
 use waag_model::ids::{Actor, KeyId, Tag};
 use waag_model::time::UtcNanos;
-use waag_stdx::entropy::{Entropy, SystemEntropy};
+
+use crate::store::begun::{self, Id};
 
 const VERSION: u64 = 1;
 const PENDING: &str = "erasing/";
@@ -24,7 +24,7 @@ const DONE: &str = "erasure/";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intent {
     pub(super) at: UtcNanos,
-    pub(super) id: [u8; 16],
+    pub(super) id: Id,
     pub(super) person: Option<Tag>,
     pub(super) by: String,
     pub(super) reason: String,
@@ -42,8 +42,7 @@ impl Intent {
         by: &Actor,
         reason: &str,
     ) -> Result<Self, KeysError> {
-        let mut id = [0; 16];
-        SystemEntropy::new().fill(&mut id)?;
+        let id = begun::new_id()?;
         let (by, reason) = (by.as_str().to_owned(), reason.trim().to_owned());
         Ok(Self { at, id, person, by, reason, keys: Vec::new(), erased: None, position: None, refused: None })
     }
@@ -97,28 +96,21 @@ impl Intent {
         read().map_err(|_| KeysError::Unreadable("an erasure"))
     }
 
-    fn pending_key(&self) -> String {
-        format!("{PENDING}{}", hex::encode(self.id))
-    }
-
-    fn done_key(&self) -> String {
+    /// What the key of one that is done begins with, before its id.
+    fn done_prefix(&self) -> String {
         // Times before 1970 do not come from a clock that runs; order among them is of no account.
-        format!("{DONE}{:016x}/{}", self.at.0.max(0), hex::encode(self.id))
+        format!("{DONE}{:016x}/", self.at.0.max(0))
     }
 
     /// Makes it durable as one under way.
     pub(super) fn keep(&self, keyring: &Keyring) -> Result<(), KeysError> {
-        let (key, value) = (self.pending_key(), self.encode());
-        keyring.keep_side_record(Side::Upkeep, key.as_bytes(), Expect::Any, Some(&value))
+        begun::keep(keyring, PENDING, &self.id, &self.encode())
     }
 
     /// From under way to done.
     pub(super) fn done(&self, keyring: &Keyring) -> Result<(), KeysError> {
-        let keep = |key: String, value: Option<&[u8]>| {
-            keyring.keep_side_record(Side::Upkeep, key.as_bytes(), Expect::Any, value)
-        };
-        keep(self.done_key(), Some(&self.encode()))?;
-        keep(self.pending_key(), None)
+        begun::keep(keyring, &self.done_prefix(), &self.id, &self.encode())?;
+        begun::let_go(keyring, PENDING, &self.id)
     }
 }
 
@@ -149,47 +141,26 @@ pub fn backups(keyring: &Keyring) -> Result<Option<Vec<(UtcNanos, UtcNanos)>>, K
 }
 
 fn records(keyring: &Keyring) -> Result<Option<Vec<BackupRecord>>, KeysError> {
-    let (mut found, mut after) = (Vec::new(), BACKUP_PREFIX.to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        let ours = records.iter().take_while(|record| record.key.starts_with(BACKUP_PREFIX));
-        let Some(read) = ours.map(|record| BackupRecord::decode(&record.value)).collect::<Option<Vec<_>>>()
-        else {
-            return Ok(None);
-        };
-        let is_end = read.len() < records.len();
-        found.extend(read);
-        match records.last() {
-            Some(last) if !is_end => after.clone_from(&last.key),
-            Some(_) | None => return Ok(Some(found)),
-        }
-    }
+    let mut found = Some(Vec::new());
+    keyring.each_side_record(Side::Upkeep, BACKUP_PREFIX, |record| {
+        let read = BackupRecord::decode(&record.value);
+        found = found.take().zip(read).map(|(mut all, one)| {
+            all.push(one);
+            all
+        });
+        Ok(())
+    })?;
+    Ok(found)
 }
 
 /// Those under way.
 pub(super) fn pending(keyring: &Keyring) -> Result<Vec<Intent>, KeysError> {
-    under(keyring, PENDING)
+    begun::under(keyring, PENDING, Intent::decode)
 }
 
 /// Those that were done, oldest first.
 pub(super) fn done(keyring: &Keyring) -> Result<Vec<Intent>, KeysError> {
-    under(keyring, DONE)
-}
-
-/// Records under a prefix.
-fn under(keyring: &Keyring, prefix: &str) -> Result<Vec<Intent>, KeysError> {
-    let (mut found, mut after) = (Vec::new(), prefix.as_bytes().to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        for record in &records {
-            if !record.key.starts_with(prefix.as_bytes()) {
-                return Ok(found);
-            }
-            found.push(Intent::decode(&record.value)?);
-        }
-        let Some(last) = records.last() else { return Ok(found) };
-        after.clone_from(&last.key);
-    }
+    begun::under(keyring, DONE, Intent::decode)
 }
 
 #[cfg(test)]
@@ -216,6 +187,6 @@ mod tests {
         }
         let sweep = Intent { person: None, erased: Some(UtcNanos(5)), refused: Some(1), ..intent.clone() };
         assert_eq!(Intent::decode(&sweep.encode()), Ok(sweep));
-        assert!(Intent { at: UtcNanos(5), ..intent.clone() }.done_key() < intent.done_key());
+        assert!(Intent { at: UtcNanos(5), ..intent.clone() }.done_prefix() < intent.done_prefix());
     }
 }

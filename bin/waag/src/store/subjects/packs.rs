@@ -4,7 +4,6 @@
 use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::side::Side;
-use waag_keys::state::SCAN_RECORDS_MAX;
 use waag_model::ids::Tag;
 
 use super::told::{ExportOut, PackOut};
@@ -32,30 +31,21 @@ pub fn packs_of(keyring: &Keyring, person: Tag) -> Result<Vec<PackOut>, KeysErro
 /// # Errors
 /// The state's; [`KeysError::Unreadable`].
 pub fn exports(keyring: &Keyring) -> Result<Vec<ExportOut>, KeysError> {
-    let (mut found, mut after) = (Vec::new(), EXPORT_PREFIX.to_vec());
-    loop {
-        let records = keyring.side_records(Side::Upkeep, Some(&after), SCAN_RECORDS_MAX)?;
-        for record in &records {
-            if !record.key.starts_with(EXPORT_PREFIX) {
-                break;
-            }
-            let export = ExportRecord::decode(&record.value).ok_or(KeysError::Unreadable("an export"))?;
-            if export.revealed || export.keys {
-                found.push(ExportOut {
-                    manifest_sha256: hex::encode(export.digest),
-                    made: export.at.to_string(),
-                    by: export.by,
-                    revealed: export.revealed,
-                    keys: export.keys,
-                    position: export.position,
-                });
-            }
+    let mut found = Vec::new();
+    keyring.each_side_record(Side::Upkeep, EXPORT_PREFIX, |record| {
+        let export = ExportRecord::decode(&record.value).ok_or(KeysError::Unreadable("an export"))?;
+        if export.revealed || export.keys {
+            found.push(ExportOut {
+                manifest_sha256: hex::encode(export.digest),
+                made: export.at.to_string(),
+                by: export.by,
+                revealed: export.revealed,
+                keys: export.keys,
+                position: export.position,
+            });
         }
-        match records.last() {
-            Some(last) if last.key.starts_with(EXPORT_PREFIX) => after.clone_from(&last.key),
-            Some(_) | None => break,
-        }
-    }
+        Ok(())
+    })?;
     found.reverse();
     Ok(found)
 }
