@@ -133,6 +133,17 @@ fn stdin_uses(args: &Args) -> usize {
         + texts.filter(|text| text.as_str() == "@-").count()
 }
 
+/// What is said of a key that cannot be used: where several stand in one value, how several are given. A comma may be part of
+/// a key's name or of a file's, so that nothing is taken apart at it.
+fn several(given: &str, error: VerifyError) -> VerifyError {
+    if !given.contains(',') {
+        return error;
+    }
+    let reason =
+        "one value is one key; several are given by repeating the option: `--key A --key B`".to_owned();
+    VerifyError::Usage { reason }
+}
+
 impl Inputs<'_> {
     fn bytes(&mut self, what: &'static str, path: &Path, bytes_max: usize) -> Result<Vec<u8>, VerifyError> {
         let mut bytes = Vec::new();
@@ -171,6 +182,10 @@ impl Inputs<'_> {
     }
 
     fn key(&mut self, given: &str) -> Result<VerifierKey, VerifyError> {
+        self.one_key(given).map_err(|error| several(given, error))
+    }
+
+    fn one_key(&mut self, given: &str) -> Result<VerifierKey, VerifyError> {
         let text = self.text("key", given, VERIFIER_KEY_BYTES_MAX)?;
         // A file that was damaged on its way is no fault of the command line.
         let unusable = if given.starts_with('@') { VerifyError::KeyFile } else { VerifyError::Key };
@@ -178,6 +193,10 @@ impl Inputs<'_> {
     }
 
     fn key_or_history(&mut self, given: &str) -> Result<Known, VerifyError> {
+        self.one_key_or_history(given).map_err(|error| several(given, error))
+    }
+
+    fn one_key_or_history(&mut self, given: &str) -> Result<Known, VerifyError> {
         let text = self.text("key", given, KEYS_BYTES_MAX)?;
         if given.starts_with('@') && text.starts_with(b"{") {
             let (_, history) = read_key_history(&text).map_err(VerifyError::HistoryFile)?;

@@ -7,6 +7,7 @@
 
 use std::fmt::{Display, Write as _};
 
+use waag_model::text::steers;
 use waag_model::value::{Decimal, Value};
 
 /// The member that stands, alone in an object, for a value that is in another part.
@@ -73,7 +74,7 @@ impl Json {
                 '"' => self.text.push_str("\\\""),
                 '\\' => self.text.push_str("\\\\"),
                 '\n' => self.text.push_str("\\n"),
-                c if is_obeyed(c) => {
+                c if steers(c) => {
                     for unit in c.encode_utf16(&mut [0; 2]) {
                         let _ = write!(self.text, "\\u{unit:04x}");
                     }
@@ -158,16 +159,8 @@ fn decimal(number: Decimal) -> String {
 /// A text for a terminal: characters it would obey are written as escapes.
 #[must_use]
 pub fn shown(text: &str) -> String {
-    let escape = |c: char| if is_obeyed(c) { c.escape_unicode().to_string() } else { c.to_string() };
+    let escape = |c: char| if steers(c) { c.escape_unicode().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
-}
-
-/// Control characters, and the invisible ones that reorder or hide text (Unicode's bidirectional and format controls).
-fn is_obeyed(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{061c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}'
-            | '\u{e0000}'..='\u{e007f}')
 }
 
 #[cfg(test)]

@@ -221,6 +221,22 @@ fn reads_one_input_from_the_standard_input() {
 }
 
 #[test]
+fn several_keys_in_one_value_are_refused_with_how_they_are_given() {
+    let desk = Desk::new(2, 1, &How::default());
+    let two = format!("{0},{0}", desk.key);
+    for keys in [&two, "@key,@key"] {
+        let output = run(desk.folder.path(), &["--entry", "entry", "--proof", "proof", "--key", keys], b"");
+        assert_eq!(exit(&output), 2, "{keys}: {}", stderr(&output));
+        assert!(stderr(&output).contains("`--key A --key B`"), "{}", stderr(&output));
+    }
+    let repeated = ["--entry", "entry", "--proof", "proof", "--key", "@key", "--key", &desk.key];
+    assert_eq!(exit(&run(desk.folder.path(), &repeated, b"")), 0);
+    desk.file("a,b", desk.key.as_bytes());
+    let named = ["--entry", "entry", "--proof", "proof", "--key", "@a,b"];
+    assert_eq!(exit(&run(desk.folder.path(), &named, b"")), 0, "a comma may be part of a file's name");
+}
+
+#[test]
 fn opens_a_part_and_its_blob_by_their_secrets() {
     let desk = Desk::new(4, 3, &How { dictionary: None, person_as_blob: true });
     let secret = hex::encode(desk.sealed.secrets[1].as_slice());

@@ -251,7 +251,7 @@ fn an_erasure_of_a_later_day_is_told_by_the_later_backup_and_where_that_is_lost_
             &|_, _| {},
         )
     };
-    assert_eq!(older("told").map(|restored| restored.withheld).unwrap(), 1);
+    assert_eq!(older("told").map(|restored| restored.facts.withheld).unwrap(), 1);
     let lost = states().into_iter().find(|path| !before.contains(path)).unwrap();
     std::fs::remove_file(lost).unwrap();
     assert_eq!(older("untold").map(|_| ()).map_err(|error| error.code()), Err("E0887"));

@@ -1,43 +1,19 @@
 //! Backing up and restoring, through the real program: whole, incremental, to a position, after erasures, never a fork.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails loudly")]
 
+mod backup_support;
 #[expect(dead_code, reason = "shared with other tests")]
 mod common;
 
+use backup_support::{AT, backup, code, read, ready, restore};
 use common::{Folder, Ran, events};
 use serde_json::Value;
 use waag::store::backups;
 use waag_keys::state::{State, Table};
 use waag_stdx::clock::{Clock, SystemClock};
 
-const AT: [&str; 3] = ["repo", "--key", "backup.key"];
-
-/// A store with entries, and an empty repository.
-fn ready(entries: u64) -> Folder {
-    let folder = Folder::with_store();
-    folder.feed(&["append"], events(0..entries).as_bytes()).exits(0);
-    folder.run(&[&["backup", "init"], &AT[..]].concat()).exits(0);
-    folder
-}
-
-fn backup(folder: &Folder) -> Ran {
-    folder.run(&[&["backup", "--json"], &AT[..]].concat())
-}
-
 fn check(folder: &Folder) -> Ran {
     folder.run(&[&["backup", "check", "--json"], &AT[..]].concat())
-}
-
-fn restore(folder: &Folder, to: &str, more: &[&str]) -> Ran {
-    folder.run(&[&["restore", "--json"], &AT[..], &["--to", to], more].concat())
-}
-
-fn code(ran: &Ran) -> String {
-    ran.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("{ran:?}")).to_owned()
-}
-
-fn read(folder: &Folder, data: &str) -> Vec<Value> {
-    folder.run(&["read", "--json", "--data", data]).exits(0).lines()
 }
 
 #[test]

@@ -27,7 +27,7 @@ fn event(number: u64) -> String {
     let place = usize::try_from(number % 4).unwrap();
     let invoice = number / 4;
     let (person, name) =
-        if number.is_multiple_of(3) { ("c-17", "Annegret Musterfrau") } else { ("c-18", "Hans Beispiel") };
+        if number.is_multiple_of(3) { ("c-zutphen", "Annegret Musterfrau") } else { ("c-deventer", "Hans Beispiel") };
     let (stage, state) = (STAGES[place], STATES[place]);
     let mut line = String::new();
     writeln!(
@@ -106,7 +106,7 @@ fn an_invoices_pack_is_verified_by_the_auditor_and_opens_nobodys_data() {
     let shown = verify(&folder, "a.zip", &["--events"]).exits(0).out;
     assert!(shown.contains("INV-7") && shown.contains("approved") && !shown.contains("INV-6"), "{shown}");
     let pack = bytes(&folder, "a.zip");
-    for personal in ["Musterfrau", "Beispiel", "c-17", "c-18", "bank.test"] {
+    for personal in ["Musterfrau", "Beispiel", "c-zutphen", "c-deventer", "bank.test"] {
         assert!(!has(&pack, personal) && !shown.contains(personal), "{personal}");
     }
     assert!(has(&pack, "in the words of whoever exported the pack") && has(&pack, "%PDF-1."));
@@ -140,7 +140,7 @@ fn an_invoices_pack_is_verified_by_the_auditor_and_opens_nobodys_data() {
 #[test]
 fn a_persons_part_is_opened_with_a_reason_only_and_only_that_persons() {
     let folder = store();
-    let select = ["--subject", "contact:c-17", "--reason", "court order 26/1934"];
+    let select = ["--subject", "contact:c-zutphen", "--reason", "court order 26/1934"];
     export(&folder, &[&["closed.zip"], &select[..]].concat()).exits(0);
     let closed = verify(&folder, "closed.zip", &["--events"]).exits(0).out;
     assert!(!closed.contains("Musterfrau") && closed.contains("INV-0"), "{closed}");
@@ -150,12 +150,12 @@ fn a_persons_part_is_opened_with_a_reason_only_and_only_that_persons() {
     let shown = verify(&folder, "open.zip", &["--events"]).exits(0).out;
     assert!(shown.contains("Annegret Musterfrau") && !shown.contains("Beispiel"), "{shown}");
     let pack = bytes(&folder, "open.zip");
-    assert!(!has(&pack, "Musterfrau") && !has(&pack, "c-17"), "what is opened is sealed all the same");
+    assert!(!has(&pack, "Musterfrau") && !has(&pack, "c-zutphen"), "what is opened is sealed all the same");
     let event = newest(&folder);
     let data = &event["event"]["data"];
     let tag = data["persons"][0].as_str().unwrap();
     assert!(tag.len() == 32 && data["reveal"] == "named in it", "{event}");
-    assert!(!event.to_string().contains("c-17"), "{event}");
+    assert!(!event.to_string().contains("c-zutphen"), "{event}");
     let listed = folder.run(&["evidence", "list", "--json"]).exits(0).lines();
     assert_eq!((&listed[0]["persons"], &listed[1]["persons"]), (&1.into(), &0.into()));
 
@@ -168,7 +168,7 @@ fn a_persons_part_is_opened_with_a_reason_only_and_only_that_persons() {
 
     // Who erases the person is told which packs hold their data.
     let told =
-        folder.run(&["subject", "erase", "--person", "contact:c-17", "--reason", "request 3", "--dry-run"]);
+        folder.run(&["subject", "erase", "--person", "contact:c-zutphen", "--reason", "request 3", "--dry-run"]);
     let digest: String = opened["digest"].as_str().unwrap().chars().take(12).collect();
     assert!(told.out.contains(&digest), "{told:?}");
 
@@ -177,19 +177,19 @@ fn a_persons_part_is_opened_with_a_reason_only_and_only_that_persons() {
         let refused = export(&folder, &[&["no.zip"], &select[..], refused].concat());
         assert_eq!(refused.code, 2, "{refused:?}");
     }
-    let named = ["no.zip", "--subject", "contact:c-17", "--reason", "letter of C-17"];
+    let named = ["no.zip", "--subject", "contact:c-zutphen", "--reason", "letter of C-ZUTPHEN"];
     assert!(export(&folder, &named).exits(2).out.contains("E0724"));
-    assert_eq!(export(&folder, &["no.zip", "--subject", "contact:c-17"]).code, 2, "a reason is needed");
+    assert_eq!(export(&folder, &["no.zip", "--subject", "contact:c-zutphen"]).code, 2, "a reason is needed");
     assert!(!folder.path("no.zip").exists());
 }
 
 #[test]
 fn restricted_data_is_refused_and_erased_parts_are_told() {
     let folder = store();
-    let person = ["--person", "contact:c-17", "--reason", "request 9"];
+    let person = ["--person", "contact:c-zutphen", "--reason", "request 9"];
     folder.run(&[&["subject", "restrict"], &person[..]].concat()).exits(0);
     let size = folder.run(&["checkpoint"]).out;
-    let select = ["--subject", "contact:c-17", "--reason", "claim 5"];
+    let select = ["--subject", "contact:c-zutphen", "--reason", "claim 5"];
     for more in [&[][..], &["--reveal", "claim"]] {
         let refused = export(&folder, &[&["no.zip"], &select[..], more].concat()).exits(1);
         assert!(refused.out.contains("E0722"), "{refused:?}");
@@ -206,13 +206,13 @@ fn restricted_data_is_refused_and_erased_parts_are_told() {
     let event = newest(&folder);
     assert_eq!(event["event"]["data"]["despite_restriction"], "legal claim, art. 18(2)");
 
-    folder.run(&["keys", "destroy", "--person", "contact:c-18", "--reason", "request 10"]).exits(0);
+    folder.run(&["keys", "destroy", "--person", "contact:c-deventer", "--reason", "request 10"]).exits(0);
     let erased = ["erased.zip", "--positions", "4-9", "--reason", "audit"];
     let erased = export(&folder, &erased).exits(0).json();
     assert_eq!(erased["parts"], json!({"common": 6, "persons": 0, "closed": 2, "erased": 4}));
     let proven = verify(&folder, "erased.zip", &[]).exits(0).out;
     assert!(proven.contains("erased"), "{proven}");
-    let gone = ["no.zip", "--subject", "contact:c-18", "--reason", "audit"];
+    let gone = ["no.zip", "--subject", "contact:c-deventer", "--reason", "audit"];
     assert!(export(&folder, &gone).exits(1).out.contains("E0720"));
 }
 
@@ -235,7 +235,7 @@ fn conditions_are_combined_and_an_empty_selection_is_refused() {
     assert_eq!(count(&["--positions", "0-9999", "--type", "invoice.posting"]), 10);
     assert_eq!(count(&["--from", "2020-01-01", "--to", "2020-01-02"]), 0);
     assert_eq!(count(&["--from", "2020-01-01", "--invoice", "INV-3", "--type", "invoice.posting"]), 1);
-    assert_eq!(count(&["--subject", "contact:c-17", "--invoice", "INV-0"]), 2);
+    assert_eq!(count(&["--subject", "contact:c-zutphen", "--invoice", "INV-0"]), 2);
     assert_eq!(count(&["--invoice", "INV"]), 0);
     let last = ["last.zip", "--pattern", "rule.json", "--last", "2", "--reason", "sample"];
     let made = export(&folder, &last).exits(0).json();
@@ -304,13 +304,13 @@ fn what_is_erased_or_restricted_while_a_pack_is_made_is_not_handed_out() {
         by: Actor::new("desk").unwrap(),
     };
     let made = |person: &str| make(&Source::of_writer(&store), &about(person), &mut |_, _| {}).unwrap();
-    let (first, second, third) = (made("contact:c-17"), made("contact:c-18"), made("contact:c-18"));
-    store.keyring.destroy_person("contact:c-17", &|_| true).unwrap();
+    let (first, second, third) = (made("contact:c-zutphen"), made("contact:c-deventer"), made("contact:c-deventer"));
+    store.keyring.destroy_person("contact:c-zutphen", &|_| true).unwrap();
     assert_eq!(record(&store, &first.handed).unwrap_err().code(), "E0727");
     let position = record(&store, &second.handed).unwrap();
     // Asked again, as after a lost answer, nothing changes.
     assert_eq!(record(&store, &second.handed).unwrap(), position);
-    let tag = store.keyring.person_tag("contact:c-18");
+    let tag = store.keyring.person_tag("contact:c-deventer");
     let restriction = waag_keys::restriction::Restriction {
         since: waag_model::time::UtcNanos(0),
         until: None,
@@ -340,15 +340,15 @@ fn what_is_left_of_a_person_is_found_by_their_subject_and_told_as_erased() {
             r#"{{"specversion":"1.0","id":"{number}","source":"/s","type":"{kind}","subject":"{who}","data":{{"n":{number},"who":{{"id":"{who}","name":"Musterfrau"}}}}}}"#
         ) + "\n"
     };
-    let events = [line(1, "t.mail", "c-9"), line(2, "t.bill", "c-9"), line(3, "t.mail", "c-8")].concat();
+    let events = [line(1, "t.mail", "c-zutphen"), line(2, "t.bill", "c-zutphen"), line(3, "t.mail", "c-kampen")].concat();
     folder.feed(&["append"], events.as_bytes()).exits(0);
     folder.write("ledger.vkey", folder.run(&["checkpoint", "--key"]).exits(0).out);
     let destroy =
-        ["keys", "destroy", "--person", "contact:c-9", "--reason", "request 1", "--keep", "business"];
+        ["keys", "destroy", "--person", "contact:c-zutphen", "--reason", "request 1", "--keep", "business"];
     folder.run(&destroy).exits(0);
-    let select = ["--subject", "contact:c-9", "--reason", "claim 8", "--reveal", "claim"];
+    let select = ["--subject", "contact:c-zutphen", "--reason", "claim 8", "--reveal", "claim"];
     let made = export(&folder, &[&["left.zip"], &select[..]].concat()).exits(0).json();
     assert_eq!(made["parts"], json!({"common": 2, "persons": 1, "closed": 0, "erased": 1}));
     let shown = verify(&folder, "left.zip", &["--events"]).exits(0).out;
-    assert!(shown.matches("Musterfrau").count() == 1 && !shown.contains("c-8"), "{shown}");
+    assert!(shown.matches("Musterfrau").count() == 1 && !shown.contains("c-kampen"), "{shown}");
 }

@@ -53,7 +53,7 @@ fn store() -> Folder {
     folder.run(&add).exits(0);
     let mut lines = events(0..600);
     for number in 0..6 {
-        lines += &invoice(number, if number % 2 == 0 { "c-4711" } else { "c-4712" }, NAME);
+        lines += &invoice(number, if number % 2 == 0 { "c-zutphen" } else { "c-deventer" }, NAME);
     }
     let blob = "x".repeat(100_000);
     lines += &format!(
@@ -110,7 +110,7 @@ fn an_export_is_masked_and_whole_and_rebuilds_a_closed_store_that_verifies() {
         .filter(|(path, _)| path.starts_with(folder.path("out")))
         .map(|(_, bytes)| String::from_utf8_lossy(&bytes).into_owned())
         .collect();
-    assert!(!all.contains("Musterfrau") && !all.contains("c-4711"), "a person stands in clear");
+    assert!(!all.contains("Musterfrau") && !all.contains("c-zutphen"), "a person stands in clear");
     assert!(!folder.path("out/secrets").exists());
 
     let posted = lines(&folder.path("out/events/invoice.posting.jsonl"));
@@ -174,7 +174,7 @@ fn remembered(folder: &Folder, entries: u64, sha256: &Value) {
 #[test]
 fn with_keys_the_rebuilt_store_is_equal_and_nobody_can_write_it() {
     let folder = store();
-    let destroy = ["keys", "destroy", "--person", "customer:c-4712", "--reason", "asked"];
+    let destroy = ["keys", "destroy", "--person", "customer:c-deventer", "--reason", "asked"];
     folder.run(&destroy).exits(0);
     folder.feed(&["append"], invoice(9, "c-4713", "Rita Beispiel").as_bytes()).exits(0);
     let restrict = ["subject", "restrict", "--person", "customer:c-4713", "--reason", "dispute"];

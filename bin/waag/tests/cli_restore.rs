@@ -1,36 +1,14 @@
 //! Who may write behind a restore: one store at most, whatever is asked again, broken off, or named wrongly.
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "a test fails loudly")]
+#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
+mod backup_support;
 mod common;
+mod kill_support;
 
+use backup_support::{AT, backup, code, read, ready, restore};
 use common::{Folder, Ran, events};
+use kill_support::{copy_of, killed_at};
 use serde_json::Value;
-
-const AT: [&str; 3] = ["repo", "--key", "backup.key"];
-
-/// A store with entries, and an empty repository.
-fn ready(entries: u64) -> Folder {
-    let folder = Folder::with_store();
-    folder.feed(&["append"], events(0..entries).as_bytes()).exits(0);
-    folder.run(&[&["backup", "init"], &AT[..]].concat()).exits(0);
-    folder
-}
-
-fn backup(folder: &Folder) -> Ran {
-    folder.run(&[&["backup", "--json"], &AT[..]].concat())
-}
-
-fn restore(folder: &Folder, to: &str, more: &[&str]) -> Ran {
-    folder.run(&[&["restore", "--json"], &AT[..], &["--to", to], more].concat())
-}
-
-fn code(ran: &Ran) -> String {
-    ran.json()["error"]["code"].as_str().unwrap_or_else(|| panic!("{ran:?}")).to_owned()
-}
-
-fn read(folder: &Folder, data: &str) -> Vec<Value> {
-    folder.run(&["read", "--json", "--data", data]).exits(0).lines()
-}
 
 fn remove(folder: &Folder, data: &str) {
     for name in [data.to_owned(), format!("{data}.state")] {
@@ -90,32 +68,8 @@ fn what_was_handed_over_is_never_written_nor_promoted_again_and_says_so() {
     append_to(&folder, "taken").exits(0);
 }
 
-/// The same folder once more, in a place of its own.
-fn copy_of(folder: &Folder) -> Folder {
-    let copy = Folder::new();
-    let mut from = folder.path("").into_os_string();
-    from.push("/.");
-    let copied = std::process::Command::new("cp").arg("-a").arg(from).arg(copy.path("")).status().unwrap();
-    assert!(copied.success());
-    copy
-}
-
-/// Runs the program and kills it at the n-th of its calls on any of these files; whether it came that far.
-fn killed_at(folder: &Folder, arguments: &[&str], calls: &str, files: &[&str], nth: usize) -> bool {
-    let mut command = std::process::Command::new("strace");
-    command.args(["-f", "-q", "-o", "/dev/null", "-e", &format!("trace={calls}")]);
-    command.args(["-e", &format!("inject={calls}:signal=KILL:when={nth}")]);
-    for file in files {
-        command.arg("-P").arg(folder.path(file));
-    }
-    let program = folder.command(arguments);
-    command.arg(program.get_program()).args(program.get_args()).current_dir(folder.path(""));
-    let output = command.output().unwrap();
-    !output.status.success()
-}
-
 #[test]
-fn a_handover_that_was_broken_off_anywhere_is_finished_by_the_same_restore() {
+fn needs_strace_a_handover_that_was_broken_off_anywhere_is_finished_by_the_same_restore() {
     let asked = [&["restore", "--json"], &AT[..], &["--to", "taken", "--guard", "waag-data.state"]].concat();
     let guards = ["waag-data.state/default/guard", "taken.state/default/guard"];
     let marks = ["waag-data.state/default", "taken.state/default"];
@@ -149,7 +103,7 @@ fn a_handover_that_was_broken_off_anywhere_is_finished_by_the_same_restore() {
 }
 
 #[test]
-fn a_promotion_that_was_broken_off_is_named_by_every_opening_and_finished_by_asking_again() {
+fn needs_strace_a_promotion_that_was_broken_off_is_named_by_every_opening_and_finished_by_asking_again() {
     let (asked, marks) =
         (["promote", "--data", "r"], ["r.state/default", "r.state/default/guard", "r/default"]);
     let whole = ready(20);

@@ -129,6 +129,11 @@ fn visit(node: &Node, key: &str, events: u64) -> String {
     for path in [
         "/",
         "/operations",
+        "/operations?filter=open",
+        "/operations?filter=odd",
+        "/operations.csv?filter=open",
+        "/operations.csv?filter=odd",
+        "/invoice?id=INV",
         "/invoice?id=INV-0",
         "/invoice?id=INV-2",
         "/cash",

@@ -1,11 +1,13 @@
 //! Read models: deleted, damaged, rebuilt, made anew for other settings; the ledger gives them back each time.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
+use rustix::io::Errno;
 use serde_json::Value;
 use waag::node::exchange::keep;
-use waag::node::following::{projections, source};
+use waag::node::following::{is_lasting, projections, source};
 use waag::node::house::RunningHouse;
 use waag::node::{NodeOptions, Running};
 use waag::store::options::Options;
@@ -15,13 +17,16 @@ use waag_domain::project::Projection;
 use waag_invoices::config::Config;
 use waag_invoices::project::Invoices;
 use waag_invoices::queries::Queries;
-use waag_model::ids::{Actor, TenantName};
+use waag_log::contract::{AppendError, EventLog, FrameView, ReadError, Tail, TrimError};
+use waag_log::frame::Frame;
+use waag_model::ids::{Actor, FrameNumber, Position, TenantName};
 use waag_views::contract::{Change, Cursor, Definition, Snapshot, Standing, Turn, ViewKey, Views, Which};
 use waag_views::error::ViewsError;
 use waag_views::follow::Following;
 use waag_views::memory::MemoryViews;
-use waag_views::progress::{Activity, Progress};
+use waag_views::progress::{Activity, Progress, Reached};
 use waag_views::projector::{ProjectError, Projector};
+use waag_views::source::FactSource;
 use waag_web::ports::House;
 
 use crate::common::Folder;
@@ -316,6 +321,87 @@ fn views_whose_store_fails_for_a_while_go_on_by_themselves() {
     });
     assert!(told.load(Ordering::Acquire) >= 1);
     assert_eq!(views.commits_to_fail.load(Ordering::Acquire), 0);
+}
+
+/// A log that fails for a while as a system does that is out of something.
+struct Lacking {
+    log: Arc<dyn EventLog>,
+    reads_to_fail: AtomicU32,
+    /// What the system says, as a number.
+    errno: i32,
+}
+
+impl EventLog for Lacking {
+    fn append(&self, expected: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
+        self.log.append(expected, frame)
+    }
+
+    fn read(
+        &self,
+        from: Position,
+        visit: &mut dyn FnMut(FrameView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        let fails = |left: u32| left.checked_sub(1);
+        if self.reads_to_fail.fetch_update(Ordering::AcqRel, Ordering::Acquire, fails).is_ok() {
+            let source = std::io::Error::from_raw_os_error(self.errno);
+            return Err(ReadError::Failed { file: "log/0".to_owned(), source });
+        }
+        self.log.read(from, visit)
+    }
+
+    fn tail(&self) -> Tail {
+        self.log.tail()
+    }
+
+    fn trim(&self, before: Position) -> Result<(), TrimError> {
+        self.log.trim(before)
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_for_a_while_is_told_and_read_again_and_a_broken_disk_is_not() {
+    let (folder, _) = filled();
+    let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
+    let store = open_writer(&place, &Options::default(), &mut |_, _| {}).unwrap();
+    for (errno, lasts) in [(Errno::MFILE, false), (Errno::IO, true)] {
+        let views: Arc<dyn Views> = Arc::new(MemoryViews::default());
+        let halted = Arc::new(AtomicBool::new(false));
+        let seen = Arc::clone(&halted);
+        let heard = move |reached: &Reached| {
+            if matches!(reached.activity, Activity::Halted { code: "E0443", .. }) {
+                seen.store(true, Ordering::Release);
+            }
+        };
+        let (progress, kept) =
+            (Arc::new(Progress::new(Some(Box::new(heard)))), projections(&Config::default()));
+        let mut projector =
+            Projector::open(store.ledger.id, Arc::clone(&views), kept.clone(), Arc::clone(&progress))
+                .unwrap();
+        let log = Lacking {
+            log: Arc::clone(&store.reader.log),
+            reads_to_fail: AtomicU32::new(2),
+            errno: errno.raw_os_error(),
+        };
+        let source = FactSource { log: Arc::new(log), ..source(&store) };
+        let following = Following::new(source, Arc::clone(&store.clock));
+        let end = following.source.guarded();
+        let (stop, told) = (AtomicBool::new(false), AtomicU32::new(0));
+        std::thread::scope(|scope| {
+            let running = scope.spawn(|| {
+                let heard = |_: &ProjectError| {
+                    told.fetch_add(1, Ordering::AcqRel);
+                };
+                keep(&mut projector, &following, (&*views, &kept), &stop, &is_lasting, &heard)
+            });
+            let is_done = || progress.reached().cursor.position == end || running.is_finished();
+            within("the views are up to date or left", PATIENCE, || is_done().then_some(()));
+            stop.store(true, Ordering::Release);
+            following.wake.notify();
+            assert_eq!(running.join().unwrap().is_err(), lasts, "{errno:?}");
+        });
+        assert!(halted.load(Ordering::Acquire), "it is told in the progress meanwhile");
+        assert_eq!(told.load(Ordering::Acquire), if lasts { 1 } else { 2 }, "{errno:?}");
+    }
 }
 
 #[test]
