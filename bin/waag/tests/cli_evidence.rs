@@ -26,8 +26,11 @@ const SCHEMAS: u64 = 4;
 fn event(number: u64) -> String {
     let place = usize::try_from(number % 4).unwrap();
     let invoice = number / 4;
-    let (person, name) =
-        if number.is_multiple_of(3) { ("c-zutphen", "Annegret Musterfrau") } else { ("c-deventer", "Hans Beispiel") };
+    let (person, name) = if number.is_multiple_of(3) {
+        ("c-zutphen", "Annegret Musterfrau")
+    } else {
+        ("c-deventer", "Hans Beispiel")
+    };
     let (stage, state) = (STAGES[place], STATES[place]);
     let mut line = String::new();
     writeln!(
@@ -167,8 +170,15 @@ fn a_persons_part_is_opened_with_a_reason_only_and_only_that_persons() {
     assert!(shown.contains("Musterfrau") && shown.contains("Beispiel"));
 
     // Who erases the person is told which packs hold their data.
-    let told =
-        folder.run(&["subject", "erase", "--person", "contact:c-zutphen", "--reason", "request 3", "--dry-run"]);
+    let told = folder.run(&[
+        "subject",
+        "erase",
+        "--person",
+        "contact:c-zutphen",
+        "--reason",
+        "request 3",
+        "--dry-run",
+    ]);
     let digest: String = opened["digest"].as_str().unwrap().chars().take(12).collect();
     assert!(told.out.contains(&digest), "{told:?}");
 
@@ -304,7 +314,8 @@ fn what_is_erased_or_restricted_while_a_pack_is_made_is_not_handed_out() {
         by: Actor::new("desk").unwrap(),
     };
     let made = |person: &str| make(&Source::of_writer(&store), &about(person), &mut |_, _| {}).unwrap();
-    let (first, second, third) = (made("contact:c-zutphen"), made("contact:c-deventer"), made("contact:c-deventer"));
+    let (first, second, third) =
+        (made("contact:c-zutphen"), made("contact:c-deventer"), made("contact:c-deventer"));
     store.keyring.destroy_person("contact:c-zutphen", &|_| true).unwrap();
     assert_eq!(record(&store, &first.handed).unwrap_err().code(), "E0727");
     let position = record(&store, &second.handed).unwrap();
@@ -340,7 +351,9 @@ fn what_is_left_of_a_person_is_found_by_their_subject_and_told_as_erased() {
             r#"{{"specversion":"1.0","id":"{number}","source":"/s","type":"{kind}","subject":"{who}","data":{{"n":{number},"who":{{"id":"{who}","name":"Musterfrau"}}}}}}"#
         ) + "\n"
     };
-    let events = [line(1, "t.mail", "c-zutphen"), line(2, "t.bill", "c-zutphen"), line(3, "t.mail", "c-kampen")].concat();
+    let events =
+        [line(1, "t.mail", "c-zutphen"), line(2, "t.bill", "c-zutphen"), line(3, "t.mail", "c-kampen")]
+            .concat();
     folder.feed(&["append"], events.as_bytes()).exits(0);
     folder.write("ledger.vkey", folder.run(&["checkpoint", "--key"]).exits(0).out);
     let destroy =

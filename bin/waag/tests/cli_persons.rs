@@ -149,8 +149,9 @@ fn a_destroyed_person_is_gone_and_everything_still_verifies() {
     assert_eq!(proof_before["leaf_hash"], proof_after["leaf_hash"]);
     assert_eq!(proof_before["entry"], proof_after["entry"]);
     // A retry cannot be compared any more, and says so.
-    let retry =
-        folder.feed(&["append", "--json"], invoice(2, "c-zutphen", "Annegret Musterfrau").as_bytes()).exits(1);
+    let retry = folder
+        .feed(&["append", "--json"], invoice(2, "c-zutphen", "Annegret Musterfrau").as_bytes())
+        .exits(1);
     assert_eq!(retry.json()["error"]["code"], "E0923");
     let disclosed = folder.run(&["prove", "3", "--json", "--disclose", "1"]).exits(1).json();
     assert_eq!((&disclosed["erased"], &disclosed["disclosed"]), (&serde_json::json!([1]), &Value::Null));

@@ -169,7 +169,9 @@ fn a_restriction_holds_until_it_is_lifted_and_storing_goes_on() {
         (&"waag.subject.restricted".into(), &done["position"])
     );
     assert!(!record.to_string().contains("zutphen"));
-    folder.feed(&["append"], event("contact.told", 50, "c-zutphen", "Annegret Musterfrau").as_bytes()).exits(0);
+    folder
+        .feed(&["append"], event("contact.told", 50, "c-zutphen", "Annegret Musterfrau").as_bytes())
+        .exits(0);
     assert_eq!(code(&folder.run(&["read", "--position", "16", "--reveal", "r", "--json"]).exits(2)), "E0557");
     assert!(folder.run(&["read", "--position", "16"]).exits(0).out.contains("****"), "masked, as ever");
     // The person's own access is not refused.
@@ -403,9 +405,15 @@ fn no_reason_that_names_a_person_of_the_entries_is_recorded() {
     let folder = store();
     let before = folder.run(&["checkpoint"]).exits(0).out;
     let long = "x".repeat(1_001);
-    for reason in
-        ["about c-zutphen", "(C-ZUTPHEN)", "customer:c-zutphen asked", "two\nlines", "\u{1b}[31mred", &long, " "]
-    {
+    for reason in [
+        "about c-zutphen",
+        "(C-ZUTPHEN)",
+        "customer:c-zutphen asked",
+        "two\nlines",
+        "\u{1b}[31mred",
+        &long,
+        " ",
+    ] {
         let wrong = |ran: common::Ran, wanted: &str| assert_eq!(code(&ran.exits(2)), wanted, "{reason:?}");
         wrong(folder.run(&["read", "--position", "3", "--reveal", reason, "--json"]), "E0730");
         wrong(folder.run(&["read", "--everything", "--reveal", reason, "--json"]), "E0730");

@@ -1,9 +1,10 @@
-//! The lists by their names, each narrowed to a stage, a region and a currency, page by page: what programs ask for.
+//! The lists by their names, each narrowed to a stage, a region and a currency, page by page: what pages and programs
+//! ask for.
 //!
 //! Place in the way of an event: `show`. Lists of open invoices are narrowed by their order itself (`lists`); of the
 //! others as many lines are looked at as a page may have several times over, so that a page may be short, or empty, and
 //! still say where the next one begins.
-//! Not here: what is in a list (`lists`), the pages' own filters (`edge/web`).
+//! Not here: what is in a list (`lists`), how pages name and explain them (`edge/web`).
 
 use serde::Serialize;
 use waag_domain::project::RowsError;
@@ -67,6 +68,18 @@ impl List {
     pub fn of_name(name: &str) -> Option<Self> {
         LISTS.into_iter().find(|list| list.name() == name)
     }
+
+    /// Which open invoices it lists; `None` where it has others, too.
+    #[must_use]
+    pub fn of_open(self) -> Option<Filter> {
+        match self {
+            Self::Open => Some(Filter::Open),
+            Self::Stuck => Some(Filter::Stuck),
+            Self::ApprovedNotPaid => Some(Filter::ApprovedNotPaid),
+            Self::ReceivedNotCleared => Some(Filter::ReceivedNotCleared),
+            Self::Loops | Self::Duplicates | Self::Odd => None,
+        }
+    }
 }
 
 /// A line of a list.
@@ -82,8 +95,19 @@ pub enum Line {
 }
 
 impl Line {
-    /// The invoice that it is about, where one is known.
-    fn state(&self) -> Option<&InvoiceState> {
+    /// The id of the invoice that it is about; empty for an event that names none.
+    #[must_use]
+    pub fn invoice(&self) -> &str {
+        match self {
+            Self::Invoice(state) => &state.id,
+            Self::Duplicate(line) => &line.invoice,
+            Self::Odd(line) => line.invoice.as_deref().unwrap_or_default(),
+        }
+    }
+
+    /// How that invoice stands, where it is known.
+    #[must_use]
+    pub fn state(&self) -> Option<&InvoiceState> {
         match self {
             Self::Invoice(state) => Some(state),
             Self::Duplicate(line) => line.state.as_ref(),
@@ -103,15 +127,18 @@ impl Line {
 }
 
 impl Narrow {
-    fn is_none(&self) -> bool {
+    /// Whether it leaves everything in.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
         self.stage.is_none() && self.region.is_none() && self.currency.is_none()
     }
 
-    /// Whether it takes a line in; one without a known invoice has neither stage nor region nor currency.
+    /// Whether it takes a line in; one without a known invoice has neither stage nor region nor currency, and a closed
+    /// invoice is in no stage.
     fn takes(&self, line: &Line) -> bool {
         self.is_none()
             || line.state().is_some_and(|state| {
-                self.stage.is_none_or(|stage| stage == state.stage)
+                self.stage.is_none_or(|stage| stage == state.stage && !state.condition.is_closed())
                     && self.region.as_ref().is_none_or(|region| *region == state.region)
                     && self
                         .currency
@@ -139,14 +166,8 @@ impl Queries<'_> {
         after: Option<&After>,
         most: usize,
     ) -> Result<Page<Line>, RowsError> {
-        let filter = match list {
-            List::Open => Filter::Open,
-            List::Stuck => Filter::Stuck,
-            List::ApprovedNotPaid => Filter::ApprovedNotPaid,
-            List::ReceivedNotCleared => Filter::ReceivedNotCleared,
-            List::Loops | List::Duplicates | List::Odd => {
-                return self.line_by_line(list, standing, narrow, after, most.clamp(1, PAGE_LINES_MAX));
-            }
+        let Some(filter) = list.of_open() else {
+            return self.line_by_line(list, standing, narrow, after, most.clamp(1, PAGE_LINES_MAX));
         };
         let page = self.list(standing, filter, narrow, after, most)?;
         Ok(lines(page, |state| Line::Invoice(Box::new(state))))

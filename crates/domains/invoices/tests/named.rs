@@ -111,6 +111,18 @@ fn each_list_is_narrowed_by_stage_region_and_currency() {
 }
 
 #[test]
+fn a_closed_invoice_is_in_no_stage() {
+    let mut events = mixed(6);
+    events.push(told("I0002", "posting", 9).with("status", "paid"));
+    let rows = project(&events);
+    let of = |stage| Narrow { stage: Some(stage), ..Narrow::default() };
+    let loops = |narrow: &Narrow| pages(&rows, List::Loops, narrow, 200).0;
+    assert_eq!(loops(&Narrow::default()).len(), 3);
+    assert_eq!(loops(&of(Stage::Authorization)), ["I0000", "I0004"]);
+    assert!(loops(&of(Stage::Posting)).is_empty(), "it was paid there and left it");
+}
+
+#[test]
 fn a_page_looks_at_no_more_lines_than_it_may_and_says_where_the_next_one_begins() {
     let mut events = mixed(2_300);
     events.insert(0, priced(told("FIRST", "ingestion", 0), "far").with("status", "whatever"));

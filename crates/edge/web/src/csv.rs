@@ -7,11 +7,12 @@
 //! Not here: reading the lists and sending them (`download`).
 
 use waag_invoices::life::InvoiceState;
+use waag_invoices::named::Line;
 use waag_invoices::state::Condition;
 use waag_model::time::UtcNanos;
 
 use crate::format;
-use crate::model::{Amount, Listed, ListedBy, Telling};
+use crate::model::{Amount, Telling};
 use crate::ports::Shown;
 
 /// Columns that every list has, behind those of its own.
@@ -89,23 +90,23 @@ pub(crate) fn header(filter: &str, out: &mut String) {
 }
 
 /// One line, with what its event told of why.
-pub(crate) fn line(listed: &Listed, reasons: &[Telling], out: &mut String) {
+pub(crate) fn line(line: &Line, reasons: &[Telling], out: &mut String) {
     let mut record = Record::begin(out);
-    match &listed.by {
-        None => {}
-        Some(ListedBy::Odd { position, kind, reasons }) => {
-            record.plain(&position.to_string());
-            record.told(kind);
-            record.plain(&reasons.join(" "));
+    match line {
+        Line::Invoice(_) => {}
+        Line::Odd(line) => {
+            record.plain(&line.position.to_string());
+            record.told(&line.kind);
+            record.plain(&line.reasons.join(" "));
         }
-        Some(ListedBy::Duplicate { position, earlier, alike }) => {
-            record.plain(&position.to_string());
-            record.told(earlier);
-            record.plain(alike);
+        Line::Duplicate(line) => {
+            record.plain(&line.position.to_string());
+            record.told(&line.earlier);
+            record.plain(&line.alike);
         }
     }
-    record.told(&listed.invoice);
-    match &listed.state {
+    record.told(line.invoice());
+    match line.state() {
         Some(state) => of_state(state, &mut record),
         None => COLUMNS.iter().skip(2).for_each(|_| record.plain("")),
     }
@@ -168,6 +169,8 @@ pub(crate) fn more(filter: &str, rows: usize, out: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    use waag_invoices::lists::{DuplicateLine, OddLine};
+
     use super::*;
 
     fn cell(text: &str) -> String {
@@ -206,21 +209,26 @@ mod tests {
 
     #[test]
     fn every_record_has_as_many_cells_as_the_header() {
-        for filter in ["stuck", "loops", "odd", "duplicates"] {
-            let by = match filter {
-                "odd" => {
-                    Some(ListedBy::Odd { position: 7, kind: "invoice.x".to_owned(), reasons: vec!["a", "b"] })
-                }
-                "duplicates" => Some(ListedBy::Duplicate {
+        for filter in ["odd", "duplicates"] {
+            let listed = match filter {
+                "odd" => Line::Odd(Box::new(OddLine {
                     position: 7,
+                    reasons: vec!["a", "b"],
+                    invoice: None,
+                    kind: "invoice.x".to_owned(),
+                    state: None,
+                })),
+                _ => Line::Duplicate(Box::new(DuplicateLine {
+                    position: 7,
+                    invoice: "B".to_owned(),
                     earlier: "A".to_owned(),
                     alike: "date".to_owned(),
-                }),
-                _ => None,
+                    state: None,
+                })),
             };
             let (mut head, mut one, mut last) = (String::new(), String::new(), String::new());
             header(filter, &mut head);
-            line(&Listed { invoice: "B".to_owned(), state: None, by }, &[], &mut one);
+            line(&listed, &[], &mut one);
             more(filter, 10, &mut last);
             assert_eq!((count(&one), count(&last)), (count(&head), count(&head)), "{filter}");
         }

@@ -12,8 +12,9 @@ use std::collections::BTreeMap;
 use waag_domain::project::Reads;
 use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::figures::{KeyFigure as TheirFigure, Unit};
-use waag_invoices::lists::{After, Filter as List, Narrow};
+use waag_invoices::lists::{After, Filter, Narrow};
 use waag_invoices::moves::Place;
+use waag_invoices::named::List;
 use waag_invoices::queries::{Point, Queries, Region as TheirRegion, Sum};
 use waag_invoices::speed::{Flow as TheirFlow, StageTimes, Throughput, Times};
 use waag_invoices::standing::{Standing, Tile};
@@ -31,7 +32,7 @@ use crate::model::{
 use crate::period::{Grid, Period};
 
 pub(crate) use self::list::{after, listed};
-use self::list::{filters, of_duplicates, of_invoices, of_odd, place, row, told};
+use self::list::{filters, place, row, told};
 
 /// Rows of a list on a page of its own.
 const LIST_ROWS: usize = 50;
@@ -62,16 +63,8 @@ impl Loaded {
         after: Option<&After>,
         most: usize,
     ) -> Result<Lines, WebError> {
-        let (queries, now) = (self.queries(), standing.now());
-        if let Some(list) = open_list(asked) {
-            return Ok(of_invoices(queries.list(standing, list, &narrow(asked), after, most)?));
-        }
-        match asked.filter.as_str() {
-            "loops" => Ok(of_invoices(queries.loops(now, after, most)?)),
-            "duplicates" => Ok(of_duplicates(queries.duplicates(now, after, most)?)),
-            "odd" => Ok(of_odd(queries.odd(now, after, most)?)),
-            _ => Err(WebError::Parameter { name: "filter", allowed: "one of the lists on the page" }),
-        }
+        let page = self.queries().named(list_of(asked)?, standing, &narrow(asked), after, most)?;
+        Ok(Lines { lines: page.lines, next: page.next })
     }
 
     /// Throughput over a period.
@@ -93,15 +86,13 @@ impl Loaded {
     }
 }
 
-/// The list of open invoices that is asked for; none where it is a list of something else.
-fn open_list(asked: &Asked) -> Option<List> {
-    match asked.filter.as_str() {
-        "" | "stuck" => Some(List::Stuck),
-        "approved_not_paid" => Some(List::ApprovedNotPaid),
-        "received_not_cleared" => Some(List::ReceivedNotCleared),
-        "open" => Some(List::Open),
-        _ => None,
+/// The list that is asked for; the first one where none is named.
+fn list_of(asked: &Asked) -> Result<List, WebError> {
+    if asked.filter.is_empty() {
+        return Ok(List::Stuck);
     }
+    let allowed = "one of the lists on the page";
+    List::of_name(&asked.filter).ok_or(WebError::Parameter { name: "filter", allowed })
 }
 
 fn narrow(asked: &Asked) -> Narrow {
@@ -297,7 +288,7 @@ impl Figures for Loaded {
         let before = UtcDay(last.0.saturating_sub(i32::try_from(days).unwrap_or(i32::MAX)));
         let before = queries.period_figures(before, days)?;
         let series = pace.by_stage();
-        let stuck = queries.list(&standing, List::Stuck, &Narrow::default(), None, STUCK_ROWS)?;
+        let stuck = queries.list(&standing, Filter::Stuck, &Narrow::default(), None, STUCK_ROWS)?;
         Ok(Overview {
             invoices: whole(counts.invoices),
             tiles: counts.tiles.iter().map(|one| tile(one, &pace, &times)).collect(),
@@ -315,11 +306,14 @@ impl Figures for Loaded {
         let standing = queries.standing(now)?;
         let found = self.list(&standing, asked, after(asked)?.as_ref(), LIST_ROWS)?;
         let filters = filters(&queries.overview(&standing)?);
-        let total = match open_list(asked) {
-            Some(list) => whole(standing.listed(list, &narrow(asked))),
-            None => {
-                filters.iter().find(|one| one.word == asked.filter).and_then(|one| one.count).unwrap_or(0)
-            }
+        let narrow = narrow(asked);
+        let total = match list_of(asked)?.of_open() {
+            Some(filter) => Some(whole(standing.listed(filter, &narrow))),
+            // Counted as a whole; how many of them a choice leaves is known when all are looked at.
+            None => filters
+                .iter()
+                .find(|one| one.word == asked.filter && narrow.is_none())
+                .and_then(|one| one.count),
         };
         let pace = self.pace(&standing, asked.period)?;
         let times = self.times(asked.period, now)?;
@@ -340,7 +334,6 @@ impl Figures for Loaded {
             rows: found.lines.iter().map(|line| listed(line, now)).collect(),
             total,
             next: found.next.as_ref().map(place),
-            narrowable: open_list(asked).is_some(),
             speeds: STAGES.map(speed).to_vec(),
             ended: self.ended(&series)?,
             series,

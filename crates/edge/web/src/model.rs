@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 
 use waag_invoices::event::Stage;
-use waag_invoices::life::InvoiceState;
 use waag_invoices::lists::After;
 use waag_invoices::moves::Move;
 use waag_model::time::{UtcDay, UtcNanos};
@@ -300,12 +299,10 @@ pub struct Operations {
     pub filters: Vec<Filter>,
     /// The rows of the filter asked.
     pub rows: Vec<Row>,
-    /// How many rows the list has in all, with the choices that narrow it.
-    pub total: u64,
+    /// How many rows the list has in all, with the choices that narrow it; `None` where that is not kept.
+    pub total: Option<u64>,
     /// Where the next page starts.
     pub next: Option<String>,
-    /// Whether the list can be narrowed by stage, region and currency.
-    pub narrowable: bool,
     /// Throughput and latency.
     pub speeds: Vec<StageSpeed>,
     /// Events by stage over the range.
@@ -375,43 +372,9 @@ pub enum Found {
 #[derive(Clone, Debug, Default)]
 pub struct Lines {
     /// Its lines, in order.
-    pub lines: Vec<Listed>,
+    pub lines: Vec<waag_invoices::named::Line>,
     /// Behind which line the list goes on, where it does.
     pub next: Option<After>,
-}
-
-/// One line of a list.
-#[derive(Clone, Debug)]
-pub struct Listed {
-    /// The invoice's id; empty for an event that names none.
-    pub invoice: String,
-    /// How it stands; `None` where it is not known.
-    pub state: Option<InvoiceState>,
-    /// The event that put it in the list, where one did.
-    pub by: Option<ListedBy>,
-}
-
-/// An event that put an invoice, or itself, in a list.
-#[derive(Clone, Debug)]
-pub enum ListedBy {
-    /// An odd event.
-    Odd {
-        /// Its place in the ledger.
-        position: i64,
-        /// Its type.
-        kind: String,
-        /// Why it is odd, by name.
-        reasons: Vec<&'static str>,
-    },
-    /// One that says the same as another invoice.
-    Duplicate {
-        /// Its place in the ledger.
-        position: i64,
-        /// The earlier invoice.
-        earlier: String,
-        /// What else is alike.
-        alike: String,
-    },
 }
 
 /// What is outstanding in one currency at one due date.

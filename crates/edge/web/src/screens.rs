@@ -110,16 +110,20 @@ impl OperationsScreen {
     /// Which rows of the list these are: `1–50 of 321`.
     pub(crate) fn place(&self) -> String {
         let shown = self.shown();
+        let match_word = if self.asked.narrowed() { " that match" } else { "" };
         // Between two pages a list may have become shorter than the address remembers.
-        let total = self.view.total.max(self.seen().unwrap_or(shown));
-        let match_word = if self.asked.narrowed() && self.view.narrowable { " that match" } else { "" };
-        let total = format!("{}{match_word}", format::count(total));
+        let total = match self.view.total {
+            Some(total) => Some(total.max(self.seen().unwrap_or(shown))),
+            None if self.view.next.is_none() => self.seen(),
+            None => None,
+        };
+        let of = total.map_or(String::new(), |total| format!(" of {}", format::count(total)));
         match self.seen() {
             Some(last) => {
                 let first = last.saturating_sub(shown).saturating_add(1);
-                format!("{}–{} of {total}", format::count(first), format::count(last))
+                format!("{}–{}{of}{match_word}", format::count(first), format::count(last))
             }
-            None => format!("{} of {total}", format::count(shown)),
+            None => format!("{}{of}{match_word}", format::count(shown)),
         }
     }
 

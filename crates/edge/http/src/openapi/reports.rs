@@ -70,7 +70,7 @@ fn list() -> Value {
         query(
             "stage",
             json!({"type": "string", "enum": STAGES.map(Stage::name)}),
-            "of invoices in this stage only"
+            "of invoices in this stage only; a closed one is in none"
         ),
         query("region", json!({"type": "string"}), "of this region only; empty for those without one"),
         query("currency", code(true), "in this currency only; empty for those without one"),

@@ -4,7 +4,8 @@
 
 use waag_invoices::event::Stage;
 use waag_invoices::life::InvoiceState;
-use waag_invoices::lists::{After, DuplicateLine, OddLine, Page};
+use waag_invoices::lists::{After, OddLine};
+use waag_invoices::named::Line;
 use waag_invoices::queries::{Overview as Counts, Sum};
 use waag_invoices::state::Condition;
 use waag_invoices::when;
@@ -13,7 +14,7 @@ use waag_model::time::{UtcDay, UtcNanos};
 use super::whole;
 use crate::address::Asked;
 use crate::error::WebError;
-use crate::model::{Amount, Asks, Filter, Grade, Lines, Listed, ListedBy, Row};
+use crate::model::{Amount, Asks, Filter, Grade, Row};
 use crate::{format, why};
 
 /// Late by this much is bad and no longer a warning, in nanoseconds.
@@ -147,68 +148,47 @@ fn unknown(invoice: &str) -> Row {
 }
 
 /// A line of a list as its page shows it.
-pub(crate) fn listed(line: &Listed, now: UtcNanos) -> Row {
-    let place = line.state.as_ref().map_or_else(|| unknown(&line.invoice), |state| row(state, now));
-    let standing = line.state.as_ref().map_or(String::new(), standing);
-    match &line.by {
-        None => {
-            let loops = line.state.as_ref().map_or(0, |state| state.loops);
-            let returns = match loops {
+pub(crate) fn listed(line: &Line, now: UtcNanos) -> Row {
+    let place = line.state().map_or_else(|| unknown(line.invoice()), |state| row(state, now));
+    match line {
+        Line::Invoice(state) => {
+            let returns = match state.loops {
                 0 => String::new(),
                 loops => format::counted(u64::from(loops), "return", "returns"),
             };
+            let standing = standing(state);
             // A list of stuck ones has them with and without returns; what is late comes first there.
-            let is_late = line.state.as_ref().is_some_and(|state| state.stuck);
-            let parts: [&str; 2] = if is_late { [&standing, &returns] } else { [&returns, &standing] };
+            let parts: [&str; 2] = if state.stuck { [&standing, &returns] } else { [&returns, &standing] };
             let grade = if place.closed.is_some() { Grade::Note } else { place.grade };
             Row { why: joined(&parts), grade, ..place }
         }
-        Some(ListedBy::Odd { position, kind, reasons }) => {
-            let position = u64::try_from(*position).ok();
-            let members: Vec<&str> = reasons.iter().flat_map(|reason| members_of(reason)).copied().collect();
+        Line::Odd(line) => odd(line, place),
+        Line::Duplicate(line) => {
+            let standing = line.state.as_ref().map_or(String::new(), standing);
             Row {
-                position,
-                kind: Some(kind.clone()),
-                why: joined(&[&reasons.join(", ").replace('_', " ")]),
-                asks: position.filter(|_| !members.is_empty()).map(|position| Asks { position, members }),
+                position: u64::try_from(line.position).ok(),
+                why: joined(&[&standing, &format!("same {} as", line.alike)]),
+                like: Some(line.earlier.clone()),
+                asks: None,
                 grade: Grade::Warning,
                 ..place
             }
         }
-        Some(ListedBy::Duplicate { position, earlier, alike }) => Row {
-            position: u64::try_from(*position).ok(),
-            why: joined(&[&standing, &format!("same {alike} as")]),
-            like: Some(earlier.clone()),
-            asks: None,
-            grade: Grade::Warning,
-            ..place
-        },
     }
 }
 
-/// A page of invoices as lines of a list.
-pub(super) fn of_invoices(page: Page<InvoiceState>) -> Lines {
-    let line = |state: InvoiceState| Listed { invoice: state.id.clone(), state: Some(state), by: None };
-    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
-}
-
-/// The same of odd events.
-pub(super) fn of_odd(page: Page<OddLine>) -> Lines {
-    let line = |line: OddLine| Listed {
-        invoice: line.invoice.unwrap_or_default(),
-        state: line.state,
-        by: Some(ListedBy::Odd { position: line.position, kind: line.kind, reasons: line.reasons }),
-    };
-    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
-}
-
-/// The same of possible duplicates.
-pub(super) fn of_duplicates(page: Page<DuplicateLine>) -> Lines {
-    let line = |line: DuplicateLine| {
-        let by = ListedBy::Duplicate { position: line.position, earlier: line.earlier, alike: line.alike };
-        Listed { invoice: line.invoice, state: line.state, by: Some(by) }
-    };
-    Lines { lines: page.lines.into_iter().map(line).collect(), next: page.next }
+/// An odd event, with the invoice that it names.
+fn odd(line: &OddLine, place: Row) -> Row {
+    let position = u64::try_from(line.position).ok();
+    let members: Vec<&str> = line.reasons.iter().flat_map(|reason| members_of(reason)).copied().collect();
+    Row {
+        position,
+        kind: Some(line.kind.clone()),
+        why: joined(&[&line.reasons.join(", ").replace('_', " ")]),
+        asks: position.filter(|_| !members.is_empty()).map(|position| Asks { position, members }),
+        grade: Grade::Warning,
+        ..place
+    }
 }
 
 /// Where the next page begins, as addresses have it.

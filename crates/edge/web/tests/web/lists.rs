@@ -156,6 +156,59 @@ async fn file(house: &Arc<Telling>, path: &str) -> Vec<String> {
     text.trim_end_matches("\r\n").split("\r\n").map(str::to_owned).collect()
 }
 
+/// As many invoices as asked for that returned to a stage, every tenth of them of another region; the last one is paid.
+fn returned(count: usize) -> Vec<Told> {
+    let stage =
+        |kind, id: &str, more: &[(&'static str, &str)]| told(kind, &[&[("invoice_id", id)], more].concat());
+    let ids: Vec<String> = (0..count).map(|number| format!("INV-{number:04}")).collect();
+    let mut all: Vec<Told> = Vec::new();
+    for (number, id) in ids.iter().enumerate() {
+        let region = [("region", if number % 10 == 0 { "uk-1" } else { "eu-west-1" })];
+        all.push(stage("invoice.ingestion", id, &region));
+        all.push(stage("invoice.authorization", id, &[]));
+        all.push(stage("invoice.ingestion", id, &[]));
+    }
+    all.extend(ids.last().map(|id| stage("invoice.posting", id, &[("status", "paid")])));
+    all
+}
+
+#[tokio::test]
+async fn each_list_is_narrowed_and_says_how_many_there_are_where_that_is_known() {
+    let house = Telling::new(returned(640));
+    let whole = page(&house, "/operations?filter=loops").await;
+    assert!(whole.contains("1–50 of 640"), "{whole}");
+    let first = page(&house, "/operations?filter=loops&region=uk-1").await;
+    assert!(first.contains("1–50 that match</p>"), "how many is not known before all are read: {first}");
+    let next = first.split("rel=\"next\" href=\"").nth(1).and_then(|rest| rest.split('"').next()).unwrap();
+    let last = page(&house, &next.replace("&#38;", "&").replace("&amp;", "&")).await;
+    assert!(last.contains("51–64 of 64 that match") && !last.contains("rel=\"next\""), "{last}");
+    let records = file(&house, "/operations.csv?filter=loops&region=uk-1").await;
+    assert_eq!(records.len(), 65, "the header and all that match");
+    // The last one is paid, and so in no stage.
+    let open = file(&house, "/operations.csv?filter=loops&stage=ingestion").await;
+    assert!(open.len() == 640 && !open.iter().any(|record| record.contains("INV-0639")), "{}", open.len());
+    let none = page(&house, "/operations?filter=duplicates&currency=EUR").await;
+    assert!(none.contains("Nothing in this list matches these choices."), "{none}");
+}
+
+#[tokio::test]
+async fn a_page_of_which_nothing_matches_leads_on() {
+    let mut events = returned(1);
+    // Odd ones, the newest first: more than are looked at for one page.
+    events.extend(
+        (0..2_100).map(|_| told("invoice.ingestion", &[("invoice_id", "INV-X"), ("status", "whatever")])),
+    );
+    events.insert(
+        0,
+        told("invoice.ingestion", &[("invoice_id", "INV-0000"), ("region", "uk-1"), ("status", "whatever")]),
+    );
+    let house = Telling::new(events);
+    let first = page(&house, "/operations?filter=odd&region=uk-1").await;
+    assert!(first.contains("the next page looks on") && first.contains("rel=\"next\""), "{first}");
+    let records = file(&house, "/operations.csv?filter=odd&region=uk-1").await;
+    assert!(records.len() == 2 && records[1].contains("INV-0000"), "{records:#?}");
+}
+
 #[tokio::test]
 async fn a_list_says_why_in_the_words_of_the_event_that_told_it() {
     let house = Telling::new(vec![
