@@ -53,7 +53,7 @@ def start(address, seconds, folder, key, selection):
     tool = pathlib.Path(sys.executable).with_name("schemathesis")
     command = [tool, "--no-color", "--config-file", HERE / "schemathesis.toml", "run", f"{address}/openapi.json"]
     command += ["--max-time", seconds, "--report", "ndjson,json", "--report-dir", folder, "--warnings", "off", *selection]
-    command += ["--seed", os.environ["WAAG_OUTSIDE_SEED"]] if "WAAG_OUTSIDE_SEED" in os.environ else []
+    command += ["--seed", os.environ["WAAG_OUTSIDE_SEED"]]
     folder.mkdir()
     output = (folder / "output").open("w")
     return subprocess.Popen(command, env=environment, cwd=folder, stdout=output, stderr=subprocess.STDOUT)

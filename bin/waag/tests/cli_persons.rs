@@ -20,7 +20,7 @@ const SCHEMA: &str = r#"{
 fn invoice(number: u64, person: &str, name: &str) -> String {
     format!(
         concat!(
-            r#"{{"specversion":"1.0","id":"i{}","source":"/erp","type":"invoice.posting","#,
+            r#"{{"specversion":"1.0","id":"i{}","source":"/erp-of-the-masked","type":"invoice.posting","#,
             r#""data":{{"customer":{{"id":"{}","name":"{}","iban":"NL91ABNA0417164300"}},"amount":{}.50}}}}"#
         ),
         number, person, name, number
@@ -33,7 +33,9 @@ fn store() -> Folder {
     folder.write("schema.json", SCHEMA);
     let samples: String = (0..100).map(|number| invoice(number, "c-0", "Sample Person")).collect();
     // Samples are synthetic, down to the account.
-    let samples = samples.replace("NL91ABNA0417164300", "DE02120300000000202051").replace("/erp", "/sample");
+    let samples = samples
+        .replace("NL91ABNA0417164300", "DE02120300000000202051")
+        .replace("/erp-of-the-masked", "/sample");
     folder.write("samples", samples);
     let add = [
         "schema",
@@ -91,7 +93,7 @@ fn personal_fields_are_masked_and_a_reveal_is_recorded_before_it_is_shown() {
     nowhere(&folder, "Musterfrau");
     nowhere(&folder, "NL91ABNA");
     nowhere(&folder, "c-zutphen");
-    nowhere(&folder, "/erp");
+    nowhere(&folder, "/erp-of-the-masked");
     assert_eq!(folder.run(&["read", "--everything", "--reveal", " "]).exits(2).code, 2);
     let revealed =
         folder.run(&["read", "--from", "1", "--count", "2", "--reveal", "ticket 5", "--as", "anna"]).exits(0);

@@ -14,7 +14,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use base64::Engine as _;
 use serde_json::{Value, json};
 
-const COMMAND: &str = "exec timeout 60 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
+const COMMAND: &str = "exec timeout 300 chromium --headless=new --no-sandbox --disable-gpu --disable-dev-shm-usage \
      --no-first-run --user-data-dir=\"$0\" --remote-debugging-pipe 3<&0 4>&1 >/dev/null 2>&1";
 
 /// Rules of accessibility; where it comes from and its licence are in `vendor/MANIFEST.txt`.
@@ -126,9 +126,9 @@ impl Chromium {
         answer["result"]["value"].clone()
     }
 
-    /// Waits until an expression is true, five seconds at most; gives the milliseconds it took.
+    /// Waits until an expression is true, twenty seconds at most; gives the milliseconds it took.
     pub fn until(&mut self, expression: &str) -> u64 {
-        self.until_within(5, expression)
+        self.until_within(20, expression)
     }
 
     /// Waits until an expression is true, some seconds at most; gives the milliseconds it took.

@@ -41,8 +41,9 @@ const DAY_NS: i64 = 86_400_000_000_000;
 
 const HELP: &str = "\
 Needs nothing: the store is made in a folder of its own, thirty days of invoices are recorded in it (a month's end, late
-vendors, duplicates, stuck invoices, a regional outage), and new events keep coming in. Prints where the pages are, an API
-key and a line for curl. Ctrl-c ends it; the same folder again goes on where it was. `waag tour` shows the ledger itself.
+vendors, duplicates, stuck invoices, a regional outage, a word that no rule knows), and new events keep coming in. Prints
+where the pages are, an API key and a line for curl. Ctrl-c ends it; the same folder again goes on where it was. `waag tour`
+shows the ledger itself.
 
 Example:
   waag demo

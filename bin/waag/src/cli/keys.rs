@@ -18,13 +18,14 @@ use waag_model::value::Value;
 use super::checkpoint::{KeyJson, public_keys};
 use super::failure::{Exit, Failure};
 use super::mask::mask_person;
-use super::output::{Output, tell};
+use super::output::Output;
 use super::setting::{Setting, read_passphrase};
+use super::subject::tell_none_held;
 use crate::store::key_changes::{self, What};
 use crate::store::own::Members;
 use crate::store::reader::open_reader;
 use crate::store::subjects::reason::checked;
-use crate::store::subjects::{Order, text};
+use crate::store::subjects::{Order, tag_text, text};
 use crate::store::writer::OpenedStore;
 
 const HELP: &str = "\
@@ -408,9 +409,11 @@ fn destroy_person(setting: &Setting, args: &Destroy, output: &mut Output) -> Res
     if done.held {
         return Err(KeysError::State(StateError::Held).into());
     }
+    let tag = tag_text(store.keyring.person_tag(&args.person));
+    drop(store);
     let json = DestroyedJson { destroyed: done.destroyed, kept: done.kept, position: done.position };
     if json.destroyed == 0 {
-        tell("note: there was no key to destroy; was the person's id right, with its kind before it?");
+        tell_none_held(setting, &tag)?;
     }
     output.answer(&json, || {
         let person = mask_person(&args.person);

@@ -1,19 +1,23 @@
-//! `waag report`: figures from the read models, brought up to date first.
+//! `waag report`: lists and figures from the read models, brought up to date first.
+//!
+//! Not here: what they say (`domains/invoices`), what people read of them (`words`).
+
+mod words;
 
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use waag_domain::project::Reads;
+use waag_invoices::cash::{STEPS_MAX, Step};
 use waag_invoices::event::{STAGES, Stage};
-use waag_invoices::figures::{KeyFigure, Unit};
-use waag_invoices::life::Lifecycle;
-use waag_invoices::queries::{DAYS_MAX, Grain, Latency, Point, Queries, Report, Sum, Vendor};
+use waag_invoices::lists::{Narrow, PAGE_LINES_MAX};
+use waag_invoices::named::{LISTS, List};
+use waag_invoices::queries::{DAYS_MAX, Grain, Queries};
 use waag_invoices::when;
-use waag_model::money::Currency;
 use waag_model::text::in_line;
 use waag_model::time::{UtcDay, UtcNanos};
 
 use super::failure::{Exit, Failure};
-use super::output::{Output, progress};
+use super::output::{self, Output, progress};
 use super::setting::Setting;
 use crate::node::read_models::ReadModels;
 
@@ -22,6 +26,7 @@ What is recorded and not yet projected is projected first. Works beside a runnin
 
 Example:
   waag report invoices
+  waag report list stuck
   waag report invoice INV-2026-0001
   waag report figures --json";
 
@@ -35,6 +40,22 @@ Every event of the invoice with its place in the ledger: `waag read --position` 
 Example:
   waag report invoice INV-2026-0001
   waag report invoice INV-2026-0001 --json";
+
+const LIST_HELP: &str = "\
+Open invoices come by deadline, the longest overdue first; loops by returns, the most first; possible duplicates and odd
+events newest first, with the place in the ledger of the event that showed it. A closed invoice is in no stage.
+
+Example:
+  waag report list stuck
+  waag report list approved_not_paid --currency EUR --most 1000
+  waag report list loops --stage reconciliation --json";
+
+const CASH_HELP: &str = "\
+Open invoices with an amount and a currency. What is overdue or due in seven days is told as of today (UTC).
+
+Example:
+  waag report cash
+  waag report cash --by week --steps 12 --currency EUR --json";
 
 const FIGURES_HELP: &str = "\
 In JSON each with its definition, what it is made of, and its value in hundredths of its unit or by currency.
@@ -77,6 +98,9 @@ enum Command {
     /// How many invoices there are, where they are, and what is stuck
     #[command(after_help = INVOICES_HELP)]
     Invoices,
+    /// A list: what is open, stuck, approved and not paid, …
+    #[command(after_help = LIST_HELP)]
+    List(Listed),
     /// One invoice: how it stands, and its whole life
     #[command(after_help = INVOICE_HELP)]
     Invoice {
@@ -110,6 +134,45 @@ enum Command {
     /// How many events a stage had, bucket by bucket
     #[command(after_help = SERIES_HELP)]
     Series(Series),
+    /// What is outstanding, by due date and currency
+    #[command(after_help = CASH_HELP)]
+    Cash {
+        /// How due dates are put together
+        #[arg(long, value_name = "UNIT", default_value = "day")]
+        by: Due,
+        /// The first due date, instead of today
+        #[arg(long, value_name = "DATE", value_parser = day)]
+        from: Option<UtcDay>,
+        /// Days or weeks
+        #[arg(long, value_name = "N", default_value_t = 30, value_parser = clap::value_parser!(i64).range(1..=STEPS_MAX))]
+        steps: i64,
+        /// In this currency alone
+        #[arg(long, value_name = "CODE")]
+        currency: Option<String>,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct Listed {
+    /// Which one
+    #[arg(value_name = "LIST", value_parser = list)]
+    list: List,
+
+    /// Only open invoices in this stage
+    #[arg(long, value_name = "NAME", value_parser = stage)]
+    stage: Option<Stage>,
+
+    /// Only invoices of this region; empty for those without one
+    #[arg(long, value_name = "NAME")]
+    region: Option<String>,
+
+    /// Only invoices in this currency; empty for those without one
+    #[arg(long, value_name = "CODE")]
+    currency: Option<String>,
+
+    /// Most lines
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    most: u32,
 }
 
 #[derive(Debug, clap::Args)]
@@ -140,6 +203,16 @@ enum By {
     Minute,
     Hour,
     Day,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Due {
+    Day,
+    Week,
+}
+
+fn list(name: &str) -> Result<List, String> {
+    List::of_name(name).ok_or_else(|| format!("is one of {}", LISTS.map(List::name).join(", ")))
 }
 
 fn stage(name: &str) -> Result<Stage, String> {
@@ -175,24 +248,38 @@ fn tell(
     match command {
         Command::Invoices => {
             let report = queries.report(now)?;
-            output.answer(&report, || text(&report))?;
+            output.answer(&report, || words::report_text(&report))?;
         }
+        Command::List(listed) => return list_lines(queries, now, listed, output),
         Command::Invoice { id } => {
             let Some(life) = queries.invoice(id, now)? else {
                 let reason = format!("no event names an invoice `{}`", in_line(id));
                 return Err(Failure { code: "E0845", reason, exit: Exit::Refused });
             };
-            output.answer(&life, || life_text(&life))?;
+            output.answer(&life, || words::life_text(&life))?;
         }
         Command::Figures { days, until } => {
             let last = until.unwrap_or(now.day());
             let figures = queries.key_figures_until(&queries.standing(now)?, last, *days)?;
-            lines(&figures, figure_text, output)?;
+            lines(&figures, words::figure_text, output)?;
         }
         Command::Vendors { most } => {
-            lines(&queries.vendors(usize::try_from(*most).unwrap_or(usize::MAX))?, vendor_text, output)?;
+            lines(
+                &queries.vendors(usize::try_from(*most).unwrap_or(usize::MAX))?,
+                words::vendor_text,
+                output,
+            )?;
         }
-        Command::Times { days } => lines(&queries.latency(now, *days)?, latency_text, output)?,
+        Command::Cash { by, from, steps, currency } => {
+            let by = match by {
+                Due::Day => Step::Day,
+                Due::Week => Step::Week,
+            };
+            let span = (from.unwrap_or(now.day()), *steps);
+            let cash = queries.cash(now.day(), by, span, currency.as_deref())?;
+            output.answer(&cash, || words::cash_text(&cash))?;
+        }
+        Command::Times { days } => lines(&queries.latency(now, *days)?, words::latency_text, output)?,
         Command::Series(Series { stage, by, last, until, vendor }) => {
             let grain = match by {
                 By::Minute => Grain::Minute,
@@ -203,157 +290,39 @@ fn tell(
             // The bucket under way is one of them, and not the one that begins where a day ends.
             let begin = grain.begin_of(*last, end.later_by(-1));
             let points = queries.series(*stage, grain, (begin, end), vendor.as_deref())?;
-            lines(&points, point_text, output)?;
+            lines(&points, words::point_text, output)?;
         }
     }
+    Ok(Exit::Done)
+}
+
+/// The lines of a list, page after page of one snapshot; what is left out is told.
+fn list_lines(
+    queries: &Queries<'_>,
+    now: UtcNanos,
+    listed: &Listed,
+    output: &mut Output,
+) -> Result<Exit, Failure> {
+    let standing = queries.standing(now)?;
+    let narrow =
+        Narrow { stage: listed.stage, region: listed.region.clone(), currency: listed.currency.clone() };
+    let mut left = usize::try_from(listed.most).unwrap_or(usize::MAX);
+    let mut after = None;
+    while left > 0 {
+        let page =
+            queries.named(listed.list, &standing, &narrow, after.as_ref(), left.min(PAGE_LINES_MAX))?;
+        left = left.saturating_sub(page.lines.len());
+        lines(&page.lines, words::line_text, output)?;
+        after = page.next;
+        if after.is_none() {
+            return Ok(Exit::Done);
+        }
+    }
+    output::tell(&format!("note: there are more than these {}; --most N prints more of them", listed.most));
     Ok(Exit::Done)
 }
 
 /// One line for each.
 fn lines<T: Serialize>(all: &[T], line: fn(&T) -> String, output: &mut Output) -> Result<(), Failure> {
     all.iter().try_for_each(|one| output.answer(one, || line(one)))
-}
-
-/// The word that stands for it in JSON, too.
-fn word(value: &impl Serialize) -> String {
-    let told = serde_json::to_value(value).unwrap_or_default();
-    told.as_str().unwrap_or_default().replace('_', " ")
-}
-
-fn life_text(life: &Lifecycle) -> String {
-    let state = &life.state;
-    let stuck = if state.stuck { ", stuck" } else { "" };
-    let mut text =
-        format!("{} in {}, {}{stuck}\n", in_line(&state.id), state.stage.name(), word(&state.condition));
-    for step in &life.steps {
-        let stage = step.stage.map_or("no stage", Stage::name);
-        let marks =
-            if step.marks.is_empty() { String::new() } else { format!(" ({})", step.marks.join(", ")) };
-        let (at, action) = (UtcNanos(step.at), word(&step.action));
-        text.push_str(&format!("{:>12}  {at}  {stage}: {action}{marks}\n", step.position));
-    }
-    text
-}
-
-/// A whole number with its last digits behind a point.
-fn decimal(number: i128, digits: u8) -> String {
-    let (sign, plain) = (if number < 0 { "-" } else { "" }, number.unsigned_abs().to_string());
-    let width = usize::from(digits);
-    let plain = format!("{plain:0>least$}", least = width + 1);
-    match plain.split_at_checked(plain.len().saturating_sub(width)) {
-        Some((whole, part)) if !part.is_empty() => format!("{sign}{whole}.{part}"),
-        _ => format!("{sign}{plain}"),
-    }
-}
-
-fn figure_text(figure: &KeyFigure) -> String {
-    let unit = |value: i128, currency: &str| match figure.unit {
-        Unit::Percent => format!("{} %", decimal(value, 2)),
-        Unit::Days => format!("{} days {currency}", decimal(value, 2)).trim_end().to_owned(),
-        Unit::Money => {
-            let exponent = Currency::of(currency).map_or(0, Currency::exponent);
-            // Without a currency it is nought of any.
-            format!("{} {currency}", decimal(value, exponent)).trim_end().to_owned()
-        }
-    };
-    let mut values: Vec<String> = figure.value.map(|value| unit(value.into(), "")).into_iter().collect();
-    values.extend(figure.by_currency.iter().map(|one| unit(one.value, &one.currency)));
-    let told = if values.is_empty() { "not known".to_owned() } else { values.join(", ") };
-    let note = figure.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();
-    format!("{:<32}  {told}, of {} invoices{note}\n", figure.name, figure.of)
-}
-
-fn sum_text(sum: &Sum) -> String {
-    let currency = if sum.currency.is_empty() { "-" } else { &sum.currency };
-    format!("{:>9}  {:>20} {currency:<3}", sum.invoices, decimal(sum.minor, sum.exponent))
-}
-
-fn vendor_text(vendor: &Vendor) -> String {
-    let (open, all) = (sum_text(&vendor.open), sum_text(&vendor.total));
-    format!("open {open}  of {all}  {}\n", in_line(&vendor.vendor))
-}
-
-fn latency_text(one: &Latency) -> String {
-    let hours = |ms: u64| decimal(i128::from(ms / 36_000), 2);
-    let or_none = |text: &str| if text.is_empty() { "-".to_owned() } else { in_line(text) };
-    format!(
-        "{:<14}  {:>9} visits  p50 {:>10} h  p95 {:>10} h  p99 {:>10} h  {}  {}\n",
-        one.stage.name(),
-        one.count,
-        hours(one.p50_ms),
-        hours(one.p95_ms),
-        hours(one.p99_ms),
-        or_none(&one.region),
-        or_none(&one.vendor_class)
-    )
-}
-
-fn point_text(point: &Point) -> String {
-    format!(
-        "{}  {:>9} events  {:>9} entered  {:>7} failed or held\n",
-        UtcNanos(point.at),
-        point.events,
-        point.entered,
-        point.failed
-    )
-}
-
-/// The report for people: where all invoices are, then what of them is worth a look.
-fn text(report: &Report) -> String {
-    let mut text = format!("{} invoices of {} events\n", report.cases, report.events);
-    let mut line = |count: i64, words: &str| text.push_str(&format!("{count:>10}  {words}\n"));
-    line(report.cleared, "cleared");
-    line(report.rejected, "rejected");
-    // In the stages' order; by name they are in that of the alphabet.
-    for stage in STAGES.map(Stage::name) {
-        line(report.by_stage.get(stage).copied().unwrap_or(0), &format!("in {stage}"));
-    }
-    line(report.received_not_cleared, "received, not cleared");
-    line(report.approved_not_paid, "approved, not paid");
-    line(report.stuck, "stuck");
-    line(report.duplicates, "possible duplicates");
-    line(report.odd, "odd events");
-    text
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_text_tells_every_count_once() {
-        let by_stage = STAGES.into_iter().zip(11..).map(|(stage, count)| (stage.name().to_owned(), count));
-        let report = Report {
-            events: 1,
-            cases: 2,
-            cleared: 3,
-            rejected: 4,
-            received_not_cleared: 5,
-            approved_not_paid: 6,
-            stuck: 7,
-            odd: 8,
-            odd_by_reason: [("unknown_stage".to_owned(), 9)].into(),
-            duplicates: 10,
-            by_stage: by_stage.collect(),
-        };
-        let told = text(&report);
-        let lines: Vec<&str> = told.lines().map(str::trim).collect();
-        assert_eq!(
-            lines,
-            [
-                "2 invoices of 1 events",
-                "3  cleared",
-                "4  rejected",
-                "11  in ingestion",
-                "12  in reconciliation",
-                "13  in authorization",
-                "14  in posting",
-                "5  received, not cleared",
-                "6  approved, not paid",
-                "7  stuck",
-                "10  possible duplicates",
-                "8  odd events",
-            ]
-        );
-    }
 }

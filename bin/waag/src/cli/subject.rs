@@ -202,11 +202,11 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             if args.until.as_ref().is_some_and(|asked| done.until.as_ref() != Some(asked)) {
                 tell("note: a restriction that holds longer stays; `waag subject unrestrict` lifts it first");
             }
-            tell_restricted(&done, output, "restricted")
+            tell_restricted(setting, &done, output, "restricted")
         }
         Command::Unrestrict(who) => {
             let done = order(setting, who, |by, person, reason| Asked::Unrestrict { by, person, reason })?;
-            tell_restricted(&done, output, "not restricted any more")
+            tell_restricted(setting, &done, output, "not restricted any more")
         }
         Command::Expire { dry_run } => expire(setting, *dry_run, output),
         Command::List => list(setting, output),
@@ -349,10 +349,7 @@ fn erase(setting: &Setting, args: &Erase, output: &mut Output) -> Result<Exit, F
         ask_or_do(setting, &Asked::Erase { by, person: given.clone(), reason, despite_restriction })?
     };
     let is_known = !done.erased.is_empty() || !done.kept.is_empty();
-    let is_unknown = !is_known && !tell_erased_before(setting, &done.person)?;
-    if is_unknown {
-        tell("note: nothing is held about this person; was the id right, with its kind before it?");
-    }
+    let is_unknown = !is_known && !tell_none_held(setting, &done.person)?;
     if done.held {
         tell(
             "warning: readers still hold old bytes of the state; a running node removes them when these have ended, else the next `waag subject` does",
@@ -368,11 +365,12 @@ fn heading(person: &str, tag: &str) -> String {
     format!("{kind}{}  {tag}", mask_person(person))
 }
 
-/// Says when a person was erased of whom nothing is held; false where they never were.
-fn tell_erased_before(setting: &Setting, tag: &str) -> Result<bool, Failure> {
+/// Says why nothing is held of a person: when they were erased, or that perhaps they were never known; whether they were.
+pub(super) fn tell_none_held(setting: &Setting, tag: &str) -> Result<bool, Failure> {
     let store = open_reader(&setting.place()?, &setting.options()?)?;
     let recent = subjects::recent(&store.keyring, usize::MAX)?;
     let Some(before) = recent.iter().find(|done| done.person.as_deref() == Some(tag) && done.keys > 0) else {
+        tell("note: nothing is held about this person; was the id right, with its kind before it?");
         return Ok(false);
     };
     let at = before.erased_at.as_ref().unwrap_or(&before.at);
@@ -438,9 +436,14 @@ fn erased_text(done: &Erased, person: &str) -> String {
     text
 }
 
-fn tell_restricted(done: &Restricted, output: &mut Output, what: &str) -> Result<Exit, Failure> {
+fn tell_restricted(
+    setting: &Setting,
+    done: &Restricted,
+    output: &mut Output,
+    what: &str,
+) -> Result<Exit, Failure> {
     if !done.is_known {
-        tell("note: nothing is held about this person yet; was the id right, with its kind before it?");
+        tell_none_held(setting, &done.person)?;
     }
     output.answer(done, || {
         let until = done.until.as_ref().map(|day| format!(" until {day}")).unwrap_or_default();

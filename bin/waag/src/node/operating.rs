@@ -57,6 +57,8 @@ pub(super) fn open(
     let node = Arc::new(OneTenant { tenant, running: Arc::clone(running) });
     let desk = Arc::new(StateDesk(Arc::clone(&store.keyring)));
     let mappings = Arc::new(Mappings::load(desk).map_err(DoorsError::Mappings)?);
+    // A node that ended just behind a withdrawal, or a command without one, left them.
+    mappings.keep_of(&keys).map_err(DoorsError::Mappings)?;
     let plans = plans::load(store).map_err(DoorsError::Plans)?;
     let folder = store.place.data.join(ACCESS_FOLDER);
     let day = DayKeeper::start(&folder, Arc::clone(plans.limiter()), Arc::clone(&clock));

@@ -56,10 +56,10 @@ fn collector() -> (SocketAddr, Messages) {
                 assert!(read > 0, "a message broke off");
                 bytes.extend_from_slice(&piece[..read]);
             };
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
             assert!(head.contains("\r\nauthorization: Bearer t\r\n"), "{head}");
             let path = head.split(' ').nth(1).unwrap().to_owned();
             kept.lock().unwrap().push((path, body));
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
         }
     });
     (at, messages)

@@ -122,7 +122,7 @@ fn a_demonstration_killed_while_it_makes_its_store_goes_on() {
 #[test]
 fn a_demonstration_killed_while_it_makes_its_history_has_all_of_it_after_the_next_start() {
     let folder = Folder::new();
-    let arguments = ["demo", "--invoices", "1200", "--rate", "0", "--folder", "demo"];
+    let arguments = ["demo", "--invoices", "3000", "--rate", "0", "--folder", "demo"];
     let ports = ["--listen", "127.0.0.1:0", "--pages", "127.0.0.1:0"];
     let command = || folder.command(&[&arguments[..], &ports].concat());
     let mut process = Process::start(command());

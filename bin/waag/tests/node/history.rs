@@ -101,7 +101,7 @@ fn each_form_of_a_log_is_taken_once() {
 
 #[test]
 fn an_import_killed_half_way_goes_on_and_takes_each_event_once() {
-    const EVENTS: u64 = 20_000;
+    const EVENTS: u64 = 40_000;
     let folder = Folder::with_store();
     let mut log = String::new();
     for number in 0..EVENTS {

@@ -76,6 +76,22 @@ fn the_door_tells_what_the_commands_print() {
             (ask("/v1/figures/times")["times"].clone(), command(&folder, &["times"]).into()),
             (ask("/v1/figures/vendors")["vendors"].clone(), command(&folder, &["vendors"]).into()),
             (
+                ask("/v1/figures/cash?from=2026-06-01"),
+                command(&folder, &["cash", "--from", "2026-06-01"])[0].clone(),
+            ),
+            (
+                ask("/v1/invoices?list=odd&stage=authorization")["lines"].clone(),
+                command(&folder, &["list", "odd", "--stage", "authorization"]).into(),
+            ),
+            (
+                ask("/v1/invoices?list=duplicates")["lines"].clone(),
+                command(&folder, &["list", "duplicates"]).into(),
+            ),
+            (
+                ask("/v1/invoices?list=open&limit=2")["lines"].clone(),
+                command(&folder, &["list", "open", "--most", "2"]).into(),
+            ),
+            (
                 ask("/v1/figures/series?stage=ingestion&grain=hour")["points"].clone(),
                 command(&folder, &["series", "--stage", "ingestion", "--by", "hour"]).into(),
             ),

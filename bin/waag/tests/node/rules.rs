@@ -63,10 +63,32 @@ fn reports_tell_one_invoice_figures_vendors_times_and_series() {
     assert!(vendors.contains("12.00 EUR") && vendors.contains("1246.50 EUR  De Waag\n"), "{vendors}");
     let times = folder.run(&["report", "times", "--days", "366", "--json"]).exits(0).lines();
     assert!(times.iter().all(|one| one["stage"].is_string()), "{times:?}");
-    let series =
-        |more: &[&str]| folder.run(&[&["report", "series", "--json", "--last", "366"], more].concat());
+    let series = |more: &[&str]| {
+        folder
+            .run(&[&["report", "series", "--json", "--last", "366", "--until", "2026-02-28"], more].concat())
+    };
     let days = series(&["--stage", "ingestion", "--vendor", "De Waag"]).exits(0).lines();
     assert_eq!(days.iter().map(|day| day["events"].as_u64().unwrap()).sum::<u64>(), 2, "{days:?}");
     series(&["--stage", "ingestion", "--by", "minute", "--vendor", "De Waag"]).exits(2);
     series(&["--stage", "somewhere"]).exits(2);
+}
+
+#[test]
+fn lists_and_cash_are_told_to_people_and_what_is_left_out_is_said() {
+    let folder = imported();
+    let list = |more: &[&str]| folder.run(&[&["report", "list"], more].concat());
+    let open = list(&["open"]).exits(0);
+    assert!(!open.out.is_empty() && open.err.is_empty(), "{open:?}");
+    let all = open.out.lines().count();
+    let one = list(&["open", "--most", "1"]).exits(0);
+    assert_eq!(one.out.lines().count(), 1, "{one:?}");
+    assert_eq!(one.err.contains("there are more than these 1"), all > 1, "{one:?}");
+    let refused = list(&["lost"]).exits(2);
+    assert!(refused.err.contains("received_not_cleared"), "{refused:?}");
+    let cash = folder.run(&["report", "cash"]).exits(0).out;
+    assert!(cash.contains("EUR\n  outstanding"), "{cash}");
+    let told = folder.run(&["report", "cash", "--by", "week", "--json"]).exits(0).json();
+    assert_eq!((&told["by"], told["currencies"][0]["steps"].is_array()), (&"week".into(), true), "{told}");
+    let none = folder.run(&["report", "cash", "--currency", "ISK"]).exits(0).out;
+    assert_eq!(none, "nothing is outstanding\n");
 }

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::common::{Folder, Ran};
 
-/// Longest wait for anything that is to happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+/// Longest wait for anything that is to happen; threads at the lowest priority get little beside tests that take all.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 /// Longest wait for an answer.
 const ANSWER: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(10);

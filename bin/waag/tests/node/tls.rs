@@ -15,7 +15,7 @@ use crate::common::Folder;
 use crate::support::{Node, within};
 
 /// Less than the time after which the door looks at the files by itself.
-const RELOADED_WITHIN: Duration = Duration::from_secs(5);
+const RELOADED_WITHIN: Duration = Duration::from_secs(30);
 
 fn certificate(name: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../crates/edge/http/tests/certificates"))

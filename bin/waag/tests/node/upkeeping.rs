@@ -60,7 +60,7 @@ fn a_node_backs_up_and_drills_by_itself_tells_failures_and_forgets_nothing_when_
     std::fs::set_permissions(folder.path("backup.key"), std::fs::Permissions::from_mode(0o600)).unwrap();
     within("a backup again", PATIENCE, || (figure(&node, "waag_backup_failing")? == 0.0).then_some(()));
     assert!(node.terminate().success());
-    assert!(!folder.path("waag-data.drill").exists());
+    // A drill that was under way at the end may still be writing; the next start sweeps it.
     let err = std::fs::read_to_string(folder.path("serve.err")).unwrap();
     assert!(err.contains("the backup failed"), "{err}");
 
@@ -68,6 +68,9 @@ fn a_node_backs_up_and_drills_by_itself_tells_failures_and_forgets_nothing_when_
     let before = (runs(&folder), drills(&folder).len());
     let node = serve(&folder, "1h", "1h");
     within("the records are known", PATIENCE, || figure(&node, "waag_backup_age_seconds"));
+    within("nothing is left of drills", PATIENCE, || {
+        (!folder.path("waag-data.drill").exists()).then_some(())
+    });
     std::thread::sleep(Duration::from_millis(700));
     assert_eq!((runs(&folder), drills(&folder).len()), before);
     assert!(node.terminate().success());

@@ -8,6 +8,8 @@ use crate::support::{Node, PATIENCE, key};
 
 /// How long schemathesis may try, in seconds, unless `WAAG_OUTSIDE_SECONDS` says otherwise.
 const SECONDS: &str = "30";
+/// What it draws its requests from unless `WAAG_OUTSIDE_SEED` says otherwise: what is found is found again.
+const SEED: &str = "1";
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -39,7 +41,9 @@ fn the_door_is_what_its_openapi_document_says_needs_schemathesis() {
     let keys = [(); 2].map(|()| key(&folder, &["--role", "admin"]));
     let node = Node::serve(&folder);
     let seconds = std::env::var("WAAG_OUTSIDE_SECONDS").unwrap_or_else(|_| SECONDS.to_owned());
-    run("door.py", &node, &[("WAAG_KEY", &keys[0]), ("WAAG_MAPPING_KEY", &keys[1])], &[&seconds]);
+    let seed = std::env::var("WAAG_OUTSIDE_SEED").unwrap_or_else(|_| SEED.to_owned());
+    let told = [("WAAG_KEY", &*keys[0]), ("WAAG_MAPPING_KEY", &*keys[1]), ("WAAG_OUTSIDE_SEED", &*seed)];
+    run("door.py", &node, &told, &[&seconds]);
     // What it has sent is no trouble to anything behind the door.
     node.caught_up(&keys[0], PATIENCE);
     assert!(node.terminate().success());

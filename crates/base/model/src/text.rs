@@ -1,4 +1,4 @@
-//! Texts of others as people are shown them: what a character may do beside being seen.
+//! Texts as people are shown them: what a character of others' may do beside being seen, and numbers in groups.
 //!
 //! Place: wherever a terminal, a page, a log line or a cover shows what somebody else wrote; each says itself what stands in
 //! the place of such a character. Source: Unicode, categories Cc and, of Cf and Lo, what reorders, hides or has no width; UAX 9.
@@ -27,6 +27,20 @@ pub fn in_line(text: &str) -> String {
     text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }
 
+/// Digits in groups of three from the right, with this between them.
+#[must_use]
+pub fn grouped(digits: &str, between: char) -> String {
+    let lead = digits.len() % 3;
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3 * between.len_utf8());
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && at % 3 == lead {
+            text.push(between);
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -38,5 +52,20 @@ mod tests {
         assert_eq!(in_line("Zürich €5 – ok 数"), "Zürich €5 – ok 数");
         let tag = in_line("a\u{e0041}\u{ad}\u{3164}b");
         assert_eq!(tag, "a   b");
+    }
+
+    #[test]
+    fn digits_stand_in_groups_from_the_right() {
+        for (digits, told) in [
+            ("", ""),
+            ("0", "0"),
+            ("999", "999"),
+            ("1000", "1,000"),
+            ("12345", "12,345"),
+            ("1234567", "1,234,567"),
+        ] {
+            assert_eq!(grouped(digits, ','), told);
+        }
+        assert_eq!(grouped("1234567", '\u{a0}'), "1\u{a0}234\u{a0}567");
     }
 }

@@ -12,7 +12,9 @@ use waag_model::time::UtcDay;
 
 use crate::project::range;
 use crate::queries::{Queries, Sum, Sums, between, big, number, text};
+use crate::standing::WithoutValue;
 use crate::tables::CASH;
+use crate::when::DAY_MAX;
 
 /// Days of a week.
 const WEEK_DAYS: i64 = 7;
@@ -46,7 +48,8 @@ pub(crate) fn due_buckets(due: Option<i32>) -> impl Iterator<Item = (i64, i64)> 
 }
 
 /// How due dates are put together.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Step {
     /// Each due date.
     Day,
@@ -136,6 +139,32 @@ impl CashByDue {
     }
 }
 
+/// What is outstanding in one currency.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct CashOf {
+    /// In all.
+    #[serde(flatten)]
+    pub total: CashTotal,
+    /// By due date.
+    #[serde(flatten)]
+    pub dates: CashDates,
+}
+
+/// What is outstanding, as programs and commands tell it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Cash {
+    /// How due dates are put together.
+    pub by: Step,
+    /// The first day of the first step, as a date.
+    pub from: String,
+    /// The day behind the last step, as a date.
+    pub to: String,
+    /// By currency, that with the most invoices first.
+    pub currencies: Vec<CashOf>,
+    /// Open invoices that the vendor's invoice has come for and that are in no sum.
+    pub without_value: WithoutValue,
+}
+
 /// The day of a number of days since 1970, held at the ends of what a day may be.
 fn day_of(day: i64) -> UtcDay {
     UtcDay(i32::try_from(day).unwrap_or(if day < 0 { i32::MIN } else { i32::MAX }))
@@ -202,6 +231,36 @@ impl Queries<'_> {
             rank(a).cmp(&rank(b)).then_with(|| a.outstanding.currency.cmp(&b.outstanding.currency))
         });
         Ok(totals)
+    }
+
+    /// What is outstanding in all currencies, or in one, with due dates from the step of a day on; at most [`STEPS_MAX`]
+    /// steps.
+    ///
+    /// # Errors
+    /// [`RowsError`].
+    pub fn cash(
+        &self,
+        today: UtcDay,
+        by: Step,
+        (from, steps): (UtcDay, i64),
+        currency: Option<&str>,
+    ) -> Result<Cash, RowsError> {
+        let due = self.cash_by_due(by, from, steps)?;
+        let mut totals = self.cash_totals(today)?;
+        totals.retain(|total| {
+            let code = total.outstanding.currency.as_str();
+            // What has no currency is counted beside the sums.
+            !code.is_empty() && currency.is_none_or(|currency| currency == code)
+        });
+        let of = |total: CashTotal| CashOf { dates: due.of(&total.outstanding.currency), total };
+        let (first, end) = due.days();
+        Ok(Cash {
+            by,
+            from: first.to_string(),
+            to: end.min(DAY_MAX).to_string(),
+            currencies: totals.into_iter().map(of).collect(),
+            without_value: self.unpriced()?.received,
+        })
     }
 
     /// Due dates of one currency from the step of a day on; at most [`STEPS_MAX`] steps.

@@ -150,7 +150,8 @@ fn money(
 
 /// The words for some invoices.
 fn counted(invoices: i64) -> String {
-    if invoices == 1 { "1 invoice".to_owned() } else { format!("{invoices} invoices") }
+    let digits = waag_model::text::grouped(&invoices.to_string(), ',');
+    format!("{digits} {}", if invoices == 1 { "invoice" } else { "invoices" })
 }
 
 const NONE_PAID: &str = "no invoice was paid in the period";

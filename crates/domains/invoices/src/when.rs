@@ -2,7 +2,7 @@
 //!
 //! Not here: which times are plausible (`event`).
 
-use waag_model::time::UtcNanos;
+use waag_model::time::{UtcDay, UtcNanos};
 
 /// Nanoseconds of one second.
 pub(crate) const SECOND_NS: i64 = 1_000_000_000;
@@ -10,6 +10,9 @@ pub(crate) const SECOND_NS: i64 = 1_000_000_000;
 pub(crate) const MINUTE_NS: i64 = 60 * SECOND_NS;
 /// Nanoseconds of one hour.
 pub(crate) const HOUR_NS: i64 = 60 * MINUTE_NS;
+
+/// The last day that a date can be written of: 9999-12-31.
+pub const DAY_MAX: UtcDay = UtcDay(2_932_896);
 
 /// Days since 1970-01-01 of a date of the proleptic Gregorian calendar; none where there is no such date.
 ///

@@ -369,7 +369,7 @@ mod tests {
         let clock = SystemClock::new();
         let telemetry = start(&format!("http://{}", silent.local_addr().unwrap()), &spans).unwrap();
         drop(telemetry);
-        assert!(clock.monotonic() < Duration::from_secs(4), "{:?}", clock.monotonic());
+        assert!(clock.monotonic() < Duration::from_secs(20), "{:?}", clock.monotonic());
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         assert_eq!(read(&spans.0.sent) + read(&spans.0.dropped), WAITING_SPANS_MAX as u64 + 10);
         assert!(read(&spans.0.failures) > 0);

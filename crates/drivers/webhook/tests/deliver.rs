@@ -111,14 +111,18 @@ fn a_receiver_that_closes_each_connection_gets_each_event_once() {
     ] {
         let (runtime, log) = (runtime(), Log::default());
         let kept = log.clone();
+        let (closed, closes) = std::sync::mpsc::sync_channel(5);
         let receiver = Receiver::start(move |mut stream, _| {
             kept.push(read_request(&mut stream).unwrap());
             stream.write_all(answer.as_bytes()).unwrap();
+            drop(stream);
+            closed.send(()).unwrap();
         });
         let webhook = pool(&runtime).webhook(&receiver.url(), vec![secret()], here()).unwrap();
         for _ in 0..5 {
             assert_eq!(deliver(&webhook, delivery(PATIENCE)), Outcome::Delivered(Some(200)), "{answer}");
             // Time for the end of the connection to arrive.
+            closes.recv_timeout(PATIENCE).unwrap();
             std::thread::sleep(Duration::from_millis(50));
         }
         assert_eq!((receiver.count(), log.all().len()), (5, 5), "{answer}");

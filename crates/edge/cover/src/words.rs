@@ -290,15 +290,7 @@ fn second(at: UtcNanos) -> String {
 
 /// A number with its digits in groups of three.
 pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && digits.len().saturating_sub(at).is_multiple_of(3) {
-            out.push('\u{a0}');
-        }
-        out.push(digit);
-    }
-    out
+    waag_model::text::grouped(&number.to_string(), '\u{a0}')
 }
 
 fn count(number: u64, what: &str) -> String {

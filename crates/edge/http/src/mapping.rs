@@ -5,7 +5,7 @@
 //! Not here: what the standard form is (`invoices`), where mappings lie (`ports::Desk`).
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use waag_model::value::{Object, Value};
 
 use crate::fault::{Fault, Kind};
 use crate::invoices::FIELDS;
-use crate::keys::KeyError;
+use crate::keys::{KeyError, Keys};
 use crate::ports::{Desk, Shelf};
 use crate::validate::lacks;
 
@@ -173,12 +173,56 @@ impl Mappings {
         }
         Ok(())
     }
+
+    /// Removes the mappings of all keys but these: of one that was withdrawn while nobody could remove them any more.
+    ///
+    /// # Errors
+    /// As of [`forget`](Self::forget).
+    pub fn keep_of(&self, keys: &Keys) -> Result<(), KeyError> {
+        let named: HashSet<String> = {
+            let known = self.known.read().unwrap_or_else(PoisonError::into_inner);
+            known.keys().filter_map(|name| Some(name.split_once('/')?.0.to_owned())).collect()
+        };
+        let there: HashSet<String> = keys.list().iter().map(|record| record.id.clone()).collect();
+        named.difference(&there).try_for_each(|key| self.forget(key))
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use waag_model::ids::{Actor, TenantName};
+    use waag_model::time::UtcNanos;
+    use waag_stdx::entropy::SystemEntropy;
+
     use super::*;
+    use crate::keys::{NewKey, Role};
     use crate::ports::MemoryDesk;
+
+    #[test]
+    fn mappings_of_keys_that_are_gone_are_removed_and_those_of_the_others_stay() {
+        let desk = Arc::new(MemoryDesk::default());
+        let keys = Keys::load(desk.clone()).unwrap();
+        let new = NewKey {
+            tenant: TenantName::new("default").unwrap(),
+            actor: Actor::new("erp").unwrap(),
+            role: Role::Producer,
+            plan: "standard".to_owned(),
+            expires: None,
+        };
+        let (_, drawn) = Keys::draw(new, UtcNanos(0), &SystemEntropy::new()).unwrap();
+        let there = keys.add(drawn).unwrap().id.clone();
+        let mappings = Mappings::load(desk.clone()).unwrap();
+        let mapping = Mapping::read(br#"{"fields":{"id":"/a"}}"#).unwrap();
+        let gone = "0f3a9c0d1e2b4a57";
+        for key in [gone, &there] {
+            mappings.save(key, Stage::Posting, Some(mapping.clone())).unwrap();
+        }
+        mappings.keep_of(&keys).unwrap();
+        for mappings in [mappings, Mappings::load(desk).unwrap()] {
+            assert!(mappings.find(gone, Stage::Posting).is_none());
+            assert!(mappings.find(&there, Stage::Posting).is_some());
+        }
+    }
 
     #[test]
     fn the_mappings_of_a_key_that_is_forgotten_are_gone_and_no_others() {

@@ -4,7 +4,7 @@ mod support;
 
 use std::io::Write as _;
 
-use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event, new_key};
+use support::{BATCH, Client, ONE, Response, Settings, TestDoor, event, new_key, no_day_ends_soon};
 use waag_http::intake::IntakeLimits;
 use waag_http::keys::Role;
 use waag_http::limit::{Plan, Rate};
@@ -294,6 +294,7 @@ fn a_refusal_says_what_would_be_taken_or_what_is_not_there() {
 fn a_plan_is_held_to_and_told() {
     let rate = Some(Rate { per_s: 1, burst: 2 });
     let plan = Plan { write: rate, events_per_day: Some(3), ..Plan::default() };
+    no_day_ends_soon();
     let door = TestDoor::open(Settings { plan: Some(plan), ..Settings::default() });
     let mut client = door.connect();
     let batch = format!("[{},{}]", event("1", 1), event("2", 2));
@@ -508,12 +509,14 @@ fn no_nonsense_yields_a_5xx() {
 fn a_slow_head_and_a_slow_body_end_in_their_time() {
     let mut settings = Settings::default();
     settings.server.head_ms_max = 300;
-    settings.door.body_ms_max = 300;
     let door = TestDoor::open(settings);
     let mut client = door.connect();
     client.stream.write_all(b"GET /healthz HT").unwrap();
     let mut rest = Vec::new();
     std::io::Read::read_to_end(&mut client.stream, &mut rest).unwrap();
+    let mut settings = Settings::default();
+    settings.door.body_ms_max = 300;
+    let door = TestDoor::open(settings);
     let mut client = door.connect();
     let head = format!(
         "POST /v1/events HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\ncontent-type: {ONE}\r\ncontent-length: 10\r\n\r\nabc",
@@ -543,7 +546,7 @@ fn a_client_that_does_not_read_is_let_go() {
         let text = got.body.as_str().unwrap();
         text.lines().find_map(|line| line.strip_prefix("waag_http_connections ")).unwrap().to_owned()
     };
-    for _ in 0..40 {
+    for _ in 0..300 {
         if open(&mut client) == "1" {
             return;
         }

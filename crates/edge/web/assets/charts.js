@@ -2,6 +2,8 @@
 (() => {
   "use strict";
   const HEIGHT = 240;
+  // Between two marks of the upright axis: whole events, of which there is no half.
+  const STEPS = [1, 2, 5, ...Array.from({ length: 14 }, (_, i) => [1, 2, 2.5, 5].map((n) => n * 10 ** (i + 1))).flat()];
   const drawn = new Map();
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const number = new Intl.NumberFormat("en");
@@ -41,7 +43,7 @@
       scales: { y: { range: (_, __, most) => [0, Math.max(most * 1.08, 1)] } },
       axes: [
         { ...axis, size: 32, values: (_, at) => ticks(at, chart.step) },
-        { ...axis, size: 64, values: (_, at) => at.map((value) => number.format(value)) },
+        { ...axis, size: 64, incrs: STEPS, values: (_, at) => at.map((value) => number.format(value)) },
       ],
       series: [
         { label: "UTC", value: (_, at) => at == null ? "–" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ") },

@@ -62,17 +62,8 @@ impl fmt::Display for Html {
 
 impl HtmlSafe for Html {}
 
-/// Digits in groups of three, by a comma.
 fn grouped(digits: &str) -> String {
-    let lead = digits.len() % 3;
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && at % 3 == lead {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
+    waag_model::text::grouped(digits, ',')
 }
 
 /// A count: `1,234,567`.

@@ -288,8 +288,8 @@ fn nothing_printed_or_stored_shows_a_secret_or_a_person() {
         .flat_map(|((_, k), (v, _))| [k.clone(), v.clone()].concat())
         .collect();
     for secret in secrets {
-        let hex: String = secret[..4].iter().map(|byte| format!("{byte:02x}")).collect();
-        let list = secret[..4].iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
+        let hex: String = secret[..8].iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = secret[..8].iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
         assert!(!printed.contains(&hex) && !printed.contains(&list), "{printed}");
         assert!(!stored.windows(8).any(|part| part == &secret[..8]));
     }

@@ -160,8 +160,8 @@ pub(super) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let count = read_all(&stores, person, args.reveal, &mut to)?;
     to.end(&report, count)?;
     tell_not_read(&report, &earlier);
-    if report.held.is_empty() && !super::tell_erased_before(setting, &tag_text(person))? {
-        tell("note: nothing is held about this person; was the id right, with its kind before it?");
+    if report.held.is_empty() {
+        super::tell_none_held(setting, &tag_text(person))?;
     }
     Ok(if earlier.closed.is_empty() { Exit::Done } else { Exit::Refused })
 }

@@ -9,9 +9,11 @@ use super::noise::{self, Noise};
 
 const MINUTE_S: i64 = 60;
 /// Amounts from which an approval takes a second signature.
-const SECOND_SIGNATURE_MINOR: i64 = 10_000_000;
+pub(super) const SECOND_SIGNATURE_MINOR: i64 = 10_000_000;
 /// Matches that fail, in a thousand: by hand, and touchless.
 const EXCEPTION_PERMILLE: (u64, u64) = (190, 30);
+/// Good matches that are told when they are done, in a thousand; of the others the next step says it.
+const MATCHED_PERMILLE: u64 = 850;
 /// Failed matches that go back to the beginning, in a thousand.
 const REWORK_PERMILLE: u64 = 350;
 /// Approvals that are blocked first, in a thousand.
@@ -30,6 +32,8 @@ pub enum Step {
     Receive,
     /// It is held against order and receipt.
     Match,
+    /// It agrees with them.
+    Agree,
     /// The match fails.
     Fail,
     /// It goes back to be read again.
@@ -153,6 +157,9 @@ impl Life<'_> {
             self.after(4 * HOUR_S, 60 * HOUR_S, true);
         } else {
             self.after(MINUTE_S, 10 * MINUTE_S, false);
+        }
+        if self.is(noise::MATCHED, MATCHED_PERMILLE) {
+            self.happens(Step::Agree);
         }
         self.approved(stuck);
     }

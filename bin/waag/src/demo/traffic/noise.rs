@@ -20,6 +20,7 @@ pub(super) const REJECT: u64 = 15;
 pub(super) const PAID_LATE: u64 = 16;
 pub(super) const CONTACT: u64 = 17;
 pub(super) const ACCOUNT: u64 = 18;
+pub(super) const MATCHED: u64 = 19;
 pub(super) const DELAY: u64 = 64;
 pub(super) const LATE: u64 = 128;
 pub(super) const LATE_BY: u64 = 192;

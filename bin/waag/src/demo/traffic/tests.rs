@@ -128,6 +128,8 @@ fn the_shares_of_what_goes_wrong_are_within_their_bands() {
     share(with("mismatch"), invoices, 60, 140);
     share(with("blocked"), invoices, 18, 45);
     share(with("rejected"), invoices, 1, 8);
+    share(with("matched"), invoices, 700, 900);
+    share(with("awaiting_second_signature"), invoices, 1, 8);
     assert!(with("released") <= with("blocked"));
     let received: Vec<_> = events.iter().filter(|sent| text(sent, "status") == "received").collect();
     let touchless = received.iter().filter(|sent| text(sent, "touch") == "auto").count();

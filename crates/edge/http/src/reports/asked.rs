@@ -28,8 +28,6 @@ pub(crate) const DATES_DEFAULT: usize = 30;
 
 /// The first day that can be asked for: 0001-01-01, a Monday.
 const DAY_MIN: UtcDay = UtcDay(-719_162);
-/// The last day that is told: 9999-12-31, the last one that a date can be written of.
-pub(crate) const DAY_MAX: UtcDay = UtcDay(2_932_896);
 
 /// A question.
 #[derive(Debug, PartialEq, Eq)]

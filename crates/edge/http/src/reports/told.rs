@@ -3,17 +3,15 @@
 //! Not here: the JSON of what stands in them (`domains/invoices`), which the command line prints as well.
 
 use serde::Serialize;
-use waag_invoices::cash::{CashDates, CashTotal, Step};
 use waag_invoices::event::Stage;
 use waag_invoices::figures::KeyFigure;
 use waag_invoices::life::Lifecycle;
 use waag_invoices::lists::After;
 use waag_invoices::named::{Line, List};
 use waag_invoices::queries::{Grain, Latency, Point, Queries, Report, Vendor};
-use waag_invoices::standing::WithoutValue;
 use waag_model::time::{UtcDay, UtcNanos};
 
-use super::asked::{Asked, DAY_MAX};
+use super::asked::Asked;
 use super::cursor;
 use crate::fault::{Fault, Kind, Unread};
 
@@ -96,23 +94,6 @@ struct Vendors {
     vendors: Vec<Vendor>,
 }
 
-#[derive(Serialize)]
-struct CashOf {
-    #[serde(flatten)]
-    total: CashTotal,
-    #[serde(flatten)]
-    dates: CashDates,
-}
-
-#[derive(Serialize)]
-struct Cash {
-    by: &'static str,
-    from: String,
-    to: String,
-    currencies: Vec<CashOf>,
-    without_value: WithoutValue,
-}
-
 /// The JSON of an answer.
 ///
 /// # Errors
@@ -171,38 +152,10 @@ pub(crate) fn answer(
         }
         Asked::Vendors { most } => Ok(fresh.json(Vendors { vendors: queries.vendors(*most)? })),
         Asked::Cash { by, from, currency, most } => {
-            Ok(fresh.json(cash(queries, *by, from.unwrap_or(now.day()), (currency.as_deref(), *most), now)?))
+            let span = (from.unwrap_or(now.day()), i64::try_from(*most).unwrap_or(i64::MAX));
+            Ok(fresh.json(queries.cash(now.day(), *by, span, currency.as_deref())?))
         }
     }
-}
-
-fn cash(
-    queries: &Queries<'_>,
-    by: Step,
-    from: UtcDay,
-    (currency, most): (Option<&str>, usize),
-    now: UtcNanos,
-) -> Result<Cash, Fault> {
-    let steps = i64::try_from(most).unwrap_or(i64::MAX);
-    let due = queries.cash_by_due(by, from, steps)?;
-    let mut totals = queries.cash_totals(now.day())?;
-    totals.retain(|total| {
-        let code = total.outstanding.currency.as_str();
-        // What has no currency is counted beside the sums.
-        !code.is_empty() && currency.is_none_or(|currency| currency == code)
-    });
-    let of = |total: CashTotal| CashOf { dates: due.of(&total.outstanding.currency), total };
-    let (first, end) = due.days();
-    Ok(Cash {
-        by: match by {
-            Step::Day => "day",
-            Step::Week => "week",
-        },
-        from: first.to_string(),
-        to: end.min(DAY_MAX).to_string(),
-        currencies: totals.into_iter().map(of).collect(),
-        without_value: queries.unpriced()?.received,
-    })
 }
 
 /// How fresh an answer is.

@@ -103,6 +103,15 @@ impl Node for TestNode {
     }
 }
 
+/// Waits where a day of UTC is about to end, with which quotas begin anew.
+pub(crate) fn no_day_ends_soon() {
+    let now = waag_stdx::clock::Clock::now(&waag_stdx::clock::SystemClock::new());
+    let left = 86_400 - now.0.div_euclid(1_000_000_000).rem_euclid(86_400);
+    if left < 20 {
+        std::thread::sleep(std::time::Duration::from_secs(left.unsigned_abs() + 1));
+    }
+}
+
 /// A running door. Dropping it ends it.
 pub(crate) struct TestDoor {
     pub(crate) address: SocketAddr,
@@ -244,7 +253,7 @@ impl TestDoor {
 
     pub(crate) fn connect(&self) -> Client {
         let stream = TcpStream::connect(self.address).unwrap();
-        stream.set_read_timeout(Some(std::time::Duration::from_secs(8))).unwrap();
+        stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).unwrap();
         Client { stream, rest: Vec::new(), key: self.key.clone() }
     }
 
@@ -328,6 +337,12 @@ impl Client {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Response {
+        self.send(method, path, headers, body);
+        self.answer(method != "HEAD")
+    }
+
+    /// Writes a request whose answer is read later.
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
         for (name, value) in headers {
             request.push_str(&format!("{name}: {value}\r\n"));
@@ -340,7 +355,6 @@ impl Client {
         bytes.extend_from_slice(body);
         // Who is refused before the body is read may find the connection closed.
         drop(self.stream.write_all(&bytes));
-        self.answer(method != "HEAD")
     }
 
     pub(crate) fn read(&mut self) -> Response {

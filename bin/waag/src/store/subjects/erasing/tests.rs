@@ -1,6 +1,6 @@
 //! Erasures broken off after each step, sweeps in time, and appends while an erasure is under way.
 
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 
 use waag_archive::upkeep::BackupRecord;
 use waag_engine::reader::ReadEntry;
@@ -233,10 +233,10 @@ fn backups_of_the_keys_are_waited_for_and_one_that_cannot_be_read_promises_nothi
 fn whoever_appends_during_an_erasure_is_before_it_and_gone_or_after_it_and_lives() {
     let world = World::new();
     let store = world.filled();
-    let stop = AtomicBool::new(false);
+    let (stop, told) = (AtomicBool::new(false), AtomicU64::new(0));
     let positions = std::thread::scope(|scope| {
         for thread in 0..3_u64 {
-            let (store, stop, by) = (&store, &stop, &world.by);
+            let (store, stop, by, told) = (&store, &stop, &world.by, &told);
             scope.spawn(move || {
                 let mut number = 0;
                 while !stop.load(Ordering::SeqCst) {
@@ -253,8 +253,9 @@ fn whoever_appends_during_an_erasure_is_before_it_and_gone_or_after_it_and_lives
                         .map_err(Rejection::from)
                         .and_then(waag_engine::runtime::Pending::wait)
                     {
+                        Ok(_) => drop(told.fetch_add(3, Ordering::SeqCst)),
                         // A batch that was sealed before is sealed again by whoever sent it.
-                        Ok(_) | Err(Rejection::Reseal | Rejection::Busy) => {}
+                        Err(Rejection::Reseal | Rejection::Busy) => {}
                         Err(other) => panic!("{other}"),
                     }
                 }
@@ -262,7 +263,11 @@ fn whoever_appends_during_an_erasure_is_before_it_and_gone_or_after_it_and_lives
         }
         let mut erased = Vec::new();
         for _ in 0..8 {
-            std::thread::sleep(Duration::from_millis(40));
+            // However slow the disk is, there is something of theirs between two erasures.
+            let before = told.load(Ordering::SeqCst);
+            while told.load(Ordering::SeqCst) < before + 9 {
+                std::thread::sleep(Duration::from_millis(5));
+            }
             let done = erase(&store, &world.order("anna")).unwrap();
             erased.extend(done.position.filter(|_| done.keys > 0));
         }
