@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use common::{Folder, Ran, events};
 
 /// Every command as it is typed, those above others included.
-const COMMANDS: [&[&str]; 106] = [
+const COMMANDS: [&[&str]; 108] = [
     &[],
     &["init"],
     &["append"],
@@ -35,11 +35,13 @@ const COMMANDS: [&[&str]; 106] = [
     &["import"],
     &["report"],
     &["report", "invoices"],
+    &["report", "list"],
     &["report", "invoice"],
     &["report", "figures"],
     &["report", "vendors"],
     &["report", "times"],
     &["report", "series"],
+    &["report", "cash"],
     &["rules"],
     &["rules", "show"],
     &["rules", "set"],

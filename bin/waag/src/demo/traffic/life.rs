@@ -13,7 +13,7 @@ pub(super) const SECOND_SIGNATURE_MINOR: i64 = 10_000_000;
 /// Matches that fail, in a thousand: by hand, and touchless.
 const EXCEPTION_PERMILLE: (u64, u64) = (190, 30);
 /// Good matches that are told when they are done, in a thousand; of the others the next step says it.
-const MATCHED_PERMILLE: u64 = 850;
+const MATCHED_PERMILLE: u64 = 600;
 /// Failed matches that go back to the beginning, in a thousand.
 const REWORK_PERMILLE: u64 = 350;
 /// Approvals that are blocked first, in a thousand.
@@ -160,6 +160,7 @@ impl Life<'_> {
         }
         if self.is(noise::MATCHED, MATCHED_PERMILLE) {
             self.happens(Step::Agree);
+            self.after(10, 5 * MINUTE_S, false);
         }
         self.approved(stuck);
     }
