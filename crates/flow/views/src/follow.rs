@@ -26,8 +26,11 @@ pub const AHEAD_BATCHES_MAX: usize = 2;
 /// Most waiting batches that are written in one transaction; one where views rest between them.
 pub const TOGETHER_BATCHES_MAX: usize = 3;
 
-/// A batch of more events waits for yet more, up to [`Following::linger_busy`].
+/// A batch of more events waits for yet more, up to [`Following::linger_busy`] or [`Following::linger_starved`].
 pub const BUSY_EVENTS: usize = 1_000;
+
+/// Transactions in a row whose thread waited for a core a good part of their time, until it is taken for starved.
+const STARVED_TRANSACTIONS: u32 = 2;
 
 /// Views that are further behind than this, in events, while the ledger outgrows them and others wait for their time,
 /// rest after each transaction: fresh they will not be, and what they take is taken from acknowledgements.
@@ -53,6 +56,11 @@ struct Met {
 }
 
 impl Met {
+    /// Whether others want the time that it takes: its thread waited for a core a fifth of it.
+    fn is_starved(self) -> bool {
+        !self.took.is_zero() && self.waited >= self.took / 5
+    }
+
     /// How long to rest after it.
     fn rest(self) -> Duration {
         let is_busy = self.waited >= self.took / 2;
@@ -98,6 +106,8 @@ pub struct Following {
     /// The same where many events come ([`BUSY_EVENTS`]): what a batch costs is mostly the pages it touches, so that a few
     /// larger ones leave more time for acknowledgements.
     pub linger_busy: Duration,
+    /// The same where others want all the time there is: recording goes before showing.
+    pub linger_starved: Duration,
     /// How long nothing is looked at without being woken.
     pub poll: Duration,
     /// Told when there is news.
@@ -107,8 +117,8 @@ pub struct Following {
 }
 
 impl Following {
-    /// Following with the usual limits: batches of up to 50,000 events or 200 ms, half a second under load, a look every
-    /// 50 ms.
+    /// Following with the usual limits: batches of up to 50,000 events or 200 ms, half a second under load, two where the
+    /// machine has no time left, a look every 50 ms.
     #[must_use]
     pub fn new(source: FactSource, clock: Arc<dyn Clock>) -> Self {
         Self {
@@ -116,6 +126,7 @@ impl Following {
             limits: BatchLimits::default(),
             linger: Duration::from_millis(200),
             linger_busy: Duration::from_millis(500),
+            linger_starved: Duration::from_secs(2),
             poll: Duration::from_millis(50),
             wake: Arc::new(Wake::default()),
             clock,
@@ -162,7 +173,7 @@ pub fn run(
 ) -> Result<(), ProjectError> {
     let (sender, receiver) = sync_channel(AHEAD_BATCHES_MAX);
     let waiting = AtomicUsize::new(0);
-    let given_up = AtomicBool::new(false);
+    let (given_up, starved) = (AtomicBool::new(false), AtomicBool::new(false));
     let opener = Opener {
         following,
         gatherer: projector.gatherer(),
@@ -170,6 +181,7 @@ pub fn run(
         stop,
         given_up: &given_up,
         waiting: &waiting,
+        starved: &starved,
     };
     let start = projector.cursor();
     thread::scope(|scope| {
@@ -180,7 +192,7 @@ pub fn run(
             return Err(ProjectError::Views(failed));
         }
         // Returning drops the receiver, which ends an opener that has a batch to send; the flag ends one that waits.
-        let written = write(projector, following, &receiver, &waiting, stop);
+        let written = write(projector, following, &receiver, (&waiting, &starved), stop);
         drop(receiver);
         given_up.store(true, Ordering::Release);
         following.wake.notify();
@@ -192,9 +204,10 @@ fn write(
     projector: &mut Projector,
     following: &Following,
     batches: &Receiver<Result<Ready, SourceFault>>,
-    waiting: &AtomicUsize,
+    (waiting, starved): (&AtomicUsize, &AtomicBool),
     stop: &AtomicBool,
 ) -> Result<(), ProjectError> {
+    let mut starved_for = 0_u32;
     let mut before = following.clock.monotonic();
     let mut together_max = TOGETHER_BATCHES_MAX;
     while let Ok(first) = batches.recv() {
@@ -226,6 +239,8 @@ fn write(
             grown: reached.0.saturating_sub(guarded.0),
             lag: reached.0.saturating_sub(projector.cursor().position.0),
         };
+        starved_for = if met.is_starved() { starved_for.saturating_add(1) } else { 0 };
+        starved.store(starved_for >= STARVED_TRANSACTIONS, Ordering::Release);
         let rest = met.rest();
         // A long transaction would need a longer rest than what is shown may stand still for.
         together_max = if rest.is_zero() { TOGETHER_BATCHES_MAX } else { 1 };
@@ -246,6 +261,8 @@ struct Opener<'r> {
     given_up: &'r AtomicBool,
     /// Batches sent and not yet written.
     waiting: &'r AtomicUsize,
+    /// The writing side gets little of the machine's time.
+    starved: &'r AtomicBool,
 }
 
 impl Opener<'_> {
@@ -278,7 +295,7 @@ impl Opener<'_> {
 
     /// The next batch, as far as it came; empty only at the end, at a fault, or where nothing came for a while.
     fn next(&self, cursor: Cursor, sent: Option<Duration>) -> (Batch, Option<SourceFault>) {
-        let Following { source, limits, linger, linger_busy, poll, wake, clock } = self.following;
+        let Following { source, limits, poll, wake, clock, .. } = self.following;
         let mut batch = Batch::after(cursor);
         let mut begun = None;
         loop {
@@ -290,15 +307,31 @@ impl Opener<'_> {
                 return (batch, None);
             }
             let now = clock.monotonic();
-            let linger = if batch.len() > BUSY_EVENTS { linger_busy } else { linger };
-            let is_quiet = sent.is_none_or(|sent| now.saturating_sub(sent) >= *linger);
-            if is_quiet && !batch.is_empty() && self.waiting.load(Ordering::Acquire) == 0 {
+            let linger = self.linger(batch.len());
+            if batch.is_empty() {
+                wake.wait(*poll);
+                continue;
+            }
+            let is_quiet = sent.is_none_or(|sent| now.saturating_sub(sent) >= linger);
+            if is_quiet && self.waiting.load(Ordering::Acquire) == 0 {
                 return (batch, None);
             }
-            if !batch.is_empty() && now.saturating_sub(*begun.get_or_insert(now)) >= *linger {
+            let waited = now.saturating_sub(*begun.get_or_insert(now));
+            if waited >= linger {
                 return (batch, None);
             }
-            wake.wait(*poll);
+            // More is read when it is due, and not at each commit: a look costs as much as some events.
+            thread::sleep(linger.saturating_sub(waited).min(*poll));
+        }
+    }
+
+    /// How long a batch of so many events waits for more.
+    fn linger(&self, events: usize) -> Duration {
+        let is_starved = self.starved.load(Ordering::Acquire);
+        match (events > BUSY_EVENTS, is_starved) {
+            (false, _) => self.following.linger,
+            (true, false) => self.following.linger_busy,
+            (true, true) => self.following.linger_starved,
         }
     }
 }
@@ -322,5 +355,15 @@ mod tests {
             Met { lag: REST_LAG_EVENTS, ..far },
         ];
         assert_eq!(busy.map(Met::rest), [Duration::ZERO; 3]);
+    }
+
+    #[test]
+    fn who_waits_for_a_core_a_fifth_of_its_time_is_starved() {
+        let took = Duration::from_millis(100);
+        let met = Met { took, waited: took / 5, events: 1, grown: 1, lag: 0 };
+        assert!(met.is_starved());
+        for other in [Met { waited: took / 6, ..met }, Met { took: Duration::ZERO, ..met }] {
+            assert!(!other.is_starved(), "{other:?}");
+        }
     }
 }
