@@ -108,13 +108,19 @@ fn amount_text(state: &InvoiceState) -> String {
     }
 }
 
+/// A time to the minute; deadlines end with an hour.
+fn minute(at: i64) -> String {
+    let text = UtcNanos(at).to_string();
+    text.get(..16).map_or(text.clone(), |minute| format!("{minute}Z"))
+}
+
 fn state_text(state: &InvoiceState) -> String {
-    let until = state.deadline.map_or("-".to_owned(), |at| UtcNanos(at).to_string());
+    let until = state.deadline.map_or("-".to_owned(), minute);
     let stage = if state.condition.is_closed() { "-" } else { state.stage.name() };
     let stuck = if state.stuck { ", stuck" } else { "" };
     let condition = format!("{}{stuck}", word(&state.condition));
     format!(
-        "{stage:<14}  {condition:<20}  {until:<24}  {:>20}  {}  {}\n",
+        "{stage:<14}  {condition:<20}  {until:<17}  {:>20}  {}  {}\n",
         amount_text(state),
         in_line(&state.id),
         in_line(&state.vendor)
