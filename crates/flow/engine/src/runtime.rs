@@ -1,5 +1,8 @@
 //! The engine on threads: one for each kind of effect, and whoever seals on threads of their own; each steps in turn.
 //!
+//! A batch that is alone under way is written and guarded by whoever brings it, whom nothing else could use meanwhile:
+//! handing it from thread to thread costs more than its own work.
+//!
 //! Place: between the sealing threads and the drivers. It decides nothing; every rule is in `engine`.
 //! Not here: opening a store (`recover`), drivers (`bin/`).
 //!
@@ -31,6 +34,10 @@ use crate::reader::Reader;
 
 /// Committed frames that wait for the follower; it only writes derived files, and the writer waits when it lags.
 const FOLLOW_QUEUE_MAX: usize = 16;
+/// A larger frame is written by the log's own thread, so that the next one is made and the last one guarded meanwhile.
+const FRAME_AT_HAND_BYTES_MAX: usize = 64 * 1_024;
+/// Hashes of a commit that who steps writes itself, where the follower has nothing to do: microseconds.
+const HASHES_AT_HAND_MAX: usize = 512;
 /// How often who ends the writer looks whether all is done.
 const END_LOOK: Duration = Duration::from_millis(5);
 
@@ -101,6 +108,57 @@ enum Follow {
     Frame(Committed),
     Job(Job),
 }
+
+/// An effect that whoever stepped carries out itself, after having let go of the stepper.
+type Work = Box<dyn FnOnce() -> Input>;
+
+/// What whoever stepped carries out itself, and how much of it.
+struct AtHand {
+    work: VecDeque<Work>,
+    appends_left: usize,
+    guards_left: usize,
+}
+
+impl AtHand {
+    /// For who has brought something and wants to go on: what its own batch needs, and nothing of those behind it.
+    fn of_guest() -> Self {
+        Self { work: VecDeque::new(), appends_left: 1, guards_left: 1 }
+    }
+
+    /// For a thread that is there for effects.
+    fn of_doer() -> Self {
+        Self { work: VecDeque::new(), appends_left: usize::MAX, guards_left: usize::MAX }
+    }
+
+    /// For who must not be kept.
+    fn of_nobody() -> Self {
+        Self { work: VecDeque::new(), appends_left: 0, guards_left: 0 }
+    }
+
+    /// Takes an append, or hands it back.
+    fn append(&mut self, append: Append, log: &Doer<Append>) -> Result<(), Append> {
+        if self.appends_left == 0 || append.1.bytes().len() > FRAME_AT_HAND_BYTES_MAX {
+            return Err(append);
+        }
+        self.appends_left -= 1;
+        self.work.push_back(log.at_hand(append));
+        Ok(())
+    }
+
+    /// Takes a guard, or hands it back.
+    fn swap(&mut self, swap: Swap, guard: &Doer<Swap>) -> Result<(), Swap> {
+        if self.guards_left == 0 {
+            return Err(swap);
+        }
+        self.guards_left -= 1;
+        // Before an append: whoever waits for it has waited for longer.
+        self.work.push_front(guard.at_hand(swap));
+        Ok(())
+    }
+}
+
+type Append = (FrameNumber, Frame);
+type Swap = (u64, GuardRecord);
 
 /// What is between [`Writer::submit`] and its answer; held to the engine's own bounds, so that whoever is one too many
 /// learns it while the batch is still in hand.
@@ -226,7 +284,7 @@ impl Writer {
             return Err((NotTaken::Busy(batch), hearer));
         }
         let tell: Tell = Box::new(move |outcome| hearer.hear(outcome));
-        self.desk.put(Message::Submit(batch, Answer(Some(tell))));
+        self.desk.put(Message::Submit(batch, Answer(Some(tell))), AtHand::of_guest());
         Ok(())
     }
 
@@ -242,7 +300,7 @@ impl Writer {
         let (done, outcome) = sync_channel(1);
         let run: Destruction = Box::new(move || drop(done.send(destroy())));
         let tell: Tell = Box::new(move |outcome| answer.hear(outcome));
-        self.desk.put(Message::Destroy(run, Answer(Some(tell))));
+        self.desk.put(Message::Destroy(run, Answer(Some(tell))), AtHand::of_guest());
         match outcome.recv() {
             Ok(outcome) => Ok(outcome),
             // The closure was dropped unrun: the engine has said why.
@@ -293,9 +351,20 @@ impl Desk {
         self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts something down and steps, unless somebody is stepping. Nobody waits here for anybody.
-    fn put(&self, message: Message) {
+    /// Puts something down, steps unless somebody is stepping, and carries out what was left to whoever stepped.
+    /// Nobody waits here for anybody else.
+    fn put(&self, message: Message, mut at_hand: AtHand) {
         self.inbox().push_back(message);
+        self.step(&mut at_hand);
+        while let Some(carry_out) = at_hand.work.pop_front() {
+            // Outside of all locks: others step meanwhile.
+            let input = carry_out();
+            self.inbox().push_back(Message::Input(input));
+            self.step(&mut at_hand);
+        }
+    }
+
+    fn step(&self, at_hand: &mut AtHand) {
         // Who steps looks again after having let go: what was put down meanwhile is found by one of the two.
         while !self.inbox().is_empty() {
             let mut stepper = match self.stepper.try_lock() {
@@ -310,7 +379,7 @@ impl Desk {
                 }
             };
             match stepper.as_mut() {
-                Some(stepper) => stepper.run(|| self.inbox().pop_front()),
+                Some(stepper) => stepper.run(|| self.inbox().pop_front(), at_hand),
                 None => {
                     drop(stepper);
                     // Messages that are dropped answer for themselves; outside of all locks.
@@ -327,7 +396,7 @@ impl Desk {
     fn end(&self) {
         let mut stepper = self.stepper.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(running) = stepper.as_mut() {
-            running.run(|| self.inbox().pop_front());
+            running.run(|| self.inbox().pop_front(), &mut AtHand::of_nobody());
             if running.is_done() {
                 break;
             }
@@ -343,10 +412,38 @@ impl Desk {
 /// One thread for each kind of effect; an effect of a kind follows the one before it.
 struct Doers {
     keys: SyncSender<u64>,
-    log: SyncSender<(FrameNumber, Frame)>,
-    guard: SyncSender<(u64, GuardRecord)>,
+    log: Doer<Append>,
+    guard: Doer<Swap>,
     compare: SyncSender<(Ticket, Vec<Comparison>)>,
     follow: SyncSender<Follow>,
+    /// What was sent to the follower and is not done; only whoever steps adds to it.
+    following: Arc<AtomicUsize>,
+    hashes: Arc<dyn StoredHashes>,
+}
+
+/// A kind of effect that its thread carries out, or whoever stepped.
+struct Doer<T> {
+    carry_out: Arc<dyn Fn(T) -> Input + Send + Sync>,
+    thread: SyncSender<T>,
+}
+
+impl<T: Send + 'static> Doer<T> {
+    fn start(
+        of: (String, Arc<Desk>),
+        threads: &mut Vec<JoinHandle<()>>,
+        carry_out: impl Fn(T) -> Input + Send + Sync + 'static,
+    ) -> std::io::Result<Self> {
+        let carry_out: Arc<dyn Fn(T) -> Input + Send + Sync> = Arc::new(carry_out);
+        let own = Arc::clone(&carry_out);
+        let thread = doer(of, 1, threads, move |one| Some(own(one)))?;
+        Ok(Self { carry_out, thread })
+    }
+
+    /// An effect to be carried out by whoever asks.
+    fn at_hand(&self, one: T) -> Work {
+        let carry_out = Arc::clone(&self.carry_out);
+        Box::new(move || carry_out(one))
+    }
 }
 
 impl Doers {
@@ -358,14 +455,14 @@ impl Doers {
             Some(Input::KeysDurable(durable.map_err(|error| Halt::ours(error.code(), &error))))
         })?;
         let (log, keyring) = (Arc::clone(&world.log), Arc::clone(&world.keyring));
-        let log = doer(answer_with("waag-log"), 1, threads, move |(expected, frame): (_, Frame)| {
+        let log = Doer::start(answer_with("waag-log"), threads, move |(expected, frame): Append| {
             let appended = log.append(expected, &frame).map(|()| (frame, keyring.generation()));
-            Some(Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error))))
+            Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error)))
         })?;
         let guard = Arc::clone(&world.guard);
-        let guard = doer(answer_with("waag-guard"), 1, threads, move |(expected, record)| {
+        let guard = Doer::start(answer_with("waag-guard"), threads, move |(expected, record)| {
             let swapped = guard.swap(Some(expected), &record);
-            Some(Input::Guarded(swapped.map_err(|error| Halt::ours(error.code(), &error))))
+            Input::Guarded(swapped.map_err(|error| Halt::ours(error.code(), &error)))
         })?;
         let reader = world.reader.clone();
         let compare = doer(
@@ -381,23 +478,39 @@ impl Doers {
         )?;
         let index =
             doer(answer_with("waag-index"), 1, threads, |job: Job| Some(Input::Maintained(job.run())))?;
-        let hashes = Arc::clone(&world.hashes);
+        let following = Arc::new(AtomicUsize::new(0));
+        let (hashes, done) = (Arc::clone(&world.hashes), Arc::clone(&following));
         let follow = doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| {
             match follow {
-                // Derived: a failure shows when a proof is asked for, and is mended at the next opening.
-                Follow::Frame(committed) => {
-                    drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
-                }
+                Follow::Frame(committed) => write_hashes(&*hashes, &committed),
                 Follow::Job(job) => {
                     // What the index covers need not be replayed, so the stored hashes must be durable that far.
                     drop(hashes.sync());
                     drop(index.send(job));
                 }
             }
+            done.fetch_sub(1, Ordering::AcqRel);
             None
         })?;
-        Ok(Self { keys, log, guard, compare, follow })
+        Ok(Self { keys, log, guard, compare, follow, following, hashes: Arc::clone(&world.hashes) })
     }
+
+    /// What follows a commit, in order.
+    fn follow(&self, follow: Follow) {
+        if let Follow::Frame(committed) = &follow
+            && committed.tree.stored_hashes().len() <= HASHES_AT_HAND_MAX
+            && self.following.load(Ordering::Acquire) == 0
+        {
+            return write_hashes(&*self.hashes, committed);
+        }
+        self.following.fetch_add(1, Ordering::AcqRel);
+        drop(self.follow.send(follow));
+    }
+}
+
+/// Derived: a failure shows when a proof is asked for, and is mended at the next opening.
+fn write_hashes(hashes: &dyn StoredHashes, committed: &Committed) {
+    drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
 }
 
 /// A thread that carries out one kind of effect and puts down what comes of it.
@@ -411,7 +524,7 @@ fn doer<T: Send + 'static>(
     threads.push(spawn(&name, move || {
         for one in work {
             if let Some(input) = carry_out(one) {
-                desk.put(Message::Input(input));
+                desk.put(Message::Input(input), AtHand::of_doer());
             }
         }
     })?);
@@ -434,8 +547,8 @@ struct Stepper {
 }
 
 impl Stepper {
-    /// Takes one message after the other until there is none.
-    fn run(&mut self, mut next: impl FnMut() -> Option<Message>) {
+    /// Takes one message after the other until there is none; leaves one effect at most to its caller.
+    fn run(&mut self, mut next: impl FnMut() -> Option<Message>, at_hand: &mut AtHand) {
         let mut effects = Vec::new();
         while let Some(message) = next() {
             let input = match message {
@@ -454,7 +567,7 @@ impl Stepper {
             self.publish();
             while !effects.is_empty() {
                 for effect in std::mem::take(&mut effects) {
-                    self.carry_out(effect, &mut effects);
+                    self.carry_out(effect, &mut effects, at_hand);
                 }
             }
             self.publish();
@@ -472,15 +585,21 @@ impl Stepper {
         ticket
     }
 
-    fn carry_out(&mut self, effect: Effect, more: &mut Vec<Effect>) {
+    fn carry_out(&mut self, effect: Effect, more: &mut Vec<Effect>, at_hand: &mut AtHand) {
         // A doer that is gone has answered with its failure, or the process is ending: nothing is left to tell it.
         match effect {
             Effect::PersistKeys { up_to } => drop(self.doers.keys.send(up_to)),
-            Effect::Append { expected, frame } => drop(self.doers.log.send((expected, frame))),
-            Effect::SwapGuard { expected, record } => drop(self.doers.guard.send((expected, record))),
+            Effect::Append { expected, frame } => {
+                let left = at_hand.append((expected, frame), &self.doers.log);
+                drop(left.map_err(|append| self.doers.log.thread.send(append)));
+            }
+            Effect::SwapGuard { expected, record } => {
+                let left = at_hand.swap((expected, record), &self.doers.guard);
+                drop(left.map_err(|swap| self.doers.guard.thread.send(swap)));
+            }
             Effect::Compare(ticket, retries) => drop(self.doers.compare.send((ticket, retries))),
-            Effect::Follow(committed) => drop(self.doers.follow.send(Follow::Frame(committed))),
-            Effect::Maintain(job) => drop(self.doers.follow.send(Follow::Job(job))),
+            Effect::Follow(committed) => self.doers.follow(Follow::Frame(committed)),
+            Effect::Maintain(job) => self.doers.follow(Follow::Job(job)),
             Effect::Reply(ticket, outcome) => {
                 self.destructions.remove(&ticket);
                 if let Some((answer, bytes)) = self.answers.remove(&ticket) {

@@ -2,25 +2,40 @@
 //! over again.
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
-use std::sync::Arc;
-use std::sync::mpsc::sync_channel;
+use std::ops::ControlFlow;
+use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread;
 
 use waag_engine::batch::{Outcome, SealedBatch};
 use waag_engine::effect::{NotTaken, Rejection};
 use waag_engine::engine::{BATCHES_QUEUED_MAX, QUEUED_BYTES_MAX};
 use waag_engine::runtime::{World, Writer};
 use waag_engine::sealer::Sealer;
+use waag_ledger::stored::{frontier_at, stored_hash_count};
+use waag_log::contract::{AppendError, EventLog, FrameView, ReadError, Tail, TrimError};
+use waag_log::frame::Frame;
+use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_model::ids::{FrameNumber, Position};
 
 mod support;
 use support::{Rig, Sent, sent};
 
 /// A writer on threads over a ledger in memory, and a rig that still seals.
 fn started() -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, support::Ground) {
+    started_on(|ground| (ground.log.clone(), ground.guard.clone()))
+}
+
+/// The same with a log and a guard around those in memory.
+fn started_on(
+    around: impl FnOnce(&support::Ground) -> (Arc<dyn EventLog>, Arc<dyn Guard>),
+) -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, support::Ground) {
     let Rig { ground, engine, sealer, reader, keyring, .. } = Rig::new();
     let sealer = Arc::new(sealer);
+    let (log, guard) = around(&ground);
     let world = World {
-        log: ground.log.clone(),
-        guard: ground.guard.clone(),
+        log,
+        guard,
         keyring,
         hashes: ground.hashes.clone(),
         reader,
@@ -109,4 +124,113 @@ fn bytes_under_way_are_held_to_their_limit_and_given_back() {
         // The engine itself has room for whatever was taken.
         assert!(pending.into_iter().all(|pending| pending.wait().is_ok()));
     }
+}
+
+/// What was done, and by which thread.
+type Notes = Arc<Mutex<Vec<(&'static str, String)>>>;
+
+/// A log or a guard that notes which thread uses it.
+struct Noting<T> {
+    inner: Arc<T>,
+    notes: Notes,
+    /// The next append waits until this one's sender is gone.
+    gate: Arc<Mutex<Option<Receiver<()>>>>,
+}
+
+impl<T> Noting<T> {
+    fn note(&self, what: &'static str) {
+        let name = thread::current().name().unwrap_or_default().to_owned();
+        self.notes.lock().unwrap().push((what, name));
+    }
+}
+
+impl<T: EventLog> EventLog for Noting<T> {
+    fn append(&self, expected: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
+        self.note("append");
+        let gate = self.gate.lock().unwrap().take();
+        if let Some(gate) = gate {
+            gate.recv().unwrap_or_default();
+        }
+        self.inner.append(expected, frame)
+    }
+
+    fn read(
+        &self,
+        from: Position,
+        visit: &mut dyn FnMut(FrameView<'_>) -> ControlFlow<()>,
+    ) -> Result<(), ReadError> {
+        self.inner.read(from, visit)
+    }
+
+    fn tail(&self) -> Tail {
+        self.inner.tail()
+    }
+
+    fn trim(&self, before: Position) -> Result<(), TrimError> {
+        self.inner.trim(before)
+    }
+}
+
+impl<T: Guard> Guard for Noting<T> {
+    fn read(&self) -> Result<Option<GuardRecord>, GuardError> {
+        self.inner.read()
+    }
+
+    fn swap(&self, expected: Option<u64>, new: &GuardRecord) -> Result<(), GuardError> {
+        self.note("guard");
+        self.inner.swap(expected, new)
+    }
+}
+
+#[test]
+fn who_brings_a_batch_writes_and_guards_it_and_none_of_those_behind_it() {
+    let (notes, gate) = (Notes::default(), Arc::default());
+    let (writer, sealer, ground) = started_on(|ground| {
+        let (log, guard) = (Arc::clone(&ground.log), Arc::clone(&ground.guard));
+        let log = Noting { inner: log, notes: Arc::clone(&notes), gate: Arc::clone(&gate) };
+        let guard = Noting { inner: guard, notes: Arc::clone(&notes), gate: Arc::default() };
+        (Arc::new(log), Arc::new(guard))
+    });
+    let batch_of = |number: u32| seal(&sealer, &ground, &sent(number..number + 1), 0);
+    // Its keys are made durable by their own thread, which goes on with the append.
+    writer.submit(batch_of(0)).unwrap().wait().unwrap();
+    notes.lock().unwrap().clear();
+
+    let (release, waits) = sync_channel(1);
+    *gate.lock().unwrap() = Some(waits);
+    let (batch, behind) = (batch_of(1), [batch_of(2), batch_of(3)]);
+    thread::scope(|scope| {
+        let brings = thread::Builder::new().name("brings".to_owned());
+        let brought = brings.spawn_scoped(scope, || writer.submit(batch).unwrap().wait().unwrap()).unwrap();
+        while notes.lock().unwrap().is_empty() {
+            thread::yield_now();
+        }
+        let pending = behind.map(|batch| writer.submit(batch).unwrap());
+        drop(release);
+        assert_eq!(brought.join().unwrap().checkpoint.checkpoint().size, 2);
+        for pending in pending {
+            assert_eq!(pending.wait().unwrap().checkpoint.checkpoint().size, 4);
+        }
+    });
+    let notes = notes.lock().unwrap();
+    let by_who_brings: Vec<_> =
+        notes.iter().filter(|(_, by)| by == "brings").map(|(what, _)| *what).collect();
+    assert_eq!(by_who_brings, ["append", "guard"]);
+    let by_threads: Vec<_> = notes.iter().filter(|(_, by)| by != "brings").collect();
+    assert!(by_threads.iter().all(|(_, by)| by.starts_with("waag-")), "{notes:?}");
+    assert_eq!(by_threads.len(), 2, "{notes:?}");
+}
+
+#[test]
+fn hashes_of_small_and_large_commits_are_stored_in_their_order() {
+    let (writer, sealer, ground) = started();
+    let (mut first, mut root) = (0, None);
+    for many in [1, 1_500, 1, 2, 700, 3] {
+        let batch = seal(&sealer, &ground, &sent(first..first + many), 0);
+        root = Some(writer.submit(batch).unwrap().wait().unwrap().checkpoint.checkpoint().root);
+        first += many;
+    }
+    drop(writer);
+    assert_eq!(ground.hashes.0.lock().unwrap().len() as u64, stored_hash_count(u64::from(first)));
+    assert_eq!(Some(frontier_at(&*ground.hashes, u64::from(first)).unwrap().root()), root);
 }

@@ -320,8 +320,24 @@ impl Opener<'_> {
             if waited >= linger {
                 return (batch, None);
             }
-            // More is read when it is due, and not at each commit: a look costs as much as some events.
-            thread::sleep(linger.saturating_sub(waited).min(*poll));
+            // More is read when it is due, and not at each commit: a look costs as much as some events. Where others want
+            // all the time there is, all of it is read at once.
+            let left = linger.saturating_sub(waited);
+            let is_starved = self.starved.load(Ordering::Acquire);
+            self.rest(if is_starved { left } else { left.min(*poll) });
+        }
+    }
+
+    /// Rests for a while, or until it is over.
+    fn rest(&self, time: Duration) {
+        let Following { clock, poll, .. } = self.following;
+        let until = clock.monotonic().saturating_add(time);
+        while !self.is_over() {
+            let left = until.saturating_sub(clock.monotonic());
+            if left.is_zero() {
+                return;
+            }
+            thread::sleep(left.min(*poll));
         }
     }
 

@@ -124,11 +124,11 @@ impl Queue {
         !inner.jobs.is_empty() && room && inner.under_way < UNDER_WAY_MAX
     }
 
-    /// A batch is no longer under way.
-    pub(super) fn settled(&self) {
+    /// A batch is no longer under way. Nobody is woken where the calling thread is about to take the next one.
+    pub(super) fn settled(&self, takes_next: bool) {
         let mut inner = self.inner();
         inner.under_way = inner.under_way.saturating_sub(1);
-        let wake = inner.waiting > 0 && (self.is_ready(&inner) || inner.closed);
+        let wake = !takes_next && inner.waiting > 0 && (self.is_ready(&inner) || inner.closed);
         drop(inner);
         if wake {
             self.changed.notify_one();

@@ -5,6 +5,7 @@
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
+use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use waag_domain::passthrough::Passthrough;
@@ -51,6 +52,8 @@ pub(super) struct Ended {
 
 /// Hears what became of a batch, and settles it or hands it to the settling thread.
 struct Settling {
+    /// Who sealed it, and takes the next batch when this one is settled.
+    taker: ThreadId,
     jobs: Vec<SealedJob>,
     ended: SyncSender<Ended>,
     queue: Arc<Queue>,
@@ -65,13 +68,14 @@ impl Hears for Settling {
 impl Settling {
     fn settle(self, outcome: Result<Option<BatchReceipt>, Rejection>) {
         if self.jobs.iter().map(|job| job.slots.len()).sum::<usize>() <= SETTLED_AT_ONCE_MAX {
-            return settle(Ended { outcome, jobs: self.jobs }, &self.queue);
+            let takes_next = thread::current().id() == self.taker;
+            return settle(Ended { outcome, jobs: self.jobs }, &self.queue, takes_next);
         }
         // There is room for as many as can be under way. The settling thread ends after all sealing threads, and those
         // when nothing is under way.
         if let Err(unsent) = self.ended.send(Ended { outcome, jobs: self.jobs }) {
             refuse(unsent.0.jobs, &Fault::of(Kind::Stopped));
-            self.queue.settled();
+            self.queue.settled(false);
         }
     }
 }
@@ -143,16 +147,18 @@ impl Worker {
             self.queue.put_back(later);
         }
         if sealed.is_empty() {
-            return self.queue.settled();
+            return self.queue.settled(true);
         }
         let batch = builder.finish();
-        let settling = Settling { jobs: sealed, ended: self.ended.clone(), queue: Arc::clone(&self.queue) };
+        let taker = thread::current().id();
+        let settling =
+            Settling { taker, jobs: sealed, ended: self.ended.clone(), queue: Arc::clone(&self.queue) };
         if batch.is_empty() {
             settling.settle(Ok(None));
         } else if let Err(not_taken) = self.submit(batch, settling) {
             let (settling, fault) = *not_taken;
             refuse(settling.jobs, &fault);
-            self.queue.settled();
+            self.queue.settled(true);
         }
     }
 
@@ -240,7 +246,7 @@ impl Worker {
             if self.means.clock.monotonic() >= until {
                 return Err(Box::new((settling, Fault::of(Kind::Busy(Rejection::Busy.code())))));
             }
-            std::thread::sleep(Duration::from_millis(WRITER_RETRY_MS));
+            thread::sleep(Duration::from_millis(WRITER_RETRY_MS));
         }
     }
 }

@@ -55,18 +55,18 @@ pub enum ItemOutcome {
 
 pub(super) fn run(ended: &Receiver<Ended>, queue: &Queue) {
     for ended in ended {
-        settle(ended, queue);
+        settle(ended, queue, false);
     }
 }
 
-/// Answers a batch's requests.
-pub(super) fn settle(Ended { outcome, jobs }: Ended, queue: &Queue) {
+/// Answers a batch's requests; `takes_next` as in [`Queue::settled`].
+pub(super) fn settle(Ended { outcome, jobs }: Ended, queue: &Queue, takes_next: bool) {
     match outcome {
         Ok(receipt) => answer(jobs, receipt.as_ref()),
         Err(rejection) => reject(jobs, &rejection, queue),
     }
     // After the answers: the sealing threads end when nothing is queued and nothing is under way (`INTAKE-4`).
-    queue.settled();
+    queue.settled(takes_next);
 }
 
 fn reject(jobs: Vec<SealedJob>, rejection: &Rejection, queue: &Queue) {
