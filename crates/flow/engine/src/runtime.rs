@@ -1,13 +1,15 @@
 //! The engine on threads: one for each kind of effect, and whoever seals on threads of their own; each steps in turn.
 //!
-//! A batch that is alone under way is written and guarded by whoever brings it, whom nothing else could use meanwhile:
-//! handing it from thread to thread costs more than its own work.
+//! A batch that finds the log idle is written and guarded by whoever brings it: handing it from thread to thread costs more
+//! than its own work. Threads do what is large or comes meanwhile.
 //!
 //! Place: between the sealing threads and the drivers. It decides nothing; every rule is in `engine`.
-//! Not here: opening a store (`recover`), drivers (`bin/`).
+//! Not here: what carries effects out (`doers`), opening a store (`recover`), drivers (`bin/`).
 //!
 //! Channels are bounded. What comes to the engine is put down without waiting (`Desk`), so that no effect's thread ever
 //! waits for who steps while that one waits for it.
+
+mod doers;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
@@ -20,24 +22,17 @@ use std::time::Duration;
 use waag_keys::keyring::Keyring;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_log::contract::EventLog;
-use waag_log::frame::Frame;
-use waag_log::guard::{Guard, GuardRecord};
+use waag_log::guard::Guard;
 use waag_log::hashes::StoredHashes;
-use waag_model::ids::FrameNumber;
 use waag_stdx::clock::Clock;
 
 use crate::batch::{BatchReceipt, SealedBatch, Ticket};
-use crate::effect::{Committed, Comparison, Effect, Halt, Input, NotTaken, Rejection};
+use crate::effect::{Effect, Halt, Input, NotTaken, Rejection};
 use crate::engine::{BATCHES_QUEUED_MAX, Engine, QUEUED_BYTES_MAX};
-use crate::identity::{IdentityStats, Job};
+use crate::identity::IdentityStats;
 use crate::reader::Reader;
+use doers::{AtHand, Doers, Follow};
 
-/// Committed frames that wait for the follower; it only writes derived files, and the writer waits when it lags.
-const FOLLOW_QUEUE_MAX: usize = 16;
-/// A larger frame is written by the log's own thread, so that the next one is made and the last one guarded meanwhile.
-const FRAME_AT_HAND_BYTES_MAX: usize = 64 * 1_024;
-/// Hashes of a commit that who steps writes itself, where the follower has nothing to do: microseconds.
-const HASHES_AT_HAND_MAX: usize = 512;
 /// How often who ends the writer looks whether all is done.
 const END_LOOK: Duration = Duration::from_millis(5);
 
@@ -103,62 +98,6 @@ enum Message {
     Destroy(Destruction, Answer),
     Input(Input),
 }
-
-enum Follow {
-    Frame(Committed),
-    Job(Job),
-}
-
-/// An effect that whoever stepped carries out itself, after having let go of the stepper.
-type Work = Box<dyn FnOnce() -> Input>;
-
-/// What whoever stepped carries out itself, and how much of it.
-struct AtHand {
-    work: VecDeque<Work>,
-    appends_left: usize,
-    guards_left: usize,
-}
-
-impl AtHand {
-    /// For who has brought something and wants to go on: what its own batch needs, and nothing of those behind it.
-    fn of_guest() -> Self {
-        Self { work: VecDeque::new(), appends_left: 1, guards_left: 1 }
-    }
-
-    /// For a thread that is there for effects.
-    fn of_doer() -> Self {
-        Self { work: VecDeque::new(), appends_left: usize::MAX, guards_left: usize::MAX }
-    }
-
-    /// For who must not be kept.
-    fn of_nobody() -> Self {
-        Self { work: VecDeque::new(), appends_left: 0, guards_left: 0 }
-    }
-
-    /// Takes an append, or hands it back.
-    fn append(&mut self, append: Append, log: &Doer<Append>) -> Result<(), Append> {
-        if self.appends_left == 0 || append.1.bytes().len() > FRAME_AT_HAND_BYTES_MAX {
-            return Err(append);
-        }
-        self.appends_left -= 1;
-        self.work.push_back(log.at_hand(append));
-        Ok(())
-    }
-
-    /// Takes a guard, or hands it back.
-    fn swap(&mut self, swap: Swap, guard: &Doer<Swap>) -> Result<(), Swap> {
-        if self.guards_left == 0 {
-            return Err(swap);
-        }
-        self.guards_left -= 1;
-        // Before an append: whoever waits for it has waited for longer.
-        self.work.push_front(guard.at_hand(swap));
-        Ok(())
-    }
-}
-
-type Append = (FrameNumber, Frame);
-type Swap = (u64, GuardRecord);
 
 /// What is between [`Writer::submit`] and its answer; held to the engine's own bounds, so that whoever is one too many
 /// learns it while the batch is still in hand.
@@ -356,7 +295,7 @@ impl Desk {
     fn put(&self, message: Message, mut at_hand: AtHand) {
         self.inbox().push_back(message);
         self.step(&mut at_hand);
-        while let Some(carry_out) = at_hand.work.pop_front() {
+        while let Some(carry_out) = at_hand.next() {
             // Outside of all locks: others step meanwhile.
             let input = carry_out();
             self.inbox().push_back(Message::Input(input));
@@ -407,128 +346,6 @@ impl Desk {
         self.has_ended.store(true, Ordering::Release);
         *stepper = None;
     }
-}
-
-/// One thread for each kind of effect; an effect of a kind follows the one before it.
-struct Doers {
-    keys: SyncSender<u64>,
-    log: Doer<Append>,
-    guard: Doer<Swap>,
-    compare: SyncSender<(Ticket, Vec<Comparison>)>,
-    follow: SyncSender<Follow>,
-    /// What was sent to the follower and is not done; only whoever steps adds to it.
-    following: Arc<AtomicUsize>,
-    hashes: Arc<dyn StoredHashes>,
-}
-
-/// A kind of effect that its thread carries out, or whoever stepped.
-struct Doer<T> {
-    carry_out: Arc<dyn Fn(T) -> Input + Send + Sync>,
-    thread: SyncSender<T>,
-}
-
-impl<T: Send + 'static> Doer<T> {
-    fn start(
-        of: (String, Arc<Desk>),
-        threads: &mut Vec<JoinHandle<()>>,
-        carry_out: impl Fn(T) -> Input + Send + Sync + 'static,
-    ) -> std::io::Result<Self> {
-        let carry_out: Arc<dyn Fn(T) -> Input + Send + Sync> = Arc::new(carry_out);
-        let own = Arc::clone(&carry_out);
-        let thread = doer(of, 1, threads, move |one| Some(own(one)))?;
-        Ok(Self { carry_out, thread })
-    }
-
-    /// An effect to be carried out by whoever asks.
-    fn at_hand(&self, one: T) -> Work {
-        let carry_out = Arc::clone(&self.carry_out);
-        Box::new(move || carry_out(one))
-    }
-}
-
-impl Doers {
-    fn start(world: &World, desk: &Arc<Desk>, threads: &mut Vec<JoinHandle<()>>) -> std::io::Result<Self> {
-        let answer_with = |name: &str| (name.to_owned(), Arc::clone(desk));
-        let keyring = Arc::clone(&world.keyring);
-        let keys = doer(answer_with("waag-keys"), 1, threads, move |up_to| {
-            let durable = keyring.commit_pending(up_to);
-            Some(Input::KeysDurable(durable.map_err(|error| Halt::ours(error.code(), &error))))
-        })?;
-        let (log, keyring) = (Arc::clone(&world.log), Arc::clone(&world.keyring));
-        let log = Doer::start(answer_with("waag-log"), threads, move |(expected, frame): Append| {
-            let appended = log.append(expected, &frame).map(|()| (frame, keyring.generation()));
-            Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error)))
-        })?;
-        let guard = Arc::clone(&world.guard);
-        let guard = Doer::start(answer_with("waag-guard"), threads, move |(expected, record)| {
-            let swapped = guard.swap(Some(expected), &record);
-            Input::Guarded(swapped.map_err(|error| Halt::ours(error.code(), &error)))
-        })?;
-        let reader = world.reader.clone();
-        let compare = doer(
-            answer_with("waag-compare"),
-            BATCHES_QUEUED_MAX,
-            threads,
-            move |(ticket, retries): (_, Vec<_>)| {
-                Some(match reader.compare(&retries) {
-                    Ok(verdicts) => Input::Compared(ticket, verdicts),
-                    Err(fault) => Input::CompareFailed(ticket, Halt::ours(fault.code(), &fault)),
-                })
-            },
-        )?;
-        let index =
-            doer(answer_with("waag-index"), 1, threads, |job: Job| Some(Input::Maintained(job.run())))?;
-        let following = Arc::new(AtomicUsize::new(0));
-        let (hashes, done) = (Arc::clone(&world.hashes), Arc::clone(&following));
-        let follow = doer(answer_with("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| {
-            match follow {
-                Follow::Frame(committed) => write_hashes(&*hashes, &committed),
-                Follow::Job(job) => {
-                    // What the index covers need not be replayed, so the stored hashes must be durable that far.
-                    drop(hashes.sync());
-                    drop(index.send(job));
-                }
-            }
-            done.fetch_sub(1, Ordering::AcqRel);
-            None
-        })?;
-        Ok(Self { keys, log, guard, compare, follow, following, hashes: Arc::clone(&world.hashes) })
-    }
-
-    /// What follows a commit, in order.
-    fn follow(&self, follow: Follow) {
-        if let Follow::Frame(committed) = &follow
-            && committed.tree.stored_hashes().len() <= HASHES_AT_HAND_MAX
-            && self.following.load(Ordering::Acquire) == 0
-        {
-            return write_hashes(&*self.hashes, committed);
-        }
-        self.following.fetch_add(1, Ordering::AcqRel);
-        drop(self.follow.send(follow));
-    }
-}
-
-/// Derived: a failure shows when a proof is asked for, and is mended at the next opening.
-fn write_hashes(hashes: &dyn StoredHashes, committed: &Committed) {
-    drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
-}
-
-/// A thread that carries out one kind of effect and puts down what comes of it.
-fn doer<T: Send + 'static>(
-    (name, desk): (String, Arc<Desk>),
-    room: usize,
-    threads: &mut Vec<JoinHandle<()>>,
-    mut carry_out: impl FnMut(T) -> Option<Input> + Send + 'static,
-) -> std::io::Result<SyncSender<T>> {
-    let (sender, work) = sync_channel(room);
-    threads.push(spawn(&name, move || {
-        for one in work {
-            if let Some(input) = carry_out(one) {
-                desk.put(Message::Input(input), AtHand::of_doer());
-            }
-        }
-    })?);
-    Ok(sender)
 }
 
 /// The engine and all that its effects go to.
@@ -589,14 +406,8 @@ impl Stepper {
         // A doer that is gone has answered with its failure, or the process is ending: nothing is left to tell it.
         match effect {
             Effect::PersistKeys { up_to } => drop(self.doers.keys.send(up_to)),
-            Effect::Append { expected, frame } => {
-                let left = at_hand.append((expected, frame), &self.doers.log);
-                drop(left.map_err(|append| self.doers.log.thread.send(append)));
-            }
-            Effect::SwapGuard { expected, record } => {
-                let left = at_hand.swap((expected, record), &self.doers.guard);
-                drop(left.map_err(|swap| self.doers.guard.thread.send(swap)));
-            }
+            Effect::Append { expected, frame } => self.doers.append((expected, frame), at_hand),
+            Effect::SwapGuard { expected, record } => self.doers.swap((expected, record), at_hand),
             Effect::Compare(ticket, retries) => drop(self.doers.compare.send((ticket, retries))),
             Effect::Follow(committed) => self.doers.follow(Follow::Frame(committed)),
             Effect::Maintain(job) => self.doers.follow(Follow::Job(job)),
