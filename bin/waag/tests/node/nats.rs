@@ -1,7 +1,7 @@
 //! A real NATS server on a port and in a folder of its own, and a plain client of it.
 
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -29,7 +29,7 @@ impl Server {
     /// A server with JetStream, and with a password where one is given.
     pub(crate) fn start(password: Option<&str>) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = waag_fixtures::port::reserved();
         let streams = folder.path().join("streams");
         let login = password
             .map(|password| format!("authorization {{ user: me, password: {password:?} }}\n"))

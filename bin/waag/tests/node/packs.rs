@@ -1,7 +1,7 @@
 //! Packs made beside a running node: it records them, and nothing is handed out that it did not record.
 
 use crate::common::{Folder, Ran};
-use crate::publishing::{POLICY, free_port, serve_at, vkeys, witness_of, witness_store};
+use crate::publishing::{POLICY, serve_at, vkeys, witness_of, witness_store};
 use crate::support::{LINES, Node, PATIENCE, key, within};
 
 fn lines(count: u32) -> String {
@@ -60,7 +60,7 @@ fn a_pack_stands_under_the_published_checkpoint_with_its_cosignatures() {
     // Its second key is made when it first publishes, and the witness is told both.
     assert!(serve_at(&log, 0, &[]).terminate().success());
     witness.write("logs", vkeys(&log, "log").join("\n"));
-    let port = free_port();
+    let port = waag_fixtures::port::reserved();
     let url = format!("http://127.0.0.1:{port}/witness");
     log.write("policy", format!("witness notary {} {url}\nquorum notary\n", witness_keys[0]));
     let notary = serve_at(&witness, port, &witness_of("logs", "notary.example/w"));

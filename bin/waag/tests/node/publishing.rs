@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
+use waag_fixtures::port;
 use waag_ledger::checkpoint::SignedCheckpoint;
 use waag_ledger::cosignature::Cosigner;
 use waag_ledger::hash::{Hash, leaf_hash};
@@ -281,11 +282,6 @@ fn needs_go_x_mod_reads_what_a_node_serves() {
     assert!(!is_verified && told.contains("refused: "), "{told}");
 }
 
-/// A port that was free a moment ago.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// `waag serve` at a port that others know before.
 pub(crate) fn serve_at(folder: &Folder, port: u16, more: &[&str]) -> Node {
     serve_trusting(folder, port, more, None)
@@ -334,7 +330,7 @@ pub(crate) fn witness_store(name: &str) -> (Folder, Vec<String>) {
 fn two_nodes_witness_each_other_and_go_on_after_a_restart() {
     let names = ["one.example/w", "two.example/w"];
     let stores = names.map(witness_store);
-    let ports = [free_port(), free_port()];
+    let ports = [port::reserved(), port::reserved()];
     let keys = [0, 1].map(|here| key(&stores[here].0, &[]));
     let mut flags: Vec<&str> = POLICY.to_vec();
     for (here, there) in [(0, 1), (1, 0)] {
@@ -399,7 +395,7 @@ fn a_ledger_that_was_taken_back_is_refused_by_its_witness_and_by_its_own_record(
     let (witness, witness_keys) = witness_store("w.example/1");
     let log = Folder::with_store();
     let key = key(&log, &[]);
-    let port = free_port();
+    let port = port::reserved();
     witness.write("logs", vkeys(&log, "log").join("\n"));
     let url = format!("http://127.0.0.1:{port}/witness");
     log.write("policy", format!("witness w {} {url}\nquorum w\n", witness_keys[0]));

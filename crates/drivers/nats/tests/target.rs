@@ -313,7 +313,7 @@ fn a_place_without_a_nats_server_is_told_at_once() {
     let runtime = runtime();
     let options =
         |server: String| Options { server, login: Login::None, certificates: None, name: String::new() };
-    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = format!("127.0.0.1:{}", waag_fixtures::port::reserved());
     let target_closed = target(&options(format!("nats://{closed}")), "S.a", &runtime);
     let began = Instant::now();
     for position in 0..5 {

@@ -143,8 +143,8 @@ fn another_address_is_tried_where_one_takes_no_connection() {
 #[test]
 fn a_name_that_leads_nowhere_is_told() {
     let runtime = runtime();
-    // A port that nobody listens on any more.
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    // A port that nobody listens on.
+    let port = waag_fixtures::port::reserved();
     type Answer = fn(usize) -> io::Result<Vec<IpAddr>>;
     let cases: [(Answer, &str); 3] = [
         (|_| Err(io::Error::other("no such name")), "no such name"),

@@ -11,7 +11,7 @@
 
 use std::collections::HashMap;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -47,7 +47,7 @@ impl Server {
     /// A server with JetStream and further lines of configuration.
     pub(crate) fn start(further: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = waag_fixtures::port::reserved();
         let streams = folder.path().join("streams");
         let config = format!(
             "listen: \"127.0.0.1:{port}\"\nserver_name: one\njetstream {{ store_dir: {streams:?} }}\n{further}\n"
