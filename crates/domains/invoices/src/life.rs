@@ -96,7 +96,8 @@ pub struct InvoiceState {
     /// Events.
     pub events: u64,
     /// Where the event stands in the ledger that tells how it stands: of a failure or a hold the newest one that told
-    /// it, else the newest that moved it. `None` where the row holds no such event any more.
+    /// it, else the newest that moved it. `None` where the row holds no such event any more, and in a list the last
+    /// full chunk of the history neither.
     #[serde(skip)]
     pub told_by: Option<u64>,
     /// The stages.
@@ -219,6 +220,25 @@ impl Queries<'_> {
         Ok(Some((Lifecycle { state, steps, earlier: gone.min(all) }, (end < all).then_some(end))))
     }
 
+    /// A list's invoices from their rows, as they stand. What tells of one whose row holds it no more, as when a full chunk
+    /// of its history has just left it, is looked for in that chunk, with one read for all of them.
+    pub(crate) fn lines(&self, rows: &[Row], now: UtcNanos) -> Result<Vec<InvoiceState>, RowsError> {
+        let read = |row: &Row| stored(row, now).ok_or_else(|| damaged(&INVOICE, text(row, 0)));
+        let mut found: Vec<Stored> = rows.iter().map(read).collect::<Result<_, _>>()?;
+        let is_untold = |stored: &&mut Stored| stored.state.told_by.is_none() && stored.chunks > 0;
+        let mut untold: Vec<&mut Stored> = found.iter_mut().filter(is_untold).collect();
+        let key = |stored: &&mut Stored| {
+            vec![stored.state.id.as_str().into(), (i64::from(stored.chunks) - 1).into()]
+        };
+        let keys: Vec<Row> = untold.iter().map(key).collect();
+        let chunks = if keys.is_empty() { Vec::new() } else { self.rows.get(&HISTORY, &keys)? };
+        for (Stored { state, .. }, row) in untold.iter_mut().zip(chunks) {
+            let items = row.as_deref().and_then(chunk).ok_or_else(|| damaged(&HISTORY, &state.id))?;
+            state.told_by = told_by(state.condition, &items);
+        }
+        Ok(found.into_iter().map(|stored| stored.state).collect())
+    }
+
     fn stored(&self, id: &str, now: UtcNanos) -> Result<Option<Stored>, RowsError> {
         let found = self.rows.get(&INVOICE, &[vec![id.into()]])?;
         let Some(row) = found.into_iter().flatten().next() else { return Ok(None) };
@@ -260,11 +280,6 @@ struct Stored {
     recent: Vec<Item>,
     /// How many full chunks of its history stand in rows of their own.
     chunks: u32,
-}
-
-/// An invoice from its row, as it stands.
-pub(crate) fn state(row: &[Cell], now: UtcNanos) -> Option<InvoiceState> {
-    Some(stored(row, now)?.state)
 }
 
 fn stored(row: &[Cell], now: UtcNanos) -> Option<Stored> {

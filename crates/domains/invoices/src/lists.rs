@@ -10,7 +10,7 @@ use waag_domain::project::{Cell, Row, RowsError, Scan, Table};
 use waag_model::time::UtcNanos;
 
 use crate::event::{ODDITIES, Stage};
-use crate::life::{InvoiceState, state};
+use crate::life::InvoiceState;
 use crate::packed::{Entries, entries_of};
 use crate::project::damaged;
 use crate::queries::{Queries, between, first_hour_ahead, number, text};
@@ -226,9 +226,7 @@ impl Queries<'_> {
             class: number(row, 1),
             id: text(row, 0).to_owned(),
         });
-        let line = |row: &Row| state(row, standing.now());
-        let line = |row: &Row| line(row).ok_or_else(|| damaged(&INVOICE, text(row, 0)));
-        Ok(Page { lines: page.iter().map(line).collect::<Result<_, _>>()?, next })
+        Ok(Page { lines: self.lines(&page, standing.now())?, next })
     }
 
     /// A page of invoices that returned to a stage, those with most returns first.
@@ -261,10 +259,10 @@ impl Queries<'_> {
             return Ok(Vec::new());
         }
         let keys: Vec<Row> = ids.iter().map(|id| vec![(*id).into()]).collect();
-        let read = |(id, row): (&&str, Option<Row>)| {
-            row.map(|row| state(&row, now).ok_or_else(|| damaged(&INVOICE, id))).transpose()
-        };
-        ids.iter().zip(self.rows.get(&INVOICE, &keys)?).map(read).collect()
+        let rows = self.rows.get(&INVOICE, &keys)?;
+        let is_known: Vec<bool> = rows.iter().map(Option::is_some).collect();
+        let mut known = self.lines(&rows.into_iter().flatten().collect::<Vec<_>>(), now)?.into_iter();
+        Ok(is_known.into_iter().map(|is_known| if is_known { known.next() } else { None }).collect())
     }
 
     /// Invoices whose id begins with this text, at most so many, in the order of their ids; none for an empty text.
@@ -289,8 +287,7 @@ impl Queries<'_> {
             descending: false,
             limit: most.min(PAGE_LINES_MAX),
         };
-        let line = |row: Row| state(&row, now).ok_or_else(|| damaged(&INVOICE, text(&row, 0)));
-        self.rows.scan(&INVOICE, &scan)?.into_iter().map(line).collect()
+        self.lines(&self.rows.scan(&INVOICE, &scan)?, now)
     }
 
     /// A page of odd events, the newest first.

@@ -12,6 +12,7 @@ use waag_domain::project::{Reads, Row, RowsError, Scan, Table};
 use waag_invoices::event::Stage;
 use waag_invoices::lists::{Filter, Narrow};
 use waag_invoices::queries::Queries;
+use waag_invoices::state::Condition;
 use waag_model::time::UtcNanos;
 
 fn at(hours: i64) -> UtcNanos {
@@ -83,6 +84,30 @@ fn how_an_invoice_stands_is_told_by_the_event_that_said_so() {
     // A full chunk of the history has just left the row.
     let many: Vec<_> = (0..32).map(enter).collect();
     assert_eq!((told_by(&many), told_by(&many[..31])), (None, Some(30)));
+}
+
+#[test]
+fn a_list_tells_how_invoices_stand_also_when_that_has_left_their_rows() {
+    let blocked = |id, hours| told(id, "authorization", hours).with("status", "blocked");
+    for more in 0..70 {
+        // What happened before comes in behind it and leaves `A` as it is.
+        let before = (1..=more).map(|hours| told("A", "ingestion", -hours));
+        let rows = project(&[blocked("B", 0), blocked("A", 0)].into_iter().chain(before).collect::<Vec<_>>());
+        let counted = Counted(&rows, Cell::new(0));
+        let of = |id| Queries::new(&counted).beginning_with(id, at(1), 20).unwrap().remove(0);
+        let b = of("B");
+        assert_eq!((b.condition, b.told_by, counted.1.get()), (Condition::Blocked, Some(0), 0));
+        // The row holds up to 31 events, the chunk behind it 32; what is older is read on the invoice's page.
+        let expected = (more < 63).then_some(1);
+        let a = of("A");
+        assert_eq!((a.condition, a.told_by), (Condition::Blocked, expected), "{more}");
+        assert_eq!(counted.1.get(), usize::from(more >= 31), "one read where the row does not tell");
+    }
+    let rows = project(&(0..64).map(|hours| told("A", "ingestion", hours)).collect::<Vec<_>>());
+    let queries = Queries::new(&rows);
+    let standing = queries.standing(at(1)).unwrap();
+    let page = queries.list(&standing, Filter::Open, &Narrow::default(), None, 10).unwrap();
+    assert_eq!(page.lines[0].told_by, Some(63), "the same in the lists of the pages");
 }
 
 /// Rows that count how many rows of histories they hand over.
