@@ -103,6 +103,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
         role: Role::Producer,
         plan: "standard".to_owned(),
         expires: Some(now.later_by(DAY_NS).0),
+        subscriptions: Vec::new(),
     };
     let made = carry_out(store, &keys, &asked)?;
     let key = made.into_iter().next().and_then(|told| told.key).unwrap_or_default();

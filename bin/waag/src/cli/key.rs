@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::{Subcommand, ValueEnum};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use waag_http::keys::Role;
+use waag_http::keys::{KeyError, Role};
 use waag_http::plans::PlanError;
 use waag_model::ids::NameError;
 
@@ -37,6 +37,7 @@ Example:
 const CREATE_HELP: &str = "\
 Example:
   waag key create --holder erp --role producer --days 365
+  waag key create --holder ledgers --role subscriber --subscription billing
   waag key create --json";
 
 const LIST_HELP: &str = "\
@@ -96,6 +97,10 @@ struct Create {
     #[arg(long, value_name = "NAME", default_value = "standard")]
     plan: String,
 
+    /// A subscription that a subscriber may pull from, up to eight times; without it all of the tenant's
+    #[arg(long = "subscription", value_name = "NAME")]
+    subscriptions: Vec<String>,
+
     /// Days until it expires
     #[arg(long, value_name = "N", default_value_t = 365, value_parser = clap::value_parser!(u16).range(1..=3_650))]
     days: u16,
@@ -105,7 +110,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let by = setting.actor()?.as_str().to_owned();
     let options = setting.options()?;
     let asked = match &args.command {
-        Command::Create(Create { holder, role, plan, days }) => Asked::Create {
+        Command::Create(Create { holder, role, plan, subscriptions, days }) => Asked::Create {
             by,
             holder: holder.clone(),
             role: match role {
@@ -116,6 +121,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
             },
             plan: plan.clone(),
             expires: Some(options.clock.now().later_by(i64::from(*days).saturating_mul(DAY_NS)).0),
+            subscriptions: subscriptions.clone(),
         },
         Command::List => return list(setting, output),
         Command::Withdraw { id } => Asked::Withdraw { by, id: id.clone() },
@@ -146,18 +152,31 @@ fn list(setting: &Setting, output: &mut Output) -> Result<Exit, Failure> {
 }
 
 fn line(told: &Told) -> String {
-    let Told { id, key, holder, role, tenant, plan, expires, .. } = told;
+    let Told { id, key, holder, role, tenant, plan, expires, subscriptions, .. } = told;
     let role = format!("{role:?}").to_lowercase();
     let until = expires.as_deref().unwrap_or("never");
     match key {
         Some(key) => format!("{key}\n"),
-        None => format!("{id}  {role:<8}  {tenant}  {holder}  plan {plan}  expires {until}\n"),
+        None => {
+            let of = if subscriptions.is_empty() {
+                String::new()
+            } else {
+                format!("  of {}", subscriptions.join(", "))
+            };
+            format!("{id}  {role:<8}  {tenant}  {holder}  plan {plan}  expires {until}{of}\n")
+        }
     }
 }
 
 /// A name that is none and an id that is nobody's are the caller's fault, unlike everything else.
 fn failure_of(error: ApiKeyError) -> Failure {
-    let is_callers = matches!(error, ApiKeyError::Name(_) | ApiKeyError::Unknown(_) | ApiKeyError::NoPlan(_));
+    let is_callers = matches!(
+        error,
+        ApiKeyError::Name(_)
+            | ApiKeyError::Unknown(_)
+            | ApiKeyError::NoPlan(_)
+            | ApiKeyError::Keys(KeyError::Subscriptions)
+    );
     let failure = Failure::from(error);
     if is_callers { Failure { exit: Exit::Usage, ..failure } } else { failure }
 }
@@ -174,6 +193,7 @@ fn refused(error: AskError) -> Failure {
     let callers = [
         NameError::Empty.code(),
         ApiKeyError::Unknown(String::new()).code(),
+        KeyError::Subscriptions.code(),
         PlansError::Unknown(String::new()).code(),
         PlansError::InUse(String::new(), 0).code(),
         PlanError::Name(String::new()).code(),

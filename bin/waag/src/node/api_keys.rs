@@ -1,7 +1,7 @@
 //! Making, listing and withdrawing API keys, in this process or by asking the one that has the doors open.
 //!
-//! Each change is an event of the ledger (`waag.apikey.created`, `waag.apikey.withdrawn`) with the key's id, its holder and
-//! its role; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown; what a
+//! Each change is an event of the ledger (`waag.apikey.created`, `waag.apikey.withdrawn`) with the key's id, its holder,
+//! its role and the subscriptions it names; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown; what a
 //! crash leaves between the two is recorded at the next opening (`TOLD-1`).
 //! Not here: the form of a key (`edge/http`), the command (`cli`).
 
@@ -42,6 +42,9 @@ pub enum Asked {
         plan: String,
         /// When it stops being valid, in nanoseconds since 1970.
         expires: Option<i64>,
+        /// Of a subscriber, the subscriptions that it pulls from; all of the tenant's where none is named.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        subscriptions: Vec<String>,
     },
     /// List those behind an id, or from the first; as many as [`LISTED_MAX`], which is short of all where there are more.
     List {
@@ -78,6 +81,9 @@ pub struct Told {
     /// When it stops being valid.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expires: Option<String>,
+    /// The subscriptions that it is for, where it names any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub subscriptions: Vec<String>,
 }
 
 impl Told {
@@ -91,6 +97,7 @@ impl Told {
             plan: record.plan.clone(),
             created: record.created.to_string(),
             expires: record.expires.map(|time| time.to_string()),
+            subscriptions: record.subscriptions.clone(),
         }
     }
 }
@@ -169,7 +176,7 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
             let behind = all.iter().filter(|record| after.as_ref().is_none_or(|after| record.id > *after));
             Ok(behind.take(LISTED_MAX).map(|record| Told::of(record, None)).collect())
         }
-        Asked::Create { by, holder, role, plan, expires } => {
+        Asked::Create { by, holder, role, plan, expires, subscriptions } => {
             let by = Actor::new(by).map_err(ApiKeyError::Name)?;
             // A key under a plan that is not there would be unlimited.
             if plan != STANDARD && !has_plan(store, plan)? {
@@ -181,6 +188,7 @@ pub fn carry_out(store: &OpenedStore, keys: &Keys, asked: &Asked) -> Result<Vec<
                 role: *role,
                 plan: plan.clone(),
                 expires: expires.map(UtcNanos),
+                subscriptions: subscriptions.clone(),
             };
             let drawn = Keys::draw(new, store.clock.now(), &SystemEntropy::new());
             let (text, record) = drawn.map_err(ApiKeyError::Keys)?;
@@ -217,11 +225,15 @@ fn told<'a>(by: &'a Actor, kind: &'static str, record: &KeyRecord) -> Change<'a>
         Role::Subscriber => "subscriber",
         Role::Admin => "admin",
     };
-    let data = vec![
+    let mut data = vec![
         ("key_id", text(&record.id)),
         ("holder", text(record.actor.as_str())),
         ("role", text(role)),
         ("plan", text(&record.plan)),
     ];
+    if !record.subscriptions.is_empty() {
+        let names = record.subscriptions.iter().map(|name| text(name)).collect();
+        data.push(("subscriptions", Value::Array(names)));
+    }
     Change { by, kind, data, record: record_name(Shelf::Keys, &record.id) }
 }

@@ -32,7 +32,13 @@ fn a_key_made_before_the_node_and_keys_made_beside_it_open_the_door() {
     for wrong in ["", "x", before.split_at(1).1, &format!("{before}x"), beside["id"].as_str().unwrap()] {
         assert_eq!(may(&node, wrong, "c"), (401, 401), "{wrong}");
     }
-    let more: Vec<String> = (0..MORE_KEYS).map(|_| key(&folder, &["--holder", &"h".repeat(250)])).collect();
+    let mut longest =
+        vec!["--holder".to_owned(), "h".repeat(250), "--role".to_owned(), "subscriber".to_owned()];
+    for n in 0..8 {
+        longest.extend(["--subscription".to_owned(), format!("s{n}{}", "-".repeat(62))]);
+    }
+    let longest: Vec<&str> = longest.iter().map(String::as_str).collect();
+    let more: Vec<String> = (0..MORE_KEYS).map(|_| key(&folder, &longest)).collect();
     let listed = folder.run(&["key", "list", "--json"]).exits(0);
     assert_eq!(listed.lines().len(), MORE_KEYS + 2);
     let plain = folder.run(&["key", "list"]).exits(0).out;
@@ -90,6 +96,38 @@ fn a_node_makes_its_store_also_in_a_folder_with_a_bare_name() {
 }
 
 #[test]
+fn a_subscribers_key_is_for_the_subscriptions_that_it_names() {
+    let folder = Folder::with_store();
+    let create =
+        ["key", "create", "--role", "subscriber", "--subscription", "billing", "--subscription", "audit"];
+    let refused = |role: &str, name: &str| {
+        let done = folder.run(&["key", "create", "--role", role, "--subscription", name]);
+        assert!(done.code == 2 && done.err.contains("E0975"), "{role} {name}: {done:?}");
+    };
+    refused("admin", "billing");
+    let node = Node::serve(&folder);
+    refused("producer", "billing");
+    refused("subscriber", "no name");
+    let made = folder.run(&[&create[..], &["--json"]].concat()).exits(0).json();
+    assert_eq!(made["subscriptions"], serde_json::json!(["billing", "audit"]));
+    let secret = made["key"].as_str().unwrap();
+    let pull = |node: &Node, name: &str| {
+        let path = format!("/v1/subscriptions/{name}/pull");
+        ask(node.listen, "POST", &path, &[("x-api-key", secret)], "").unwrap().status
+    };
+    // 404: they are not made yet.
+    assert_eq!([pull(&node, "billing"), pull(&node, "audit"), pull(&node, "orders")], [404, 404, 403]);
+    assert!(node.terminate().success());
+    let node = Node::serve(&folder);
+    assert_eq!([pull(&node, "billing"), pull(&node, "orders")], [404, 403], "after a restart");
+    let listed = folder.run(&["key", "list"]).exits(0).out;
+    assert!(listed.contains("  of billing, audit\n"), "{listed}");
+    let read = folder.run(&["read"]).exits(0).out;
+    assert!(read.contains(r#""subscriptions":["billing","audit"]"#), "the ledger tells it: {read}");
+    assert!(node.terminate().success());
+}
+
+#[test]
 fn an_expired_key_opens_nothing() {
     let folder = Folder::with_store();
     let place = Place::new(&folder.path("waag-data"), None, TenantName::new("default").unwrap()).unwrap();
@@ -102,6 +140,7 @@ fn an_expired_key_opens_nothing() {
             role: Role::Producer,
             plan: "standard".to_owned(),
             expires: Some(expires),
+            subscriptions: Vec::new(),
         };
         let now = store.clock.now().0;
         [now - 1, now + 3_600_000_000_000].map(|expires| {

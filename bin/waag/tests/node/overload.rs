@@ -107,6 +107,7 @@ fn ten_times_what_a_node_takes_is_turned_away_and_nothing_acknowledged_is_lost()
         role: Role::Producer,
         plan: "standard".to_owned(),
         expires: None,
+        subscriptions: Vec::new(),
     };
     let made = carry_out(running.store(), &keys, &asked).unwrap();
     let key = made[0].key.clone().unwrap();

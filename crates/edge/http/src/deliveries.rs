@@ -1,7 +1,7 @@
 //! The router's API: subscriptions, events to be pulled and answers to them, dead letters, jobs, trials of patterns.
 //!
-//! Who may what: an administrator manages, a reader reads lists, a subscriber pulls and answers and does nothing else. A
-//! producer sees no lists, since they tell of others' events. Every change carries the key's actor.
+//! Who may what: an administrator manages, a reader reads lists, a subscriber pulls and answers and does nothing else, of
+//! the subscriptions that its key names where it names any. A producer sees no lists, since they tell of others' events. Every change carries the key's actor.
 //! Not here: what is asked and whether it can be (`asked`), what is told (`told`), the router itself (`flow/router`).
 //!
 //! - `PULL-1`: an event is leased to one pull whose client is there; where it goes away the lease runs out, and the event
@@ -205,6 +205,10 @@ impl Door {
         let pass = self.pass(request.headers(), role, does, learned)?;
         if is_get && pass.key.role == Role::Producer {
             return Err(Fault::of(Kind::Forbidden));
+        }
+        // Before anybody looks whether there is one of the name.
+        if pass.key.role == Role::Subscriber && !pass.key.is_for(name_of(request.uri().path())) {
+            return Err(Fault::of(Kind::OtherSubscription));
         }
         check_query(delivery, &request)?;
         if is_get {

@@ -36,6 +36,8 @@ pub enum Kind {
     BadKey,
     /// The key's role may not do this.
     Forbidden,
+    /// The key names subscriptions, and this one is not among them.
+    OtherSubscription,
     /// The body has more bytes than the limit given here.
     BodyTooLarge(usize),
     /// The content type is none that this path reads; those that it reads.
@@ -264,6 +266,7 @@ impl Kind {
             Self::NoKey => "E0902",
             Self::BadKey => "E0903",
             Self::Forbidden => "E0904",
+            Self::OtherSubscription => "E0986",
             Self::BodyTooLarge(_) => "E0905",
             Self::MediaType(_) | Self::Charset | Self::ContentEncoding => "E0906",
             Self::BodyTime => "E0907",
@@ -320,7 +323,7 @@ impl Kind {
             Self::Gone => StatusCode::GONE,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::NoKey | Self::BadKey => StatusCode::UNAUTHORIZED,
-            Self::Forbidden | Self::Restricted(..) => StatusCode::FORBIDDEN,
+            Self::Forbidden | Self::OtherSubscription | Self::Restricted(..) => StatusCode::FORBIDDEN,
             Self::BodyTooLarge(_) | Self::TooManyEvents(_) | Self::BatchFull => StatusCode::PAYLOAD_TOO_LARGE,
             Self::MediaType(_) | Self::Charset | Self::ContentEncoding => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BodyTime => StatusCode::REQUEST_TIMEOUT,
@@ -386,6 +389,7 @@ impl Kind {
             | Self::NoKey
             | Self::BadKey
             | Self::Forbidden
+            | Self::OtherSubscription
             | Self::BodyTooLarge(_)
             | Self::MediaType(_)
             | Self::Charset
@@ -435,11 +439,10 @@ impl fmt::Display for Kind {
             Self::NoKey => write!(f, "the request has no API key"),
             Self::BadKey => write!(f, "the API key is not valid"),
             Self::Forbidden => write!(f, "the role of this API key does not allow it"),
+            Self::OtherSubscription => write!(f, "this API key is for other subscriptions"),
             Self::BodyTooLarge(limit) => write!(f, "the body has more than {limit} bytes"),
             Self::MediaType(read) => write!(f, "this path reads {read}, and no other content type"),
-            Self::Charset => {
-                write!(f, "a body of JSON is UTF-8, and its `content-type` names another `charset`")
-            }
+            Self::Charset => f.write_str("a body of JSON is UTF-8, and `content-type` has another `charset`"),
             Self::ContentEncoding => write!(f, "the header `content-encoding` may be `identity` alone"),
             Self::BodyTime => write!(f, "the body did not come within its time"),
             Self::BodyBroken => write!(f, "the body broke off"),

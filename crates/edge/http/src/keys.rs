@@ -18,6 +18,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
 use waag_model::ids::{Actor, TenantName};
 use waag_model::time::UtcNanos;
+use waag_router::spec::is_name;
 use waag_stdx::entropy::{Entropy, NoEntropy};
 
 use crate::fault::{Fault, Kind};
@@ -28,6 +29,8 @@ const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 /// Length of a key's text.
 const KEY_CHARS: usize = PREFIX.len() + 2 * ID_BYTES + 1 + 43;
+/// Most subscriptions that a subscriber's key names.
+pub const SUBSCRIPTIONS_MAX: usize = 8;
 /// Most keys of a node.
 pub const KEYS_MAX: usize = 100_000;
 
@@ -39,7 +42,7 @@ pub enum Role {
     Reader,
     /// Record events, and read how far the ledger is.
     Producer,
-    /// Pull events of the tenant's subscriptions and answer for them; nothing else.
+    /// Pull events of the tenant's subscriptions, or of those that the key names, and answer for them; nothing else.
     Subscriber,
     /// All of it, and manage subscriptions.
     Admin,
@@ -72,9 +75,12 @@ pub struct KeyRecord {
     pub created: UtcNanos,
     /// When it stops being valid; none where it does not.
     pub expires: Option<UtcNanos>,
+    /// Of a subscriber, the subscriptions that it pulls from; all of the tenant's where none is named.
+    pub subscriptions: Vec<String>,
 }
 
-/// The stored form, version 1.
+/// The stored form: version 1, and version 2 with subscriptions, so that a program that knows nothing of them does not take
+/// the key for one of all.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Stored {
@@ -86,6 +92,8 @@ struct Stored {
     plan: String,
     created: i64,
     expires: Option<i64>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    subscriptions: Vec<String>,
 }
 
 /// Who a key is made for.
@@ -101,6 +109,8 @@ pub struct NewKey {
     pub plan: String,
     /// When it stops being valid.
     pub expires: Option<UtcNanos>,
+    /// Of a subscriber, the subscriptions that it pulls from; all of the tenant's where none is named.
+    pub subscriptions: Vec<String>,
 }
 
 /// Why keys cannot be kept or read.
@@ -114,6 +124,8 @@ pub enum KeyError {
     Record(String),
     /// As many keys as a node may have.
     TooMany,
+    /// Subscriptions of another role's key, too many of them, or one whose name is none.
+    Subscriptions,
 }
 
 impl KeyError {
@@ -125,6 +137,7 @@ impl KeyError {
             Self::Entropy(error) => error.code(),
             Self::Record(_) => "E0970",
             Self::TooMany => "E0971",
+            Self::Subscriptions => "E0975",
         }
     }
 }
@@ -136,6 +149,9 @@ impl fmt::Display for KeyError {
             Self::Entropy(error) => error.fmt(f),
             Self::Record(id) => write!(f, "the record of API key `{id}` cannot be read"),
             Self::TooMany => write!(f, "there are {KEYS_MAX} API keys already"),
+            Self::Subscriptions => {
+                write!(f, "a subscriber's key, and no other, names up to {SUBSCRIPTIONS_MAX} subscriptions")
+            }
         }
     }
 }
@@ -171,8 +187,11 @@ impl Keys {
     /// Makes a key that is valid once it is [added](Self::add); its text is returned here and never again.
     ///
     /// # Errors
-    /// [`KeyError::Entropy`].
+    /// [`KeyError::Subscriptions`], [`KeyError::Entropy`].
     pub fn draw(new: NewKey, now: UtcNanos, entropy: &dyn Entropy) -> Result<(String, KeyRecord), KeyError> {
+        if !may_name(new.role, &new.subscriptions) {
+            return Err(KeyError::Subscriptions);
+        }
         let mut random = [0; ID_BYTES + SECRET_BYTES];
         entropy.fill(&mut random).map_err(KeyError::Entropy)?;
         let (id, secret) = random.split_at_checked(ID_BYTES).unwrap_or((&random, &[]));
@@ -180,8 +199,9 @@ impl Keys {
         crate::json::hex(&mut hex, id);
         let id = String::from_utf8(hex).unwrap_or_default();
         let text = format!("{PREFIX}{id}_{}", URL_SAFE_NO_PAD.encode(secret));
-        let NewKey { tenant, actor, role, plan, expires } = new;
-        let record = KeyRecord { id, hash: hash(&text), tenant, actor, role, plan, created: now, expires };
+        let NewKey { tenant, actor, role, plan, expires, subscriptions } = new;
+        let hash = hash(&text);
+        let record = KeyRecord { id, hash, tenant, actor, role, plan, created: now, expires, subscriptions };
         Ok((text, record))
     }
 
@@ -261,12 +281,25 @@ fn hash(text: &str) -> [u8; 32] {
     digest(&SHA256, text.as_bytes()).as_ref().try_into().unwrap_or_default()
 }
 
+/// Whether a role's key may name these subscriptions.
+fn may_name(role: Role, subscriptions: &[String]) -> bool {
+    let are_names =
+        subscriptions.len() <= SUBSCRIPTIONS_MAX && subscriptions.iter().all(|name| is_name(name));
+    subscriptions.is_empty() || (role == Role::Subscriber && are_names)
+}
+
 impl KeyRecord {
+    /// Whether it is for this subscription, as far as it names any.
+    #[must_use]
+    pub fn is_for(&self, subscription: &str) -> bool {
+        self.subscriptions.is_empty() || self.subscriptions.iter().any(|name| name == subscription)
+    }
+
     fn encode(&self) -> Vec<u8> {
         let mut hash = Vec::with_capacity(64);
         crate::json::hex(&mut hash, &self.hash);
         let stored = Stored {
-            version: 1,
+            version: if self.subscriptions.is_empty() { 1 } else { 2 },
             hash: String::from_utf8(hash).unwrap_or_default(),
             tenant: self.tenant.as_str().to_owned(),
             actor: self.actor.as_str().to_owned(),
@@ -274,6 +307,7 @@ impl KeyRecord {
             plan: self.plan.clone(),
             created: self.created.0,
             expires: self.expires.map(|time| time.0),
+            subscriptions: self.subscriptions.clone(),
         };
         // Text and numbers always have a JSON form.
         serde_json::to_vec(&stored).unwrap_or_default()
@@ -281,7 +315,9 @@ impl KeyRecord {
 
     fn decode(id: &str, bytes: &[u8]) -> Option<Self> {
         let stored: Stored = serde_json::from_slice(bytes).ok()?;
-        if stored.version != 1 || stored.hash.len() != 64 {
+        let version = if stored.subscriptions.is_empty() { 1 } else { 2 };
+        let is_whole = stored.version == version && may_name(stored.role, &stored.subscriptions);
+        if !is_whole || stored.hash.len() != 64 {
             return None;
         }
         let mut hash = [0; 32];
@@ -297,6 +333,7 @@ impl KeyRecord {
             plan: stored.plan,
             created: UtcNanos(stored.created),
             expires: stored.expires.map(UtcNanos),
+            subscriptions: stored.subscriptions,
         })
     }
 }
@@ -315,6 +352,45 @@ mod tests {
             role: Role::Producer,
             plan: "standard".to_owned(),
             expires: expires.map(UtcNanos),
+            subscriptions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_subscribers_key_names_subscriptions_and_no_other_does() {
+        let named = |role, names: &[&str]| {
+            let subscriptions = names.iter().map(|&name| name.to_owned()).collect();
+            let new = NewKey { role, subscriptions, ..new_key(None) };
+            Keys::draw(new, UtcNanos(0), &SystemEntropy::new()).map(|(_, record)| record)
+        };
+        for role in [Role::Reader, Role::Producer, Role::Admin] {
+            assert_eq!(named(role, &["billing"]).unwrap_err().code(), "E0975", "{role:?}");
+        }
+        let many: Vec<String> = (0..=SUBSCRIPTIONS_MAX).map(|n| format!("s{n}")).collect();
+        let many: Vec<&str> = many.iter().map(String::as_str).collect();
+        for wrong in [&["Billing"][..], &[""], &["billing", "a/b"], &many] {
+            assert_eq!(named(Role::Subscriber, wrong).unwrap_err().code(), "E0975", "{wrong:?}");
+        }
+        let all = named(Role::Subscriber, &[]).unwrap();
+        assert!(all.is_for("billing") && all.is_for("audit"));
+        let most = named(Role::Subscriber, &many[1..]).unwrap();
+        assert!(most.is_for("s8") && !most.is_for("s0") && !most.is_for("s"));
+        for record in [all, most] {
+            let kept = record.encode();
+            assert_eq!(KeyRecord::decode(&record.id, &kept).unwrap(), record);
+            let text = String::from_utf8(kept).unwrap();
+            let version = if record.subscriptions.is_empty() { "1" } else { "2" };
+            assert!(text.starts_with(&format!(r#"{{"version":{version},"#)), "{text}");
+            // Another version, and another role under the same names, are no records.
+            for (from, to) in [(version, "3"), ("subscriber", "nobody")] {
+                assert!(KeyRecord::decode(&record.id, text.replacen(from, to, 1).as_bytes()).is_none());
+            }
+        }
+        let stolen = named(Role::Subscriber, &["billing"]).unwrap().encode();
+        let stolen = String::from_utf8(stolen).unwrap();
+        for (from, to) in [("\"subscriber\"", "\"admin\""), ("[\"billing\"]", "[]"), ("billing", "Billing")] {
+            assert!(stolen.contains(from), "{stolen}");
+            assert!(KeyRecord::decode("a", stolen.replacen(from, to, 1).as_bytes()).is_none(), "{to}");
         }
     }
 

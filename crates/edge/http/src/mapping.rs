@@ -208,6 +208,7 @@ mod tests {
             role: Role::Producer,
             plan: "standard".to_owned(),
             expires: None,
+            subscriptions: Vec::new(),
         };
         let (_, drawn) = Keys::draw(new, UtcNanos(0), &SystemEntropy::new()).unwrap();
         let there = keys.add(drawn).unwrap().id.clone();

@@ -1,4 +1,4 @@
-//! The router's API over a real listener: who may what, subscriptions, pulling and answering, dead letters, jobs, patterns.
+//! The router's API over a real listener: who may what (`roles`), subscriptions, pulling and answering, dead letters, jobs, patterns.
 
 #![expect(
     clippy::unwrap_used,
@@ -7,6 +7,8 @@
     reason = "helpers of tests, whose waits end"
 )]
 
+#[path = "deliveries/roles.rs"]
+mod roles;
 mod support;
 
 use std::io::{BufRead, BufReader, Write};
@@ -452,51 +454,6 @@ fn a_pattern_is_tried_on_an_event() {
     );
     let got = test(r#"{"pattern":{"a":[1]},"event":[]}"#);
     assert_eq!((code(&got), got.body["errors"][0]["path"].as_str()), ((422, "E1106"), Some("/event")));
-}
-
-#[test]
-fn each_role_may_its_own_and_no_more() {
-    let tried = Tried::open();
-    let mut admin = tried.client(Role::Admin);
-    assert_eq!(post(&mut admin, "/v1/subscriptions", PULL).status, 201);
-    let reads = ["", "/billing", "/billing/dead-letters", "/billing/dead-letters/count"];
-    let trial = r#"{"pattern":{"a":[1]},"event":{}}"#;
-    for (role, lists, pulls, tries) in [
-        (Role::Reader, true, false, true),
-        (Role::Producer, false, false, true),
-        (Role::Subscriber, false, true, false),
-        (Role::Admin, true, true, true),
-    ] {
-        let mut client = tried.client(role);
-        let expected = |may: bool| if may { 200 } else { 403 };
-        for path in reads {
-            let got = client.get(&format!("/v1/subscriptions{path}"));
-            assert_eq!(got.status, expected(lists), "{role:?} {path}");
-        }
-        assert_eq!(client.get("/v1/delivery-jobs").status, expected(lists), "{role:?}");
-        assert_eq!(
-            post(&mut client, "/v1/subscriptions/billing/pull", "").status,
-            expected(pulls),
-            "{role:?}"
-        );
-        assert_eq!(post(&mut client, "/v1/patterns/test", trial).status, expected(tries), "{role:?}");
-        if role != Role::Admin {
-            for path in
-                ["", "/billing/pause", "/billing/resume", "/billing/redrive", "/billing/rotate-secret"]
-            {
-                assert_eq!(
-                    post(&mut client, &format!("/v1/subscriptions{path}"), "{}").status,
-                    403,
-                    "{role:?} {path}"
-                );
-            }
-        }
-    }
-    let mut subscriber = tried.client(Role::Subscriber);
-    for path in ["/v1/ledger", "/v1/events/0", "/v1/mappings/posting"] {
-        assert_eq!(subscriber.get(path).status, 403, "{path}");
-    }
-    assert_eq!(subscriber.post("/v1/events", support::ONE, support::event("1", 1)).status, 403);
 }
 
 #[test]

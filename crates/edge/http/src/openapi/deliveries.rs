@@ -11,6 +11,7 @@ use crate::deliveries::asked::{PAGE_MAX, PULL_DEFAULT};
 
 /// Refusals that an operation knows beside those that each has.
 const NO_SUBSCRIPTION: (&str, &str) = ("404", "There is no such subscription.");
+const NOT_ITS: (&str, &str) = ("403", "The key's role does not allow it, or it is for other subscriptions.");
 const NO_JOB: (&str, &str) = ("404", "There is no such job.");
 const STALE: (&str, &str) = ("412", "It is another version than `If-Match` names; nothing was done.");
 const TOO_LARGE: (&str, &str) = ("413", "The body is above its limit.");
@@ -223,7 +224,7 @@ fn pulls() -> [(&'static str, Value); 2] {
             query("max", max, &format!("most events; {PULL_DEFAULT} where it is not named")),
             query("wait_ms", wait, "how long to wait for the first event; 0 where it is not named")
         ],
-        "responses": answers(pulled, &refusals(&[NO_SUBSCRIPTION, not_pulled]))
+        "responses": answers(pulled, &refusals(&[NOT_ITS, NO_SUBSCRIPTION, not_pulled]))
     });
     let late = ("409", "The only answer came too late, or the subscription delivers by itself.");
     let example = json!({"answers": [
@@ -236,7 +237,7 @@ fn pulls() -> [(&'static str, Value); 2] {
         ("Answers", example),
         answers(
             answered("What became of each answer, in their order.", JSON, "Results"),
-            &refusals(&[NO_SUBSCRIPTION, late, TOO_LARGE, MEDIA, BODY]),
+            &refusals(&[NOT_ITS, NO_SUBSCRIPTION, late, TOO_LARGE, MEDIA, BODY]),
         ),
     );
     [("/v1/subscriptions/{name}/pull", posted(pull)), ("/v1/subscriptions/{name}/answer", posted(answer))]

@@ -280,13 +280,35 @@ pub(crate) fn new_key(keys: &Keys, tenant: &str, role: Role) -> String {
 }
 
 pub(crate) fn key_of(keys: &Keys, holder: &str, tenant: &str, role: Role) -> String {
-    let new = NewKey {
-        tenant: TenantName::new(tenant).unwrap(),
-        actor: Actor::new(holder).unwrap(),
-        role,
-        plan: "standard".to_owned(),
-        expires: None,
-    };
+    added(
+        keys,
+        NewKey {
+            tenant: TenantName::new(tenant).unwrap(),
+            actor: Actor::new(holder).unwrap(),
+            role,
+            plan: "standard".to_owned(),
+            expires: None,
+            subscriptions: Vec::new(),
+        },
+    )
+}
+
+/// A subscriber's key for these subscriptions.
+pub(crate) fn key_for(keys: &Keys, subscriptions: &[&str]) -> String {
+    added(
+        keys,
+        NewKey {
+            tenant: TenantName::new("default").unwrap(),
+            actor: Actor::new("partner").unwrap(),
+            role: Role::Subscriber,
+            plan: "standard".to_owned(),
+            expires: None,
+            subscriptions: subscriptions.iter().map(|&name| name.to_owned()).collect(),
+        },
+    )
+}
+
+fn added(keys: &Keys, new: NewKey) -> String {
     let (text, record) = Keys::draw(new, SystemClock::new().now(), &SystemEntropy::new()).unwrap();
     keys.add(record).unwrap();
     text
