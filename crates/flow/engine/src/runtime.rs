@@ -13,6 +13,7 @@ mod doers;
 
 use std::collections::{HashMap, VecDeque};
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
@@ -170,6 +171,12 @@ fn gone() -> Halt {
     Halt { code: "E0604", reason: "the writer's thread has ended".to_owned() }
 }
 
+/// Does something, and makes a failure of a panic in it, which has told of itself.
+fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Halt> {
+    let reason = "a part of the writer broke off (a panic)";
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Halt { code: "E0604", reason: reason.to_owned() })
+}
+
 impl Writer {
     /// Starts the threads.
     ///
@@ -296,6 +303,9 @@ impl Desk {
         self.inbox().push_back(message);
         self.step(&mut at_hand);
         while let Some(carry_out) = at_hand.next() {
+            if self.has_ended.load(Ordering::Acquire) {
+                return;
+            }
             // Outside of all locks: others step meanwhile.
             let input = carry_out();
             self.inbox().push_back(Message::Input(input));
@@ -309,16 +319,16 @@ impl Desk {
             let mut stepper = match self.stepper.try_lock() {
                 Ok(stepper) => stepper,
                 Err(TryLockError::WouldBlock) => return,
-                // A step panicked: what the engine is in the middle of, nobody knows. Whoever waits is told.
-                Err(TryLockError::Poisoned(poisoned)) => {
-                    let mut stepper = poisoned.into_inner();
-                    self.has_ended.store(true, Ordering::Release);
-                    *stepper = None;
-                    stepper
-                }
+                // Nothing unwinds while it is locked.
+                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
             };
             match stepper.as_mut() {
-                Some(stepper) => stepper.run(|| self.inbox().pop_front(), at_hand),
+                Some(running) => {
+                    let stepped = caught(|| running.run(|| self.inbox().pop_front(), at_hand));
+                    let fallen = stepped.err().and_then(|halt| self.fall(&mut stepper, halt));
+                    drop(stepper);
+                    drop(caught(|| drop(fallen)));
+                }
                 None => {
                     drop(stepper);
                     // Messages that are dropped answer for themselves; outside of all locks.
@@ -326,17 +336,33 @@ impl Desk {
                     return drop(unanswered);
                 }
             }
-            drop(stepper);
             self.stepped.notify_all();
         }
+    }
+
+    /// Ends the writer after a step that panicked, as whoever hears an answer may make one: what the engine is in the
+    /// middle of, nobody knows. What is under way is answered for when the stepper is dropped, outside of its lock.
+    fn fall(&self, stepper: &mut Option<Stepper>, halt: Halt) -> Option<Stepper> {
+        self.has_ended.store(true, Ordering::Release);
+        let fallen = stepper.take();
+        if let Some(fallen) = &fallen {
+            fallen.halted_by(halt);
+        }
+        fallen
     }
 
     /// Waits until nothing is under way, or the writer has halted, and lets the threads of effects end.
     fn end(&self) {
         let mut stepper = self.stepper.lock().unwrap_or_else(PoisonError::into_inner);
         while let Some(running) = stepper.as_mut() {
-            running.run(|| self.inbox().pop_front(), &mut AtHand::of_nobody());
-            if running.is_done() {
+            let stepped = caught(|| running.run(|| self.inbox().pop_front(), &mut AtHand::of_nobody()));
+            let is_done = running.is_done();
+            if let Err(halt) = stepped {
+                let fallen = self.fall(&mut stepper, halt);
+                drop(stepper);
+                return drop(caught(|| drop(fallen)));
+            }
+            if is_done {
                 break;
             }
             // A message that came while this thread held the lock rang before it waits: hence the bound.
@@ -437,12 +463,20 @@ impl Stepper {
             status.checkpoint = Arc::clone(self.engine.checkpoint());
             status.identity = self.engine.identity().stats();
         }
-        if status.halted.is_none()
-            && let Some(halt) = self.engine.halted()
-        {
-            status.halted = Some(halt.clone());
-            drop(status);
-            (self.told_halt)(halt);
+        drop(status);
+        if let Some(halt) = self.engine.halted() {
+            self.halted_by(halt.clone());
         }
+    }
+
+    /// Tells, once, why the writer has stopped.
+    fn halted_by(&self, halt: Halt) {
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if status.halted.is_some() {
+            return;
+        }
+        status.halted = Some(halt.clone());
+        drop(status);
+        (self.told_halt)(&halt);
     }
 }

@@ -3,14 +3,16 @@
 #![expect(clippy::unwrap_used, reason = "a test fails loudly")]
 
 use std::ops::ControlFlow;
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::{Duration, Instant};
 
-use waag_engine::batch::{Outcome, SealedBatch};
+use waag_engine::batch::{BatchReceipt, Outcome, SealedBatch};
 use waag_engine::effect::{NotTaken, Rejection};
 use waag_engine::engine::{BATCHES_QUEUED_MAX, QUEUED_BYTES_MAX};
-use waag_engine::runtime::{World, Writer};
+use waag_engine::runtime::{Hears, World, Writer};
 use waag_engine::sealer::Sealer;
 use waag_ledger::stored::{frontier_at, stored_hash_count};
 use waag_log::contract::{AppendError, EventLog, FrameView, ReadError, Tail, TrimError};
@@ -129,28 +131,109 @@ fn bytes_under_way_are_held_to_their_limit_and_given_back() {
 /// What was done, and by which thread.
 type Notes = Arc<Mutex<Vec<(&'static str, String)>>>;
 
+/// What is done to the next call of a log or a guard.
+#[derive(Clone, Default)]
+struct Gate(Arc<Mutex<Option<Held>>>);
+
+enum Held {
+    /// It waits until this one's sender is gone.
+    Waits(Receiver<()>),
+    /// It panics.
+    Panics,
+}
+
+impl Gate {
+    /// Holds the next call until what is given is dropped.
+    fn hold(&self) -> SyncSender<()> {
+        let (release, waits) = sync_channel(1);
+        *self.0.lock().unwrap() = Some(Held::Waits(waits));
+        release
+    }
+
+    fn make_panic(&self) {
+        *self.0.lock().unwrap() = Some(Held::Panics);
+    }
+
+    fn pass(&self) {
+        let held = self.0.lock().unwrap().take();
+        match held {
+            None => {}
+            Some(Held::Waits(gate)) => gate.recv().unwrap_or_default(),
+            Some(Held::Panics) => panic!("as the test wants it"),
+        }
+    }
+}
+
 /// A log or a guard that notes which thread uses it.
 struct Noting<T> {
     inner: Arc<T>,
     notes: Notes,
-    /// The next append waits until this one's sender is gone.
-    gate: Arc<Mutex<Option<Receiver<()>>>>,
+    gate: Gate,
 }
 
 impl<T> Noting<T> {
     fn note(&self, what: &'static str) {
         let name = thread::current().name().unwrap_or_default().to_owned();
         self.notes.lock().unwrap().push((what, name));
+        self.gate.pass();
     }
+}
+
+/// A writer whose log and guard note who uses them; the gate of each.
+struct Noted {
+    writer: Arc<Writer>,
+    sealer: Arc<Sealer<waag_domain::passthrough::Passthrough>>,
+    ground: support::Ground,
+    notes: Notes,
+    log: Gate,
+    guard: Gate,
+}
+
+impl Noted {
+    fn start() -> Self {
+        let (notes, log, guard) = (Notes::default(), Gate::default(), Gate::default());
+        let (writer, sealer, ground) = started_on(|ground| {
+            let inner = Arc::clone(&ground.log);
+            let log = Noting { inner, notes: Arc::clone(&notes), gate: log.clone() };
+            let inner = Arc::clone(&ground.guard);
+            let guard = Noting { inner, notes: Arc::clone(&notes), gate: guard.clone() };
+            (Arc::new(log), Arc::new(guard))
+        });
+        Self { writer: Arc::new(writer), sealer, ground, notes, log, guard }
+    }
+
+    fn batch(&self, number: u32) -> SealedBatch {
+        seal(&self.sealer, &self.ground, &sent(number..number + 1), 0)
+    }
+
+    /// How often this was done.
+    fn count(&self, wanted: &str) -> usize {
+        self.notes.lock().unwrap().iter().filter(|(what, _)| *what == wanted).count()
+    }
+
+    /// Waits until this was begun so often.
+    fn until(&self, wanted: &str, count: usize) {
+        let end = Instant::now() + PATIENCE;
+        while self.count(wanted) < count {
+            assert!(Instant::now() < end, "{wanted} {count}: {:?}", self.notes.lock().unwrap());
+            thread::yield_now();
+        }
+    }
+}
+
+/// Longest that anything is waited for.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for what may hang where it is wrong.
+fn within<T: Send + 'static>(what: &str, work: impl FnOnce() -> T + Send + 'static) -> T {
+    let (done, is_done) = sync_channel(1);
+    thread::spawn(move || drop(done.send(work())));
+    is_done.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{what} hangs"))
 }
 
 impl<T: EventLog> EventLog for Noting<T> {
     fn append(&self, expected: FrameNumber, frame: &Frame) -> Result<(), AppendError> {
         self.note("append");
-        let gate = self.gate.lock().unwrap().take();
-        if let Some(gate) = gate {
-            gate.recv().unwrap_or_default();
-        }
         self.inner.append(expected, frame)
     }
 
@@ -184,14 +267,9 @@ impl<T: Guard> Guard for Noting<T> {
 
 #[test]
 fn who_brings_a_batch_writes_and_guards_it_and_none_of_those_behind_it() {
-    let (notes, gate) = (Notes::default(), Arc::default());
-    let (writer, sealer, ground) = started_on(|ground| {
-        let (log, guard) = (Arc::clone(&ground.log), Arc::clone(&ground.guard));
-        let log = Noting { inner: log, notes: Arc::clone(&notes), gate: Arc::clone(&gate) };
-        let guard = Noting { inner: guard, notes: Arc::clone(&notes), gate: Arc::default() };
-        (Arc::new(log), Arc::new(guard))
-    });
-    let batch_of = |number: u32| seal(&sealer, &ground, &sent(number..number + 1), 0);
+    let noted = Noted::start();
+    let (writer, notes) = (&noted.writer, &noted.notes);
+    let batch_of = |number: u32| noted.batch(number);
     // Its keys are made durable first, by a thread that goes on with nothing.
     writer.submit(batch_of(0)).unwrap().wait().unwrap();
     let first = std::mem::take(&mut *notes.lock().unwrap());
@@ -199,8 +277,7 @@ fn who_brings_a_batch_writes_and_guards_it_and_none_of_those_behind_it() {
     assert_eq!(first.iter().map(|(what, _)| *what).collect::<Vec<_>>(), ["append", "guard"]);
     // Whoever still steps for the batch before takes the next one, too: until nobody does.
     let was_brought = (1..100).any(|round| {
-        let (release, waits) = sync_channel(1);
-        *gate.lock().unwrap() = Some(waits);
+        let release = noted.log.hold();
         notes.lock().unwrap().clear();
         let (batch, behind) = (batch_of(round * 3), [batch_of(round * 3 + 1), batch_of(round * 3 + 2)]);
         thread::scope(|scope| {
@@ -240,4 +317,136 @@ fn hashes_of_small_and_large_commits_are_stored_in_their_order() {
     drop(writer);
     assert_eq!(ground.hashes.0.lock().unwrap().len() as u64, stored_hash_count(u64::from(first)));
     assert_eq!(Some(frontier_at(&*ground.hashes, u64::from(first)).unwrap().root()), root);
+}
+
+#[test]
+fn a_frame_is_guarded_while_the_next_one_is_appended() {
+    let noted = Noted::start();
+    noted.writer.submit(noted.batch(0)).unwrap().wait().unwrap();
+    // The log's own thread appends the second of three and has both things to do next.
+    let first = noted.log.hold();
+    let writer = Arc::clone(&noted.writer);
+    let batch = noted.batch(1);
+    let brought = thread::spawn(move || writer.submit(batch).unwrap().wait().unwrap());
+    noted.until("append", 2);
+    let second = noted.writer.submit(noted.batch(2)).unwrap();
+    let held = noted.log.hold();
+    drop(first);
+    brought.join().unwrap();
+    noted.until("append", 3);
+    let third = noted.writer.submit(noted.batch(3)).unwrap();
+    let guarding = noted.guard.hold();
+    drop(held);
+    noted.until("guard", 3);
+    noted.until("append", 4);
+    drop(guarding);
+    assert!(second.wait().is_ok() && third.wait().is_ok());
+}
+
+#[test]
+fn a_large_frame_is_appended_by_the_logs_own_thread() {
+    let noted = Noted::start();
+    noted.writer.submit(noted.batch(0)).unwrap().wait().unwrap();
+    noted.notes.lock().unwrap().clear();
+    let large = seal(&noted.sealer, &noted.ground, &sent(1..65), 60_000);
+    assert!(large.body_bytes() > 64 * 1_024);
+    noted.writer.submit(large).unwrap().wait().unwrap();
+    let notes = noted.notes.lock().unwrap();
+    assert_eq!(notes.first(), Some(&("append", "waag-log".to_owned())), "{notes:?}");
+}
+
+#[test]
+fn a_panic_in_the_log_or_the_guard_halts_the_writer_and_everybody_is_told() {
+    for (of_guard, appends) in [(false, 2), (true, 2)] {
+        let noted = Noted::start();
+        noted.writer.submit(noted.batch(0)).unwrap().wait().unwrap();
+        if of_guard { &noted.guard } else { &noted.log }.make_panic();
+        let [struck, later] = [1, 2].map(|number| (Arc::clone(&noted.writer), noted.batch(number)));
+        let told = |(writer, batch): (Arc<Writer>, SealedBatch)| {
+            writer.submit(batch).map_err(Rejection::from)?.wait().map(drop)
+        };
+        let is_halted = |told: Result<(), Rejection>| {
+            assert!(matches!(&told, Err(Rejection::Halted(halt)) if halt.code == "E0604"), "{told:?}");
+        };
+        is_halted(within("who brought it", move || told(struck)));
+        is_halted(within("a later batch", move || told(later)));
+        assert_eq!(noted.writer.status().halted.unwrap().code, "E0604");
+        assert_eq!(noted.count("append"), appends, "nothing follows it");
+        let writer = Arc::into_inner(noted.writer).unwrap();
+        within("the end", move || drop(writer));
+    }
+}
+
+/// Who breaks off when told.
+struct Breaks;
+
+impl Hears for Breaks {
+    fn hear(self, _outcome: Result<BatchReceipt, Rejection>) {
+        panic!("as the test wants it");
+    }
+}
+
+#[test]
+fn a_panic_of_who_hears_halts_the_writer_and_everybody_is_told() {
+    let noted = Noted::start();
+    noted.writer.submit(noted.batch(0)).unwrap().wait().unwrap();
+    // Another batch is appended behind the one of which nobody can be told.
+    let guarding = noted.guard.hold();
+    let (writer, batch) = (Arc::clone(&noted.writer), noted.batch(1));
+    let brought = thread::spawn(move || drop(writer.submit_for(batch, Breaks)));
+    noted.until("guard", 2);
+    let behind = noted.writer.submit(noted.batch(2)).unwrap();
+    drop(guarding);
+    brought.join().unwrap();
+    let told = within("who is behind", move || behind.wait());
+    assert!(matches!(told, Err(Rejection::Halted(_))), "{told:?}");
+    assert_eq!(noted.writer.status().halted.unwrap().code, "E0604");
+    let refused = noted.writer.submit(noted.batch(3));
+    assert!(matches!(refused, Err(NotTaken::Halted(_))));
+    let writer = Arc::into_inner(noted.writer).unwrap();
+    within("the end", move || drop(writer));
+}
+
+/// Who counts answers.
+struct Counts(Arc<AtomicUsize>);
+
+impl Hears for Counts {
+    fn hear(self, outcome: Result<BatchReceipt, Rejection>) {
+        assert!(outcome.is_ok(), "{outcome:?}");
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+#[test]
+fn every_batch_is_answered_once_however_they_come_and_also_where_the_writer_ends_at_once() {
+    for round in 0..25u32 {
+        let (writer, sealer, ground) = started();
+        let (next, given, heard) = (AtomicU32::new(0), AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        thread::scope(|scope| {
+            for sender in 0..4u32 {
+                let (writer, sealer, ground, next, given) = (&writer, &sealer, &ground, &next, &given);
+                let heard = Arc::clone(&heard);
+                scope.spawn(move || {
+                    for turn in 0..12u32 {
+                        // One, a few, and more than what is stored at hand; now and then the same again.
+                        let many = [1, 3, 1, 700, 2, 100][((round + sender * 5 + turn * 7) % 6) as usize];
+                        let is_again = (round + sender + turn) % 9 == 0;
+                        let first = if is_again { 0 } else { next.fetch_add(many, Ordering::SeqCst) };
+                        let mut batch = seal(sealer, ground, &sent(first..first + many), 0);
+                        given.fetch_add(1, Ordering::SeqCst);
+                        while let Err((again, _)) = writer.submit_for(batch, Counts(Arc::clone(&heard))) {
+                            let NotTaken::Busy(back) = again else { panic!("it has halted") };
+                            batch = back;
+                            thread::yield_now();
+                        }
+                    }
+                });
+            }
+        });
+        within("the end", move || drop(writer));
+        assert_eq!(heard.load(Ordering::SeqCst), given.load(Ordering::SeqCst), "round {round}");
+        let guarded = ground.guard.read().unwrap().unwrap();
+        assert_eq!(ground.hashes.0.lock().unwrap().len() as u64, stored_hash_count(guarded.size));
+        assert_eq!(frontier_at(&*ground.hashes, guarded.size).unwrap().root(), guarded.root);
+    }
 }

@@ -1,9 +1,10 @@
 //! What carries effects out: a thread for each kind, or whoever stepped.
 //!
+//! A panic in one is a failure of the writer like any other: it halts, and everybody who waits is told.
+//!
 //! Place: `runtime` hands effects over here; what comes of them is put down on its desk.
 //! Not here: when an effect is due (`engine`), who steps (`runtime`).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{SyncSender, sync_channel};
@@ -14,7 +15,7 @@ use waag_log::guard::GuardRecord;
 use waag_log::hashes::StoredHashes;
 use waag_model::ids::FrameNumber;
 
-use super::{Desk, Message, World, spawn};
+use super::{Desk, Message, World, caught, spawn};
 use crate::batch::Ticket;
 use crate::effect::{Committed, Comparison, Halt, Input};
 use crate::engine::BATCHES_QUEUED_MAX;
@@ -36,9 +37,10 @@ pub(super) enum Follow {
 /// An effect that whoever stepped carries out itself, after having let go of the stepper.
 pub(super) type Work = Box<dyn FnOnce() -> Input>;
 
-/// What whoever stepped carries out itself, and how much of it.
+/// What whoever stepped carries out itself: one thing at a time, since a frame is appended while the one before it is
+/// guarded, and of each kind as many as it may.
 pub(super) struct AtHand {
-    work: VecDeque<Work>,
+    work: Option<Work>,
     appends_left: usize,
     guards_left: usize,
 }
@@ -46,22 +48,27 @@ pub(super) struct AtHand {
 impl AtHand {
     /// For who has brought something and wants to go on: what its own batch needs, and nothing of those behind it.
     pub(super) fn of_guest() -> Self {
-        Self { work: VecDeque::new(), appends_left: 1, guards_left: 1 }
+        Self { work: None, appends_left: 1, guards_left: 1 }
     }
 
-    /// For the log's and the guard's own threads.
-    fn of_committer() -> Self {
-        Self { work: VecDeque::new(), appends_left: usize::MAX, guards_left: usize::MAX }
+    /// For the log's own thread, which guards where nothing is to be appended.
+    fn of_log() -> Self {
+        Self { work: None, appends_left: usize::MAX, guards_left: usize::MAX }
+    }
+
+    /// For the guard's own thread: were it to append, nobody would guard meanwhile.
+    fn of_guard() -> Self {
+        Self { work: None, appends_left: 0, guards_left: usize::MAX }
     }
 
     /// For who must not be kept.
     pub(super) fn of_nobody() -> Self {
-        Self { work: VecDeque::new(), appends_left: 0, guards_left: 0 }
+        Self { work: None, appends_left: 0, guards_left: 0 }
     }
 
     /// What to carry out next.
     pub(super) fn next(&mut self) -> Option<Work> {
-        self.work.pop_front()
+        self.work.take()
     }
 }
 
@@ -91,7 +98,9 @@ impl<T: Send + 'static> Doer<T> {
         of: Own,
         threads: &mut Vec<JoinHandle<()>>,
         carry_out: impl Fn(T) -> Input + Send + Sync + 'static,
+        failed: fn(Halt) -> Input,
     ) -> std::io::Result<Self> {
+        let carry_out = move |one| caught(|| carry_out(one)).unwrap_or_else(failed);
         let carry_out: Arc<dyn Fn(T) -> Input + Send + Sync> = Arc::new(carry_out);
         let own = Arc::clone(&carry_out);
         let thread = doer(of, 1, threads, move |one| Some(own(one)))?;
@@ -111,23 +120,31 @@ impl Doers {
         desk: &Arc<Desk>,
         threads: &mut Vec<JoinHandle<()>>,
     ) -> std::io::Result<Self> {
-        // None but those two goes on with commits: who waits for the others must not wait for whatever comes after.
-        let commits = |name| (name, Arc::clone(desk), AtHand::of_committer as fn() -> AtHand);
-        let only = |name| (name, Arc::clone(desk), AtHand::of_nobody as fn() -> AtHand);
+        // None but the log's and the guard's goes on with commits: who waits for the others must not wait for whatever
+        // comes after.
+        let own = |name, at_hand: fn() -> AtHand| (name, Arc::clone(desk), at_hand);
+        let only = |name| own(name, AtHand::of_nobody);
         let keyring = Arc::clone(&world.keyring);
         let keys = doer(only("waag-keys"), 1, threads, move |up_to| {
-            let durable = keyring.commit_pending(up_to);
-            Some(Input::KeysDurable(durable.map_err(|error| Halt::ours(error.code(), &error))))
+            let durable = caught(|| keyring.commit_pending(up_to));
+            let durable =
+                durable.and_then(|durable| durable.map_err(|error| Halt::ours(error.code(), &error)));
+            Some(Input::KeysDurable(durable))
         })?;
         let (log, keyring) = (Arc::clone(&world.log), Arc::clone(&world.keyring));
-        let log = Doer::start(commits("waag-log"), threads, move |(expected, frame): Append| {
+        let append = move |(expected, frame): Append| {
             let appended = log.append(expected, &frame).map(|()| (frame, keyring.generation()));
             Input::Appended(appended.map_err(|error| Halt::ours(error.code(), &error)))
-        })?;
+        };
+        let log =
+            Doer::start(own("waag-log", AtHand::of_log), threads, append, |halt| Input::Appended(Err(halt)))?;
         let guard = Arc::clone(&world.guard);
-        let guard = Doer::start(commits("waag-guard"), threads, move |(expected, record)| {
+        let swap = move |(expected, record)| {
             let swapped = guard.swap(Some(expected), &record);
             Input::Guarded(swapped.map_err(|error| Halt::ours(error.code(), &error)))
+        };
+        let guard = Doer::start(own("waag-guard", AtHand::of_guard), threads, swap, |halt| {
+            Input::Guarded(Err(halt))
         })?;
         let reader = world.reader.clone();
         let compare = doer(
@@ -135,9 +152,10 @@ impl Doers {
             BATCHES_QUEUED_MAX,
             threads,
             move |(ticket, retries): (_, Vec<_>)| {
-                Some(match reader.compare(&retries) {
-                    Ok(verdicts) => Input::Compared(ticket, verdicts),
-                    Err(fault) => Input::CompareFailed(ticket, Halt::ours(fault.code(), &fault)),
+                Some(match caught(|| reader.compare(&retries)) {
+                    Ok(Ok(verdicts)) => Input::Compared(ticket, verdicts),
+                    Ok(Err(fault)) => Input::CompareFailed(ticket, Halt::ours(fault.code(), &fault)),
+                    Err(halt) => Input::CompareFailed(ticket, halt),
                 })
             },
         )?;
@@ -166,21 +184,20 @@ impl Doers {
             // Who asks may be the log's own thread: it begins at once, and another guards the frame before.
             at_hand.guards_left = 0;
         }
-        if is_large || at_hand.appends_left == 0 {
+        if is_large || at_hand.appends_left == 0 || at_hand.work.is_some() {
             return drop(self.log.thread.send(append));
         }
         at_hand.appends_left -= 1;
-        at_hand.work.push_back(self.log.at_hand(append));
+        at_hand.work = Some(self.log.at_hand(append));
     }
 
     /// A swap of the guard, by whoever stepped or the guard's own thread.
     pub(super) fn swap(&self, swap: Swap, at_hand: &mut AtHand) {
-        if at_hand.guards_left == 0 {
+        if at_hand.guards_left == 0 || at_hand.work.is_some() {
             return drop(self.guard.thread.send(swap));
         }
         at_hand.guards_left -= 1;
-        // Before an append: whoever waits for it has waited for longer.
-        at_hand.work.push_front(self.guard.at_hand(swap));
+        at_hand.work = Some(self.guard.at_hand(swap));
     }
 
     /// What follows a commit, in order.
