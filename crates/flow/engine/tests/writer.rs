@@ -14,14 +14,16 @@ use waag_engine::effect::{NotTaken, Rejection};
 use waag_engine::engine::{BATCHES_QUEUED_MAX, QUEUED_BYTES_MAX};
 use waag_engine::runtime::{Hears, World, Writer};
 use waag_engine::sealer::Sealer;
-use waag_ledger::stored::{frontier_at, stored_hash_count};
+use waag_ledger::hash::Hash;
+use waag_ledger::stored::{HashReadError, HashReader, frontier_at, stored_hash_count};
 use waag_log::contract::{AppendError, EventLog, FrameView, ReadError, Tail, TrimError};
 use waag_log::frame::Frame;
 use waag_log::guard::{Guard, GuardError, GuardRecord};
+use waag_log::hashes::StoredHashes;
 use waag_model::ids::{FrameNumber, Position};
 
 mod support;
-use support::{Rig, Sent, sent};
+use support::{MemoryHashes, Rig, Sent, sent};
 
 /// A writer on threads over a ledger in memory, and a rig that still seals.
 fn started() -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, support::Ground) {
@@ -39,7 +41,7 @@ fn started_on(
         log,
         guard,
         keyring,
-        hashes: ground.hashes.clone(),
+        hashes: Arc::new(SlowWhenMany(ground.hashes.clone())),
         reader,
         clock: ground.clock.clone(),
         // What is destroyed here has nothing to do with what was sealed.
@@ -47,6 +49,32 @@ fn started_on(
         told_halt: Box::new(|_| ()),
     };
     (Writer::start(engine, world).unwrap(), sealer, ground)
+}
+
+/// Stored hashes that take long over a large commit's, so that whoever does not wait for them is seen.
+struct SlowWhenMany(Arc<MemoryHashes>);
+
+impl HashReader for SlowWhenMany {
+    fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, HashReadError> {
+        self.0.read_hashes(indexes)
+    }
+}
+
+impl StoredHashes for SlowWhenMany {
+    fn count(&self) -> u64 {
+        self.0.count()
+    }
+
+    fn write(&self, first: u64, hashes: &[Hash]) -> Result<(), HashReadError> {
+        if hashes.len() > 512 {
+            thread::sleep(Duration::from_millis(5));
+        }
+        self.0.write(first, hashes)
+    }
+
+    fn sync(&self) -> Result<(), HashReadError> {
+        self.0.sync()
+    }
 }
 
 fn seal(
