@@ -1,6 +1,11 @@
 //! The engine on its threads, as far as threads make a difference: who is one too many gets the batch back, and hands it
 //! over again.
-#![expect(clippy::unwrap_used, reason = "a test fails loudly")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test fails loudly, and its waits end by a clock"
+)]
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
