@@ -1,8 +1,8 @@
 //! Making, listing and withdrawing API keys, in this process or by asking the one that has the doors open.
 //!
 //! Each change is an event of the ledger (`waag.apikey.created`, `waag.apikey.withdrawn`) with the key's id, its holder,
-//! its role and the subscriptions it names; the secret is in no event (`KEY-1`). A key is durable before it is recorded and recorded before it is shown; what a
-//! crash leaves between the two is recorded at the next opening (`TOLD-1`).
+//! its role and the subscriptions it names; the secret is in no event (`KEY-1`). A key is durable before it is recorded and
+//! recorded before it is shown; what a crash leaves between the two is recorded at the next opening (`TOLD-1`).
 //! Not here: the form of a key (`edge/http`), the command (`cli`).
 
 use std::sync::Arc;
