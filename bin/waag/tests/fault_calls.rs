@@ -1,6 +1,6 @@
 //! The real program under `strace`, which fails single system calls on the files of its store, SQLite's among them: of
-//! one commit, in whichever thread makes them, and of opening and closing. The program ends with a documented code, or goes on; and
-//! then everything acknowledged is there once.
+//! one commit, in whichever thread makes them, and of opening and closing. The program ends with a documented code, or
+//! goes on; and then everything acknowledged is there once.
 //!
 //! Besides failing, a call can kill the program at its very entry. The calls are counted first, in a run without faults.
 //! Not here: calls that fail although they were done, and torn writes, which `strace` cannot make (`fault_table`).

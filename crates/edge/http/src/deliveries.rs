@@ -1,7 +1,8 @@
 //! The router's API: subscriptions, events to be pulled and answers to them, dead letters, jobs, trials of patterns.
 //!
 //! Who may what: an administrator manages, a reader reads lists, a subscriber pulls and answers and does nothing else, of
-//! the subscriptions that its key names where it names any. A producer sees no lists, since they tell of others' events. Every change carries the key's actor.
+//! the subscriptions that its key names where it names any. A producer sees no lists, since they tell of others' events.
+//! Every change carries the key's actor.
 //! Not here: what is asked and whether it can be (`asked`), what is told (`told`), the router itself (`flow/router`).
 //!
 //! - `PULL-1`: an event is leased to one pull whose client is there; where it goes away the lease runs out, and the event
