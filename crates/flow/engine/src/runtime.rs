@@ -4,21 +4,27 @@
 //! than its own work. Threads do what is large or comes meanwhile.
 //!
 //! Place: between the sealing threads and the drivers. It decides nothing; every rule is in `engine`.
-//! Not here: what carries effects out (`doers`), opening a store (`recover`), drivers (`bin/`).
+//! Not here: where what comes is put down (`desk`), what carries effects out (`doers`), opening a store (`recover`), drivers (`bin/`).
 //!
 //! Channels are bounded. What comes to the engine is put down without waiting (`Desk`), so that no effect's thread ever
 //! waits for who steps while that one waits for it.
 
+mod desk;
 mod doers;
 
-use std::collections::{HashMap, VecDeque};
+/// The locks of the desk, which its model checker replaces by its own.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, Ordering};
+    pub(super) use std::sync::{Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+}
+
+use std::collections::HashMap;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use waag_keys::keyring::Keyring;
 use waag_ledger::checkpoint::SignedCheckpoint;
@@ -32,10 +38,12 @@ use crate::effect::{Effect, Halt, Input, NotTaken, Rejection};
 use crate::engine::{BATCHES_QUEUED_MAX, Engine, QUEUED_BYTES_MAX};
 use crate::identity::IdentityStats;
 use crate::reader::Reader;
+use desk::Steps;
 use doers::{AtHand, Doers, Follow};
 
-/// How often who ends the writer looks whether all is done.
-const END_LOOK: Duration = Duration::from_millis(5);
+/// Where everything that comes to the engine is put down. What it holds is bounded: batches by [`UnderWay`], answers by
+/// the effects that can be under way, destructions by their callers, each of whom waits.
+type Desk = desk::Desk<Stepper>;
 
 /// What the engine's effects are carried out on.
 pub struct World {
@@ -171,10 +179,13 @@ fn gone() -> Halt {
     Halt { code: "E0604", reason: "the writer's thread has ended".to_owned() }
 }
 
+fn broke_off() -> Halt {
+    Halt { code: "E0604", reason: "a part of the writer broke off (a panic)".to_owned() }
+}
+
 /// Does something, and makes a failure of a panic in it, which has told of itself.
 fn caught<T>(work: impl FnOnce() -> T) -> Result<T, Halt> {
-    let reason = "a part of the writer broke off (a panic)";
-    catch_unwind(AssertUnwindSafe(work)).map_err(|_| Halt { code: "E0604", reason: reason.to_owned() })
+    catch_unwind(AssertUnwindSafe(work)).map_err(|_| broke_off())
 }
 
 impl Writer {
@@ -204,7 +215,7 @@ impl Writer {
             destructions: HashMap::new(),
             next_ticket: 0,
         };
-        *desk.stepper.lock().unwrap_or_else(PoisonError::into_inner) = Some(stepper);
+        desk.seat(stepper);
         Ok(Self { desk, under_way, status, threads })
     }
 
@@ -223,7 +234,7 @@ impl Writer {
     /// # Errors
     /// As [`Writer::submit`], with who was to hear.
     pub fn submit_for<H: Hears>(&self, batch: SealedBatch, hearer: H) -> Result<(), (NotTaken, H)> {
-        if self.desk.has_ended.load(Ordering::Acquire) {
+        if self.desk.has_ended() {
             return Err((NotTaken::Halted(gone()), hearer));
         }
         if !self.under_way.take(batch.body_bytes()) {
@@ -266,112 +277,13 @@ impl Writer {
 
 impl Drop for Writer {
     fn drop(&mut self) {
-        self.desk.end();
+        self.desk.end(AtHand::of_nobody);
         self.threads.drain(..).for_each(|thread| drop(thread.join()));
     }
 }
 
 fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run)
-}
-
-/// Where everything that comes to the engine is put down, and where it steps.
-///
-/// There is no thread that only steps: whoever puts something down steps the engine itself, for others too, unless
-/// somebody else is at it, who then finds what was put down. A wake-up of a thread costs more than most steps do, and each
-/// commit has many. Whoever steps may have to wait for the follower, so the follower itself never puts anything down.
-#[derive(Default)]
-struct Desk {
-    /// Bounded: batches by [`UnderWay`], answers by the effects that can be under way, destructions by their callers,
-    /// each of whom waits.
-    inbox: Mutex<VecDeque<Message>>,
-    /// Gone when the writer has ended.
-    stepper: Mutex<Option<Stepper>>,
-    /// Rung at each step, for who waits for the end.
-    stepped: Condvar,
-    has_ended: AtomicBool,
-}
-
-impl Desk {
-    fn inbox(&self) -> MutexGuard<'_, VecDeque<Message>> {
-        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Puts something down, steps unless somebody is stepping, and carries out what was left to whoever stepped.
-    /// Nobody waits here for anybody else.
-    fn put(&self, message: Message, mut at_hand: AtHand) {
-        self.inbox().push_back(message);
-        self.step(&mut at_hand);
-        while let Some(carry_out) = at_hand.next() {
-            if self.has_ended.load(Ordering::Acquire) {
-                return;
-            }
-            // Outside of all locks: others step meanwhile.
-            let input = carry_out();
-            self.inbox().push_back(Message::Input(input));
-            self.step(&mut at_hand);
-        }
-    }
-
-    fn step(&self, at_hand: &mut AtHand) {
-        // Who steps looks again after having let go: what was put down meanwhile is found by one of the two.
-        while !self.inbox().is_empty() {
-            let mut stepper = match self.stepper.try_lock() {
-                Ok(stepper) => stepper,
-                Err(TryLockError::WouldBlock) => return,
-                // Nothing unwinds while it is locked.
-                Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
-            };
-            match stepper.as_mut() {
-                Some(running) => {
-                    let stepped = caught(|| running.run(|| self.inbox().pop_front(), at_hand));
-                    let fallen = stepped.err().and_then(|halt| self.fall(&mut stepper, halt));
-                    drop(stepper);
-                    drop(caught(|| drop(fallen)));
-                }
-                None => {
-                    drop(stepper);
-                    // Messages that are dropped answer for themselves; outside of all locks.
-                    let unanswered = std::mem::take(&mut *self.inbox());
-                    return drop(unanswered);
-                }
-            }
-            self.stepped.notify_all();
-        }
-    }
-
-    /// Ends the writer after a step that panicked, as whoever hears an answer may make one: what the engine is in the
-    /// middle of, nobody knows. What is under way is answered for when the stepper is dropped, outside of its lock.
-    fn fall(&self, stepper: &mut Option<Stepper>, halt: Halt) -> Option<Stepper> {
-        self.has_ended.store(true, Ordering::Release);
-        let fallen = stepper.take();
-        if let Some(fallen) = &fallen {
-            fallen.halted_by(halt);
-        }
-        fallen
-    }
-
-    /// Waits until nothing is under way, or the writer has halted, and lets the threads of effects end.
-    fn end(&self) {
-        let mut stepper = self.stepper.lock().unwrap_or_else(PoisonError::into_inner);
-        while let Some(running) = stepper.as_mut() {
-            let stepped = caught(|| running.run(|| self.inbox().pop_front(), &mut AtHand::of_nobody()));
-            let is_done = running.is_done();
-            if let Err(halt) = stepped {
-                let fallen = self.fall(&mut stepper, halt);
-                drop(stepper);
-                return drop(caught(|| drop(fallen)));
-            }
-            if is_done {
-                break;
-            }
-            // A message that came while this thread held the lock rang before it waits: hence the bound.
-            let waited = self.stepped.wait_timeout(stepper, END_LOOK);
-            stepper = waited.unwrap_or_else(PoisonError::into_inner).0;
-        }
-        self.has_ended.store(true, Ordering::Release);
-        *stepper = None;
-    }
 }
 
 /// The engine and all that its effects go to.
@@ -389,8 +301,10 @@ struct Stepper {
     next_ticket: u64,
 }
 
-impl Stepper {
-    /// Takes one message after the other until there is none; leaves one effect at most to its caller.
+impl Steps for Stepper {
+    type Message = Message;
+    type AtHand = AtHand;
+
     fn run(&mut self, mut next: impl FnMut() -> Option<Message>, at_hand: &mut AtHand) {
         let mut effects = Vec::new();
         while let Some(message) = next() {
@@ -421,6 +335,12 @@ impl Stepper {
         self.engine.is_idle() || self.engine.halted().is_some()
     }
 
+    fn broke_off(&self) {
+        self.halted_by(broke_off());
+    }
+}
+
+impl Stepper {
     fn ticket(&mut self, answer: Answer, bytes: Option<usize>) -> Ticket {
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;

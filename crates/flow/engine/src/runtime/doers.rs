@@ -35,7 +35,7 @@ pub(super) enum Follow {
 }
 
 /// An effect that whoever stepped carries out itself, after having let go of the stepper.
-pub(super) type Work = Box<dyn FnOnce() -> Input>;
+pub(super) type Work = Box<dyn FnOnce() -> Message>;
 
 /// What whoever stepped carries out itself: one thing at a time, since a frame is appended while the one before it is
 /// guarded, and of each kind as many as it may.
@@ -65,9 +65,13 @@ impl AtHand {
     pub(super) fn of_nobody() -> Self {
         Self { work: None, appends_left: 0, guards_left: 0 }
     }
+}
 
-    /// What to carry out next.
-    pub(super) fn next(&mut self) -> Option<Work> {
+/// What to carry out next.
+impl Iterator for AtHand {
+    type Item = Work;
+
+    fn next(&mut self) -> Option<Work> {
         self.work.take()
     }
 }
@@ -110,7 +114,7 @@ impl<T: Send + 'static> Doer<T> {
     /// An effect to be carried out by whoever asks.
     fn at_hand(&self, one: T) -> Work {
         let carry_out = Arc::clone(&self.carry_out);
-        Box::new(move || carry_out(one))
+        Box::new(move || Message::Input(carry_out(one)))
     }
 }
 
