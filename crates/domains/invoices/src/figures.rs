@@ -66,6 +66,8 @@ pub struct KeyFigure {
     /// Its value in hundredths, nought for one of money that no invoice adds to, or none: a figure by currency, or one
     /// that cannot be computed, which has no currencies either.
     pub value: Option<i64>,
+    /// A mean of times in seconds, which hundredths of a day are too coarse for; none of other figures.
+    pub seconds: Option<i64>,
     /// Its unit.
     pub unit: Unit,
     /// By currency, where it is one of money or made of money.
@@ -107,7 +109,8 @@ fn rate(
 ) -> KeyFigure {
     let value = quotient(i128::from(part), i128::from(whole), 10_000);
     let note = value.is_none().then(|| missing.to_owned());
-    KeyFigure { name, definition, value, unit: Unit::Percent, by_currency: Vec::new(), of: whole, note }
+    let (unit, by_currency) = (Unit::Percent, Vec::new());
+    KeyFigure { name, definition, value, seconds: None, unit, by_currency, of: whole, note }
 }
 
 fn days(
@@ -119,7 +122,8 @@ fn days(
     let whole = i128::from(of) * DAY_S;
     let value = quotient(seconds, whole, 100);
     let note = value.is_none().then(|| missing.to_owned());
-    KeyFigure { name, definition, value, unit: Unit::Days, by_currency: Vec::new(), of, note }
+    let seconds = quotient(seconds, i128::from(of), 1);
+    KeyFigure { name, definition, value, seconds, unit: Unit::Days, by_currency: Vec::new(), of, note }
 }
 
 /// Sums of those with a currency, that of the most invoices first.
@@ -145,7 +149,8 @@ fn money(
         |sum: &Sum| InCurrency { currency: sum.currency.clone(), value: sum.minor, of: sum.invoices };
     let by_currency: Vec<InCurrency> = leading(sums).map(in_currency).collect();
     let value = (by_currency.is_empty() && is_known).then_some(0);
-    KeyFigure { name, definition, value, unit: Unit::Money, by_currency, of: invoices(sums), note }
+    let unit = Unit::Money;
+    KeyFigure { name, definition, value, seconds: None, unit, by_currency, of: invoices(sums), note }
 }
 
 /// The words for some invoices.
@@ -299,53 +304,33 @@ impl Queries<'_> {
     }
 
     fn days_payable_outstanding(&self, standing: &Standing, end: i64) -> Result<KeyFigure, RowsError> {
-        let mut received: BTreeMap<String, (i64, i128)> = BTreeMap::new();
-        let mut first = end;
-        for row in range(self.rows, &KEY_FIGURES, &days_between(end - DPO_DAYS, end))? {
-            let count = receipts(&row);
-            if count > 0 {
-                first = first.min(number(&row, 0));
-            }
-            let (invoices, value) = received.entry(text(&row, 1).to_owned()).or_default();
-            *invoices = invoices.saturating_add(count);
-            *value = value.saturating_add(big(&row, 2 + kpi::COUNTS + 2 * kpi::RECEIVED_VALUE));
-        }
-        let is_whole = first == end - DPO_DAYS || self.has_receipts_before(end - DPO_DAYS)?;
-        let covered = if is_whole { DPO_DAYS } else { end.saturating_sub(first) };
+        let received = self.received(end)?;
         let payable = standing.payable();
         let mut sums: Vec<Sum> = payable.clone();
         // A currency of which nothing is left to pay has been paid at once.
-        for (currency, (count, value)) in &received {
-            if *value > 0 && *count > 0 && !payable.iter().any(|sum| sum.currency == *currency) {
+        for (currency, received) in &received {
+            if received.value > 0
+                && received.invoices > 0
+                && !payable.iter().any(|sum| sum.currency == *currency)
+            {
                 sums.push(sum(currency.clone(), 0, 0));
             }
         }
         let of_currency = |sum: &Sum| {
-            let purchases = received.get(&sum.currency).map_or(0, |(_, value)| *value);
-            let part = sum.minor.checked_mul(i128::from(covered))?;
-            let value = i128::from(quotient(part, purchases, 100)?);
+            let received = received.get(&sum.currency).filter(|received| received.days >= DPO_DAYS_MIN)?;
+            let part = sum.minor.checked_mul(i128::from(received.days))?;
+            let value = i128::from(quotient(part, received.value, 100)?);
             Some(InCurrency { currency: sum.currency.clone(), value, of: sum.invoices })
         };
-        let is_enough = covered >= DPO_DAYS_MIN;
-        let by_currency: Vec<InCurrency> =
-            leading(&sums).filter(|_| is_enough).filter_map(of_currency).collect();
-        let note = if covered == 0 {
-            format!("no invoice was received in the last {DPO_DAYS} days")
-        } else if !is_enough {
-            format!("the ledger has receipts of {covered} days; fewer than {DPO_DAYS_MIN} say nothing of it")
-        } else if by_currency.is_empty() {
-            format!("no invoice with an amount was received in the last {covered} days")
-        } else {
-            format!(
-                "measured over {covered} days of receipts; invoices received stand for purchases, since the cost of \
-                 goods sold is not in the events"
-            )
-        };
+        let by_currency: Vec<InCurrency> = leading(&sums).filter_map(of_currency).collect();
+        let note = outstanding_note(&received, &sums, &by_currency);
         Ok(KeyFigure {
             name: "days payable outstanding",
             definition: "Value of the open received invoices, divided by the value received in the last 90 days, times \
-                         90; where the ledger has receipts of fewer days, by those and times their number.",
+                         90; where the ledger has receipts of fewer days in a currency, by those and times their \
+                         number.",
             value: None,
+            seconds: None,
             unit: Unit::Days,
             of: by_currency.iter().fold(0, |all, one| all.saturating_add(one.of)),
             by_currency,
@@ -353,23 +338,93 @@ impl Queries<'_> {
         })
     }
 
-    /// Whether an invoice was received in the year before a day: the nearest days are looked at first.
-    fn has_receipts_before(&self, day: i64) -> Result<bool, RowsError> {
+    /// What was received in the 90 days before a day, by currency.
+    fn received(&self, end: i64) -> Result<BTreeMap<String, Received>, RowsError> {
+        let mut received: BTreeMap<String, Received> = BTreeMap::new();
+        for row in range(self.rows, &KEY_FIGURES, &days_between(end - DPO_DAYS, end))? {
+            let (day, count) = (number(&row, 0), receipts(&row));
+            let one = received.entry(text(&row, 1).to_owned()).or_default();
+            if count > 0 {
+                one.days = one.days.max(end.saturating_sub(day));
+            }
+            one.invoices = one.invoices.saturating_add(count);
+            one.value = one.value.saturating_add(big(&row, 2 + kpi::COUNTS + 2 * kpi::RECEIVED_VALUE));
+        }
+        let mut short: BTreeMap<&str, &mut Received> = received
+            .iter_mut()
+            .filter(|(_, one)| one.invoices > 0 && one.days < DPO_DAYS)
+            .map(|(currency, one)| (currency.as_str(), one))
+            .collect();
+        self.lengthen(&mut short, end - DPO_DAYS)?;
+        Ok(received)
+    }
+
+    /// Gives all 90 days to those currencies of which an invoice was received in the year before a day: the nearest days
+    /// are looked at first.
+    fn lengthen(&self, short: &mut BTreeMap<&str, &mut Received>, day: i64) -> Result<(), RowsError> {
         let span = days_between(day.saturating_sub(DPO_EARLIER_DAYS), day);
         let mut after: Option<Row> = None;
-        loop {
+        while !short.is_empty() {
             let scan =
                 Scan { after: after.as_deref(), descending: true, limit: EARLIER_ROWS, ..span.clone() };
             let page = self.rows.scan(&KEY_FIGURES, &scan)?;
-            if page.iter().any(|row| receipts(row) > 0) {
-                return Ok(true);
+            for row in page.iter().filter(|row| receipts(row) > 0) {
+                if let Some(received) = short.remove(text(row, 1)) {
+                    received.days = DPO_DAYS;
+                }
             }
             if page.len() < EARLIER_ROWS {
-                return Ok(false);
+                break;
             }
             after = page.last().map(|row| row.iter().take(KEY_FIGURES.key).cloned().collect());
         }
+        Ok(())
     }
+}
+
+/// What was received in one currency in the days that days payable outstanding is measured over.
+#[derive(Default)]
+struct Received {
+    invoices: i64,
+    value: i128,
+    /// Since the first of them, or all where there were some before.
+    days: i64,
+}
+
+/// What days payable outstanding rests on, and what it is not told of.
+fn outstanding_note(received: &BTreeMap<String, Received>, sums: &[Sum], told: &[InCurrency]) -> String {
+    let known = received.values().filter(|one| one.invoices > 0);
+    let longest = known.map(|one| one.days).max().unwrap_or(0);
+    if longest == 0 {
+        return format!("no invoice was received in the last {DPO_DAYS} days");
+    }
+    if longest < DPO_DAYS_MIN {
+        return format!(
+            "the ledger has receipts of {longest} days; fewer than {DPO_DAYS_MIN} say nothing of it"
+        );
+    }
+    if told.is_empty() {
+        return format!("no invoice with an amount was received in the last {longest} days");
+    }
+    let days_of = |one: &InCurrency| received.get(&one.currency).map_or(0, |received| received.days);
+    let shortest = told.iter().map(days_of).min().unwrap_or(0);
+    let most = told.iter().map(days_of).max().unwrap_or(0);
+    let days = if shortest == most { format!("{most}") } else { format!("{shortest} to {most}") };
+    let mut note = format!(
+        "measured over {days} days of receipts; invoices received stand for purchases, since the cost of goods sold is \
+         not in the events"
+    );
+    let left_out: Vec<&str> = leading(sums)
+        .map(|sum| sum.currency.as_str())
+        .filter(|currency| !told.iter().any(|one| one.currency == *currency))
+        .collect();
+    if !left_out.is_empty() {
+        note.push_str(&format!(
+            "; not of {}, of which too few days or no more than credits were received",
+            left_out.join(", ")
+        ));
+    }
+    note
 }
 
 /// Invoices received on a row's day.

@@ -359,11 +359,22 @@ impl Invoice {
 
     /// A stage's time from an event that moves nothing.
     fn fill(&mut self, stage: Stage, event: &Told) {
-        let at = event.said.at;
+        let (at, clock) = (event.said.at, event.said.clock);
+        let ends = ends_visit(stage, event.said.action);
+        let is_elsewhere = self.stage != stage || self.condition.is_closed();
         let span = self.span_mut(stage);
         if span.visits == 0 {
-            *span = Span { entered: Some(at), visits: 1, clock: event.said.clock, ..Span::default() };
-        } else if span.visits == 1 && span.clock == Clock::Told && event.said.clock == Clock::Told {
+            *span = Span { entered: Some(at), visits: 1, clock, ..Span::default() };
+            // A word that the stage is done tells its end and nothing of its begin.
+            if ends {
+                (span.begin, span.left, span.left_clock) = (Begin::Unknown, Some(at), clock);
+            }
+        } else if span.visits == 1 && span.clock == Clock::Told && clock == Clock::Told {
+            let is_after = span.entered.is_some_and(|entered| entered <= at);
+            if ends && is_elsewhere && is_after && span.left.is_none() {
+                (span.left, span.left_clock) = (Some(at), clock);
+                return;
+            }
             let tells_begin = !is_end(event.said.action) && span.left.is_none_or(|left| at <= left);
             if span.begin != Begin::Told && tells_begin {
                 (span.entered, span.begin) = (Some(at), Begin::Told);

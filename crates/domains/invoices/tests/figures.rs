@@ -254,6 +254,33 @@ fn payables_are_measured_over_the_days_the_ledger_has_receipts_of() {
 }
 
 #[test]
+fn an_old_receipt_in_one_currency_says_nothing_of_another() {
+    let two_days = |id: &str, hours| told(id, "ingestion", hours).priced(100);
+    let in_huf =
+        |id: &str, hours| told(id, "ingestion", hours).with("amount_minor", 100).with("currency", "HUF");
+    let (old, new) = (in_huf("OLD", -150 * 24), in_huf("NEW", 28 * 24));
+    let events = [old, two_days("A", 28 * 24), two_days("B", 29 * 24), new];
+    let found = figure(&project(&events), "days payable outstanding");
+    let currencies: Vec<&str> = found.by_currency.iter().map(|one| one.currency.as_str()).collect();
+    assert_eq!(currencies, ["HUF"]);
+    let note = found.note.unwrap();
+    assert!(note.contains("over 90 days") && note.contains("not of EUR, of which too few days"), "{note}");
+}
+
+#[test]
+fn a_short_mean_is_told_in_seconds() {
+    let events = [
+        told("A", "ingestion", 0),
+        told("A", "posting", 0).time(Some("2026-06-01T00:06:00Z")).with("status", "paid"),
+    ];
+    let rows = project(&events);
+    let paid = figure(&rows, "days to pay");
+    assert_eq!((paid.value, paid.of), (Some(0), 1));
+    assert_eq!(paid.seconds, Some(360));
+    assert_eq!(figure(&rows, "on-time payment rate").seconds, None);
+}
+
+#[test]
 fn a_sum_of_nought_is_told_apart_from_one_that_nobody_knows() {
     let found = |events: &[Told], name: &str| {
         let rows = project(events);
@@ -450,5 +477,5 @@ fn another_service_level_is_another_version_of_the_view() {
         hours: 1,
     });
     assert_ne!(plain.version(), Invoices::new(config).version());
-    assert_eq!(plain.version() >> 24, 5);
+    assert_eq!(plain.version() >> 24, 6);
 }

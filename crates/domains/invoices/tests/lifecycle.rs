@@ -528,6 +528,43 @@ fn given_a_return_or_times_out_of_order_or_of_two_clocks_then_no_begin_is_suppos
 }
 
 #[test]
+fn given_words_that_stages_are_done_when_they_come_late_then_they_are_ends_and_no_begins() {
+    let word = |stage: &str, hours: i64, status: &str| {
+        told("A", stage, hours).with("status", status).accepted(START + 60 * HOUR)
+    };
+    let mut events = vec![
+        word("ingestion", 0, "received"),
+        word("posting", 30, "posted"),
+        word("authorization", 20, "approved"),
+        word("reconciliation", 10, "matched"),
+    ];
+    let found = visits(&events);
+    assert_eq!(
+        found[1..3],
+        [(Stage::Reconciliation, None, Some(10)), (Stage::Authorization, None, Some(20))]
+    );
+    // The begin is told later still; and what comes after the close is no other than what comes late.
+    events.push(word("authorization", 15, "started"));
+    assert_eq!(visits(&events)[2], (Stage::Authorization, Some(15), Some(20)));
+    let closed = [word("posting", 40, "paid"), word("reconciliation", 50, "matched")];
+    assert_eq!(visits(&closed)[0], (Stage::Reconciliation, None, Some(50)));
+    // A begin that came late is ended by a word that comes late, but for the stage that it is in.
+    let begun = [
+        word("authorization", 20, "approved"),
+        word("ingestion", 0, "received"),
+        word("ingestion", 5, "done"),
+        word("authorization", 10, "started"),
+    ];
+    assert_eq!(visits(&begun)[0], (Stage::Ingestion, Some(0), Some(5)));
+    let in_it = [
+        word("authorization", 10, "started"),
+        word("authorization", 20, "on_hold"),
+        word("authorization", 15, "approved"),
+    ];
+    assert_eq!(visits(&in_it)[0], (Stage::Authorization, Some(10), None));
+}
+
+#[test]
 fn given_an_approval_that_a_posting_implies_then_nobody_told_it() {
     let events = [
         told("A", "posting", 0),

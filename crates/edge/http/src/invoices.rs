@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use bytes::Bytes;
 use serde_json::json;
 use waag_cloudevents::{Items, is_attribute_text, is_timestamp, read_value};
-use waag_invoices::event::Stage;
+use waag_invoices::event::{INVOICE_ID_BYTES_MAX, Stage};
 use waag_model::event::{Data, Event};
 use waag_model::money::Currency;
 use waag_model::value::{Decimal, Object, Value};
@@ -147,6 +147,13 @@ fn no_id(text: &str) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// An invoice's id that the figures could not take, since they know ids by their bytes: its money would be left out.
+fn id_fault(value: &Value<'_>) -> Option<Fault> {
+    let id = value.child("invoice_id")?.as_text()?;
+    let why = format!("is longer than {INVOICE_ID_BYTES_MAX} bytes of UTF-8");
+    (id.len() > INVOICE_ID_BYTES_MAX).then(|| Fault::of(Kind::Schema(why)).at("/invoice_id"))
 }
 
 /// What of an amount the figures would drop: nobody would see that the money is missing.
@@ -286,6 +293,7 @@ impl Form {
                 faults.push(Fault::of(Kind::Time("date of the form YYYY-MM-DD")).at(path));
             }
         }
+        faults.extend(id_fault(value));
         faults.extend(money_fault(value));
         faults
     }
@@ -404,6 +412,10 @@ mod tests {
             assert_eq!(paths(&form(None), &own), ["/id"], "{id:?}");
         }
         assert!(form(None).event(INVOICE.replace("I-1", " I 1").as_bytes(), None).is_ok());
+        // The figures know an id by its bytes.
+        for (letters, told) in [(127, &[][..]), (128, &["/invoice_id"][..]), (200, &["/invoice_id"][..])] {
+            assert_eq!(paths(&form(None), &INVOICE.replace("I-1", &"é".repeat(letters))), told, "{letters}");
+        }
         for key in ["a\tb", "a\u{7f}"] {
             let form = Form { idempotency_key: Some(key.to_owned()), ..form(None) };
             assert_eq!(form.event(INVOICE.as_bytes(), None).unwrap_err().kind, Kind::IdempotencyForm);

@@ -62,8 +62,8 @@ pub struct Asked {
     pub from: Option<UtcDay>,
 }
 
-/// Reads the parameters of an address.
-pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
+/// Reads the parameters of an address, asked for today.
+pub(crate) fn read(pairs: Vec<(String, String)>, today: UtcDay) -> Result<Asked, WebError> {
     let mut asked = Asked::default();
     let (mut range, mut until) = (None, None);
     for (name, value) in pairs {
@@ -83,7 +83,11 @@ pub(crate) fn read(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
                 let allowed = "`1h`, `24h`, `7d`, `30d` or `1y`";
                 range = Some(found.ok_or(WebError::Parameter { name: "range", allowed })?);
             }
-            "until" => until = Some(day("until", value)?),
+            "until" => {
+                let told = Some(day("until", value)?).filter(|day| *day <= today);
+                let allowed = "a date such as `2026-11-20`, today (UTC) at the latest";
+                until = Some(told.ok_or(WebError::Parameter { name: "until", allowed })?);
+            }
             "stage" => {
                 let allowed = "`ingestion`, `reconciliation`, `authorization` or `posting`";
                 asked.stage =
@@ -238,9 +242,23 @@ mod tests {
         list.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
     }
 
+    /// 2026-11-20.
+    const TODAY: UtcDay = UtcDay(20_777);
+
+    fn read_today(pairs: Vec<(String, String)>) -> Result<Asked, WebError> {
+        read(pairs, TODAY)
+    }
+
+    #[test]
+    fn a_last_day_is_one_that_has_come() {
+        let until = |day: &str| read_today(pairs(&[("until", day)]));
+        assert!(until("2026-11-20").is_ok() && until("2026-11-21").is_err());
+        assert_eq!(until("9999-12-31").unwrap_err().code(), until("x").unwrap_err().code());
+    }
+
     #[test]
     fn an_address_is_written_as_it_was_read() {
-        let asked = read(pairs(&[
+        let asked = read_today(pairs(&[
             ("filter", "stuck"),
             ("stage", "posting"),
             ("region", "eu west/1"),
@@ -253,7 +271,7 @@ mod tests {
             "/operations?filter=stuck&stage=posting&region=eu%20west%2F1&range=7d"
         );
         assert_eq!(Asked::default().address("/"), "/");
-        let further = read(pairs(&[("filter", "stuck"), ("after", "7~1~x"), ("seen", "50")])).unwrap();
+        let further = read_today(pairs(&[("filter", "stuck"), ("after", "7~1~x"), ("seen", "50")])).unwrap();
         assert_eq!(further.address("/operations"), "/operations?filter=stuck&after=7~1~x&seen=50");
         let other = further.with_filter("/operations", "loops");
         assert!(!other.contains("after") && !other.contains("seen"), "{other}");
@@ -261,7 +279,7 @@ mod tests {
 
     #[test]
     fn a_day_that_has_passed_ends_a_period_of_days() {
-        let told = |list: &[(&str, &str)]| read(pairs(list)).map(|asked| asked.address("/"));
+        let told = |list: &[(&str, &str)]| read_today(pairs(list)).map(|asked| asked.address("/"));
         assert_eq!(told(&[("until", "2019-01-31")]).unwrap(), "/?until=2019-01-31");
         assert_eq!(told(&[("until", "2019-01-31"), ("range", "30d")]).unwrap(), "/?until=2019-01-31");
         let year = told(&[("range", "1y"), ("until", "2019-01-31")]).unwrap();
@@ -272,15 +290,16 @@ mod tests {
     #[test]
     fn an_unknown_value_is_refused_by_name_and_an_empty_one_is_no_choice() {
         for name in ["range", "stage", "by", "from", "until", "seen", "before"] {
-            let error = read(pairs(&[(name, "<x>")])).unwrap_err();
+            let error = read_today(pairs(&[(name, "<x>")])).unwrap_err();
             assert!(error.to_string().contains(name), "{error}");
         }
-        assert_eq!(read(pairs(&[("stage", ""), ("region", " ")])).unwrap(), Asked::default());
+        assert_eq!(read_today(pairs(&[("stage", ""), ("region", " ")])).unwrap(), Asked::default());
         let long = "x".repeat(VALUE_BYTES_MAX);
-        assert_eq!(read(pairs(&[("id", &long)])).unwrap().id, Some(long.clone()));
-        assert!(read(pairs(&[("id", &format!("{long}x"))])).is_err());
-        assert_eq!(read(pairs(&[("range", " 7d ")])).unwrap().period.range, Range::Week);
-        let exact = read(pairs(&[("id", " D-10 "), ("after", "1~2~x "), ("region", " north")])).unwrap();
+        assert_eq!(read_today(pairs(&[("id", &long)])).unwrap().id, Some(long.clone()));
+        assert!(read_today(pairs(&[("id", &format!("{long}x"))])).is_err());
+        assert_eq!(read_today(pairs(&[("range", " 7d ")])).unwrap().period.range, Range::Week);
+        let exact =
+            read_today(pairs(&[("id", " D-10 "), ("after", "1~2~x "), ("region", " north")])).unwrap();
         assert_eq!(exact.id.as_deref(), Some(" D-10 "), "a link leads to the id as it was told");
         assert_eq!((exact.after.as_deref(), exact.region.as_deref()), (Some("1~2~x "), Some(" north")));
     }

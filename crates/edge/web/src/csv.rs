@@ -131,7 +131,9 @@ fn of_state(state: &InvoiceState, record: &mut Record<'_>) {
     record.plain(state.currency.as_deref().unwrap_or(""));
     record.plain(state.due_date.as_deref().unwrap_or(""));
     [&state.vendor, &state.vendor_class, &state.region].into_iter().for_each(|text| record.told(text));
-    [state.received, state.approved, state.closed].into_iter().for_each(|at| record.plain(&time(at)));
+    // An approval that a posting only implies has no time of its own.
+    let approved = state.approved.filter(|_| state.approval_told);
+    [state.received, approved, state.closed].into_iter().for_each(|at| record.plain(&time(at)));
     record.plain(&state.loops.to_string());
     record.plain(flag(state.exception));
 }

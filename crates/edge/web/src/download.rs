@@ -62,8 +62,8 @@ pub(crate) async fn operations(
     let until = Instant::now() + SENT_WITHIN;
     let work = tokio::spawn(done(Arc::clone(&pages), headers, uri, move |pages, _| {
         let _place = place;
-        let asked = address::read(pairs)?;
         let now = pages.clock().now();
+        let asked = address::read(pairs, now.day())?;
         let list = List { pages, asked: &asked, now, figures: pages.figures()? };
         let first = list.read(after(&asked)?.as_ref(), 0)?;
         // Whoever asked may have gone away.

@@ -253,7 +253,10 @@ fn figure_value(theirs: &TheirFigure) -> Option<FigureValue> {
         Unit::Days if !theirs.by_currency.is_empty() => Some(FigureValue::DurationIn(
             theirs.by_currency.iter().map(|one| (one.currency.clone(), days_in(one.value))).collect(),
         )),
-        Unit::Days => theirs.value.map(|hundredths| FigureValue::Duration(days(hundredths))),
+        Unit::Days => {
+            let exact = theirs.seconds.map(|seconds| seconds.saturating_mul(1_000_000_000));
+            exact.or(theirs.value.map(days)).map(FigureValue::Duration)
+        }
         // Without a currency it is nought, or not known.
         Unit::Money if theirs.by_currency.is_empty() => theirs.value.map(|_| FigureValue::Money(Vec::new())),
         Unit::Money => Some(FigureValue::Money(theirs.by_currency.iter().map(in_currency).collect())),

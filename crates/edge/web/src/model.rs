@@ -330,6 +330,8 @@ pub struct Passage {
     pub deadline: Option<UtcNanos>,
     /// Whether the invoice is open and in it.
     pub is_here: bool,
+    /// Whether the invoice is closed, or in a later stage.
+    pub is_passed: bool,
 }
 
 /// An invoice as the read model has it.

@@ -317,7 +317,7 @@ fn failed(pages: &Pages, visit: &Visit, error: WebError) -> Response {
 
 async fn overview(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
     drawn(pages, headers, uri, |pages, visit| {
-        let asked = address::read(pairs)?;
+        let asked = address::read(pairs, pages.clock.now().day())?;
         let shell = shell(pages, visit, "Overview", "overview", true);
         let view = pages.figures()?.overview(&asked, shell.now)?;
         Ok(OverviewScreen { shell, asked, view }.render()?)
@@ -327,7 +327,7 @@ async fn overview(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pair
 
 async fn operations(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
     drawn(pages, headers, uri, |pages, visit| {
-        let asked = address::read(pairs)?;
+        let asked = address::read(pairs, pages.clock.now().day())?;
         let shell = shell(pages, visit, "Operations", "operations", true);
         let mut view = pages.figures()?.operations(&asked, shell.now)?;
         let unread = why::fill(&*pages.house, &*pages.clock, why::READ_WITHIN, &mut view.rows)?;
@@ -338,7 +338,7 @@ async fn operations(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pa
 
 async fn cash(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
     drawn(pages, headers, uri, |pages, visit| {
-        let asked = address::read(pairs)?;
+        let asked = address::read(pairs, pages.clock.now().day())?;
         let shell = shell(pages, visit, "Cash", "cash", true);
         let view = pages.figures()?.cash(&asked, shell.now)?;
         Ok(CashScreen { shell, asked, view }.render()?)
@@ -348,7 +348,7 @@ async fn cash(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): 
 
 async fn invoice(State(pages): Shared, headers: HeaderMap, uri: Uri, Query(pairs): Pairs) -> Response {
     drawn(pages, headers, uri, |pages, visit| {
-        let asked: Asked = address::read(pairs)?;
+        let asked: Asked = address::read(pairs, pages.clock.now().day())?;
         let id = asked.id.clone().ok_or(WebError::Parameter { name: "id", allowed: "an invoice's id" })?;
         let now = pages.clock.now();
         let figures = pages.figures()?;

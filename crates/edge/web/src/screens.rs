@@ -332,13 +332,16 @@ impl CashScreen {
         let within = |day: UtcDay, row: &DueRow| {
             row.due.is_some_and(|due| (0..i32::from(length)).contains(&due.0.saturating_sub(day.0)))
         };
+        // A bar has no room below its foot: of what is owed to us the words beside it tell, and the table.
         let minor = |row: &DueRow| row.value.minor.max(0);
         let sum = |day: UtcDay| view.rows.iter().filter(|row| within(day, row)).map(minor).sum::<i128>();
         let most = days.clone().map(sum).max().unwrap_or(0).max(1);
         let bar = |day: UtcDay| {
             let mut bar = Bar { label: short_day(&day), overdue: 0, to_come: 0, title: String::new() };
             for row in view.rows.iter().filter(|row| within(day, row)) {
-                let height = u8::try_from((minor(row).saturating_mul(BAR_FULL) / most).max(1)).unwrap_or(0);
+                let least = i128::from(minor(row) > 0);
+                let height =
+                    u8::try_from((minor(row).saturating_mul(BAR_FULL) / most).max(least)).unwrap_or(0);
                 let is_overdue = self.due_state(&row.due).0 == Grade::Bad;
                 let (part, word) =
                     if is_overdue { (&mut bar.overdue, "overdue") } else { (&mut bar.to_come, "to come") };
@@ -443,6 +446,7 @@ fn short_day(day: &UtcDay) -> String {
 pub(crate) fn passage_word(passage: &Passage) -> &'static str {
     match (passage.entered, passage.left, passage.is_here) {
         (_, _, true) => "open",
+        (None, None, false) if passage.is_passed => "left-out",
         (None, None, false) => "ahead",
         (Some(_), _, false) | (None, Some(_), false) => "done",
     }
@@ -452,10 +456,13 @@ pub(crate) fn passage_word(passage: &Passage) -> &'static str {
 pub(crate) fn passage_time(passage: &Passage, now: &UtcNanos) -> String {
     let until = |entered: UtcNanos, until: UtcNanos| format::duration(format::passed(entered, until).max(0));
     match (passage.entered, passage.left, passage.is_here) {
+        // In no figure either.
+        (Some(entered), Some(left), _) if left.0 < entered.0 => "times not in order".to_owned(),
         (Some(entered), Some(left), _) => until(entered, left),
         (Some(entered), None, true) => format!("{} so far", until(entered, *now)),
         (Some(_), None, false) => "leaving not told".to_owned(),
         (None, Some(_), _) | (None, None, true) => "entry not told".to_owned(),
+        (None, None, false) if passage.is_passed => "left out, or not told".to_owned(),
         (None, None, false) => "not yet".to_owned(),
     }
 }
@@ -534,18 +541,22 @@ mod tests {
     #[test]
     fn only_the_stage_that_an_open_invoice_is_in_goes_on() {
         const DAY: i64 = 86_400_000_000_000;
-        let said = |entered: Option<i64>, left: Option<i64>, is_here| {
+        let passed = |entered: Option<i64>, left: Option<i64>, is_here, is_passed| {
             let at = |day: i64| UtcNanos(day * DAY);
             let (entered, left) = (entered.map(at), left.map(at));
-            let passage = Passage { stage: Stage::Authorization, entered, left, deadline: None, is_here };
+            let (stage, deadline) = (Stage::Authorization, None);
+            let passage = Passage { stage, entered, left, deadline, is_here, is_passed };
             (passage_word(&passage), passage_time(&passage, &at(9)))
         };
+        let said = |entered, left, is_here| passed(entered, left, is_here, false);
         assert_eq!(said(Some(1), Some(3), false), ("done", "2 d".to_owned()));
         assert_eq!(said(Some(7), None, true), ("open", "2 d so far".to_owned()));
         assert_eq!(said(Some(7), None, false), ("done", "leaving not told".to_owned()));
         assert_eq!(said(None, Some(3), false), ("done", "entry not told".to_owned()));
         assert_eq!(said(None, None, true), ("open", "entry not told".to_owned()));
         assert_eq!(said(None, None, false), ("ahead", "not yet".to_owned()));
+        assert_eq!(passed(None, None, false, true), ("left-out", "left out, or not told".to_owned()));
+        assert_eq!(said(Some(7), Some(3), false), ("done", "times not in order".to_owned()));
     }
 
     #[test]

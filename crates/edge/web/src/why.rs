@@ -70,8 +70,10 @@ fn tells(shown: &Shown) -> bool {
     }
 }
 
+/// As it was told: a number with its point, and not too much of a text.
 fn cut(shown: &Shown) -> Shown {
     match shown {
+        Shown::Plain(text) if let Some(number) = format::decimal(text) => Shown::Plain(number),
         Shown::Plain(text) if text.len() > TEXT_BYTES_MAX => {
             let head = text.get(..text.floor_char_boundary(TEXT_BYTES_MAX)).unwrap_or("");
             Shown::Plain(format!("{head}…"))
@@ -125,7 +127,9 @@ mod tests {
             ("reason", Shown::Masked("1234".to_owned())),
             ("reason.more", Shown::Erased),
             ("status", plain("mismatch")),
+            ("amount", plain("12505e-3")),
         ]);
+        assert_eq!(told(&event, &["amount"])[0].shown, plain("12.505"));
         let found: Vec<Shown> =
             told(&event, &["exception", "reason"]).into_iter().map(|telling| telling.shown).collect();
         assert_eq!(found, [plain("price_variance"), Shown::Masked("1234".to_owned()), Shown::Erased]);

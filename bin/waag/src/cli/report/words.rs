@@ -46,6 +46,14 @@ fn decimal(number: i128, digits: u8) -> String {
     }
 }
 
+/// Means of less than this are told in minutes and seconds: in hundredths of a day they would be nearly nothing.
+const SHORT_S: i64 = 86_400 / 10;
+
+fn in_minutes(seconds: i64) -> String {
+    let (sign, all) = (if seconds < 0 { "-" } else { "" }, seconds.unsigned_abs());
+    if all < 60 { format!("{sign}{all} s") } else { format!("{sign}{} min {} s", all / 60, all % 60) }
+}
+
 pub(super) fn figure_text(figure: &KeyFigure) -> String {
     let unit = |value: i128, currency: &str| match figure.unit {
         Unit::Percent => format!("{} %", decimal(value, 2)),
@@ -56,7 +64,10 @@ pub(super) fn figure_text(figure: &KeyFigure) -> String {
             format!("{} {currency}", decimal(value, exponent)).trim_end().to_owned()
         }
     };
-    let mut values: Vec<String> = figure.value.map(|value| unit(value.into(), "")).into_iter().collect();
+    let days_of = |seconds: &i64| (*seconds != 0 && seconds.abs() < SHORT_S).then(|| in_minutes(*seconds));
+    let mean = figure.seconds.as_ref().and_then(days_of);
+    let plain = figure.value.map(|value| unit(value.into(), ""));
+    let mut values: Vec<String> = mean.or(plain).into_iter().collect();
     values.extend(figure.by_currency.iter().map(|one| unit(one.value, &one.currency)));
     let told = if values.is_empty() { "not known".to_owned() } else { values.join(", ") };
     let note = figure.note.as_ref().map(|note| format!("; {note}")).unwrap_or_default();

@@ -209,6 +209,10 @@ fn figures() -> Vec<(&'static str, Value)> {
                 ("name", text()),
                 ("definition", text()),
                 ("value", or_null("integer", units)),
+                (
+                    "seconds",
+                    or_null("integer", "a mean of times, which hundredths of a day are too coarse for"),
+                ),
                 ("unit", json!({"enum": ["percent", "days", "money"]})),
                 ("by_currency", list("InvoiceFigureOf")),
                 ("of", told(count(), "invoices it was made of")),

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use waag_invoices::event::{STAGES, Stage};
-use waag_invoices::life::{InvoiceState, Lifecycle};
+use waag_invoices::life::{InvoiceState, Lifecycle, Step};
 use waag_model::time::UtcNanos;
 
 use super::list::{condition, told, value};
@@ -29,13 +29,19 @@ fn facts(life: &Lifecycle) -> Vec<(String, String)> {
         ("Due date", state.due_date.clone()),
         ("Deadline", deadline(state)),
         ("Received", time(state.received)),
-        ("Approved", time(state.approved)),
+        ("Approved", approval(state)),
         ("Closed", time(state.closed)),
         ("Touch", touch),
     ];
     rows.into_iter()
         .map(|(name, text)| (name.to_owned(), text.unwrap_or_else(|| "not told".to_owned())))
         .collect()
+}
+
+/// When the payment was approved; one that only the posting implies has no time of its own.
+fn approval(state: &InvoiceState) -> Option<String> {
+    let at = state.approved.map(|at| format::absolute(&UtcNanos(at)))?;
+    Some(if state.approval_told { at } else { "not told, implied by posting".to_owned() })
 }
 
 /// Until when the invoice is to go on.
@@ -98,8 +104,14 @@ fn marks(life: &Lifecycle, is_earlier: bool) -> Vec<(Grade, String)> {
 /// What is told of single events: which of them the marks above are of.
 fn told_of(life: &Lifecycle) -> BTreeMap<u64, Vec<String>> {
     let marked = life.steps.iter().filter(|step| !step.marks.is_empty());
-    let words = |marks: &[&str]| marks.iter().map(|mark| mark_word(mark)).collect();
-    marked.map(|step| (step.position, words(&step.marks))).collect()
+    let word = |step: &Step, mark: &str| match mark {
+        // Beside the event's own time, which did not count.
+        "time_assumed" => {
+            format!("counts from {}, when it was accepted", format::absolute(&UtcNanos(step.at)))
+        }
+        _ => mark_word(mark),
+    };
+    marked.map(|step| (step.position, step.marks.iter().map(|mark| word(step, mark)).collect())).collect()
 }
 
 fn passages(state: &InvoiceState) -> Vec<Passage> {
@@ -113,6 +125,7 @@ fn passages(state: &InvoiceState) -> Vec<Passage> {
             left: visit.and_then(|visit| visit.left).map(UtcNanos),
             deadline: state.deadline.filter(|_| is_awaited).map(UtcNanos),
             is_here,
+            is_passed: state.condition.is_closed() || ours < state.stage,
         }
     };
     STAGES.map(passage).to_vec()

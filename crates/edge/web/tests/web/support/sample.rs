@@ -366,6 +366,7 @@ impl Figures for SampleFigures {
             left: left.map(|hours| UtcNanos(NOW.0 - hours * HOUR)),
             deadline: left.is_none().then_some(UtcNanos(NOW.0 - 5 * HOUR)),
             is_here: left.is_none(),
+            is_passed: false,
         };
         let fact = |name: &str, text: &str| (name.to_owned(), text.to_owned());
         Ok(Found::Invoice(Box::new(Invoice {
@@ -390,7 +391,14 @@ impl Figures for SampleFigures {
                 passage(Stage::Ingestion, 133, Some(128)),
                 passage(Stage::Reconciliation, 128, Some(62)),
                 passage(Stage::Authorization, 62, None),
-                Passage { stage: Stage::Posting, entered: None, left: None, deadline: None, is_here: false },
+                Passage {
+                    stage: Stage::Posting,
+                    entered: None,
+                    left: None,
+                    deadline: None,
+                    is_here: false,
+                    is_passed: false,
+                },
             ],
             positions: (0..5).collect(),
             told_of: BTreeMap::from([(3, vec!["delayed".to_owned()])]),
