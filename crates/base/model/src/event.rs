@@ -48,7 +48,57 @@ pub struct Accepted<'a> {
     pub accepted: UtcNanos,
 }
 
+/// What an attribute's value is in a header, where all are texts (CloudEvents §3, type system).
+fn as_header<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
+    match value {
+        Value::Text(text) => Some(Cow::Borrowed(text)),
+        Value::Integer(number) => Some(Cow::Owned(number.to_string())),
+        Value::Bool(flag) => Some(Cow::Borrowed(if *flag { "true" } else { "false" })),
+        Value::Null | Value::Decimal(_) | Value::Array(_) | Value::Object(_) | Value::Withheld(_) => None,
+    }
+}
+
+/// Whether attributes, in their order, are the same ones.
+fn same<'a>(
+    mut these: impl Iterator<Item = (&'a str, &'a Value<'a>)>,
+    mut those: impl Iterator<Item = (&'a str, &'a Value<'a>)>,
+) -> bool {
+    loop {
+        match (these.next(), those.next()) {
+            (None, None) => return true,
+            (Some((name, value)), Some((other_name, other))) => {
+                let as_text = || as_header(value).zip(as_header(other)).is_some_and(|(one, two)| one == two);
+                if name != other_name || value != other && !as_text() {
+                    return false;
+                }
+            }
+            (Some(_), None) | (None, Some(_)) => return false,
+        }
+    }
+}
+
 impl Event<'_> {
+    /// Whether two are the same event, in whichever mode each was told: JSON data of no told type is of
+    /// `application/json` (CloudEvents §3.1, `datacontenttype`), and headers have a number or a truth as text.
+    #[must_use]
+    pub fn is_same(&self, other: &Event<'_>) -> bool {
+        (&self.id, &self.source, &self.kind, &self.subject, &self.data)
+            == (&other.id, &other.source, &other.kind, &other.subject, &other.data)
+            && same(self.told_attributes(), other.told_attributes())
+    }
+
+    /// All attributes but a type that says of JSON that it is JSON.
+    fn told_attributes(&self) -> impl Iterator<Item = (&str, &Value<'_>)> {
+        let is_json = matches!(self.data, Data::Json(_));
+        let says_nothing = move |name: &str, value: &Value<'_>| {
+            let is_plain =
+                value.as_text().is_some_and(|media| media.eq_ignore_ascii_case("application/json"));
+            is_json && name == "datacontenttype" && is_plain
+        };
+        let members = self.attributes.members().iter().map(|(name, value)| (name.as_ref(), value));
+        members.filter(move |(name, value)| !says_nothing(name, value))
+    }
+
     /// The same event, borrowing nothing.
     #[must_use]
     pub fn into_owned(self) -> Event<'static> {

@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 use http_body_util::BodyExt;
 use hyper::HeaderMap;
 use hyper::body::{Body, Incoming};
-use hyper::header::CONTENT_ENCODING;
+use hyper::header::{CONTENT_ENCODING, HeaderValue, TRANSFER_ENCODING};
 
 use crate::access::Learned;
 use crate::door::Door;
@@ -37,6 +37,9 @@ impl Door {
         if !is_identity(headers) {
             return Err(Fault::of(Kind::ContentEncoding));
         }
+        if !is_framed_only(headers) {
+            return Err(Fault::of(Kind::Header("transfer-encoding")));
+        }
         let limit = limit.min(self.parts.limits.body_bytes_max);
         if body.size_hint().lower() > limit as u64 {
             return Err(Fault::of(Kind::BodyTooLarge(limit)));
@@ -55,6 +58,14 @@ fn is_identity(headers: &HeaderMap) -> bool {
     };
     let values = headers.get_all(CONTENT_ENCODING).iter();
     values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).all(is_plain)
+}
+
+/// Whether a body is at most cut into chunks: no other transfer coding is undone here, nor that one twice (RFC 9112 §6.1
+/// and §7).
+fn is_framed_only(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(TRANSFER_ENCODING).iter();
+    let is_chunked = |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"chunked");
+    values.next().is_none_or(is_chunked) && values.next().is_none()
 }
 
 async fn read_body(mut body: Incoming, limit: usize, bytes_in: &mut u64) -> Result<Bytes, Fault> {

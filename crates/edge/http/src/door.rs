@@ -8,19 +8,22 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::str::FromStr;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{
-    ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderValue, RETRY_AFTER,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, HeaderValue, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Version};
 use tokio::sync::{Semaphore, oneshot};
 use waag_invoices::event::Stage;
 use waag_model::event::Data;
+use waag_model::value::Value;
 use waag_stdx::clock::Clock;
 use waag_stdx::entropy::{Entropy, SystemEntropy};
 use waag_stdx::figures::{Family, Figures};
@@ -209,6 +212,9 @@ impl Door {
         request: Request<Incoming>,
         learned: &mut Learned,
     ) -> Result<Answer, Fault> {
+        if !has_host(&request) {
+            return Err(Fault::of(Kind::Header("host")));
+        }
         let route = route.ok_or_else(|| Fault::of(Kind::NotFound(Absent::Path)))?;
         if !route.knows(request.method()) {
             return Err(Fault::of(Kind::MethodNotAllowed));
@@ -221,6 +227,7 @@ impl Door {
             Route::MappingTrial(stage) => {
                 let pass = self.pass(request.headers(), Role::Producer, Does::Read, learned)?;
                 let (head, body) = request.into_parts();
+                media::json(&head.headers)?;
                 let body = self.body(&head.headers, body, learned).await?;
                 trial(&pass, stage, &body).map(|(answer, _)| answer)
             }
@@ -253,12 +260,13 @@ impl Door {
         does: Does,
         learned: &mut Learned,
     ) -> Result<Pass, Fault> {
+        let (own, authorization) =
+            (media::once(headers, "x-api-key")?, media::once(headers, "authorization")?);
         let bearer = || {
-            let value = headers.get(AUTHORIZATION)?.to_str().ok()?;
-            let (scheme, key) = value.split_once(' ')?;
+            let (scheme, key) = authorization?.to_str().ok()?.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| key.trim_ascii())
         };
-        let text = match headers.get("x-api-key") {
+        let text = match own {
             Some(value) => value.to_str().map_err(|_| Fault::of(Kind::BadKey))?,
             None => bearer().ok_or_else(|| Fault::of(Kind::NoKey))?,
         };
@@ -407,6 +415,7 @@ impl Door {
         let mut saved = (Answer::json(StatusCode::OK, b"{\"status\":\"removed\"}".to_vec()), None);
         if request.method() == Method::PUT {
             let (head, body) = request.into_parts();
+            media::json(&head.headers)?;
             let body = self.body(&head.headers, body, learned).await?;
             let (answer, mapping) = trial(&pass, stage, &body)?;
             saved = (answer, Some(mapping));
@@ -495,8 +504,14 @@ struct Trial<'a> {
 
 fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fault> {
     let form = |error: serde_json::Error| Fault::of(Kind::Mapping(error.to_string()));
+    // As strictly as an event: of two members of one name, or of a list, nobody would see which one counts.
+    let whole = waag_cloudevents::read_value(body)?;
+    if !matches!(whole.child("mapping"), Some(Value::Object(_))) {
+        return Err(Fault::of(Kind::Mapping("`mapping` is an object, and so is what it is in".to_owned())));
+    }
     let trial: Trial<'_> = serde_json::from_slice(body).map_err(form)?;
     let mapping = Mapping::read(trial.mapping.get().as_bytes())?;
+    mapping.check_places()?;
     let form = Form {
         stage,
         mapping: Some(Arc::new(mapping.clone())),
@@ -512,6 +527,17 @@ fn trial(pass: &Pass, stage: Stage, body: &[u8]) -> Result<(Answer, Mapping), Fa
     waag_cloudevents::write_event(&event, &mut out);
     out.push(b'}');
     Ok((Answer::json(StatusCode::OK, out), mapping))
+}
+
+/// Whether a request tells once, and in a host's form, which host it is for (RFC 9112 §3.2); the text may be empty.
+fn has_host(request: &Request<Incoming>) -> bool {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    let is_host = |host: &HeaderValue| {
+        let text = host.to_str().map(str::trim_ascii);
+        text.is_ok_and(|text| text.is_empty() || !text.contains('@') && Authority::from_str(text).is_ok())
+    };
+    let told = hosts.next().map_or(request.version() < Version::HTTP_11, is_host);
+    told && hosts.next().is_none()
 }
 
 /// An answer as HTTP has it.

@@ -413,8 +413,10 @@ mod tests {
         }
         assert!(form(None).event(INVOICE.replace("I-1", " I 1").as_bytes(), None).is_ok());
         // The figures know an id by its bytes.
-        for (letters, told) in [(127, &[][..]), (128, &["/invoice_id"][..]), (200, &["/invoice_id"][..])] {
-            assert_eq!(paths(&form(None), &INVOICE.replace("I-1", &"é".repeat(letters))), told, "{letters}");
+        let of = |letters| INVOICE.replace("I-1", &"é".repeat(letters));
+        assert!(form(None).event(of(127).as_bytes(), None).is_ok());
+        for letters in [128, 200] {
+            assert_eq!(paths(&form(None), &of(letters)), ["/invoice_id"], "{letters}");
         }
         for key in ["a\tb", "a\u{7f}"] {
             let form = Form { idempotency_key: Some(key.to_owned()), ..form(None) };

@@ -31,6 +31,7 @@ const DAY_NS: i64 = 86_400 * 1_000_000_000;
 const PUT_RIGHT_NS: i64 = 6 * 3_600 * 1_000_000_000;
 /// Names of limits, as the headers have them.
 const ALL: &str = "all";
+const NODE: &str = "node";
 const READ: &str = "read";
 const WRITE: &str = "write";
 const DAY: &str = "day";
@@ -276,20 +277,22 @@ impl Limiter {
                 // What it records is counted, for it may get a quota within the day.
                 drop(self.used(key));
             }
-            return Taken { left: Vec::new(), outcome: self.of_node(now).map_err(Fault::of) };
+            let mut left = Vec::new();
+            let outcome = self.of_node(now, &mut left);
+            return Taken { left, outcome: outcome.map_err(Fault::of) };
         }
         let used = self.used(key);
         let mut used = locked(&used);
         used.turn(utc);
         let waits = met.iter().filter_map(|met| used.bucket(*met, now).fill(met.1, now).err());
         let longest = waits.max();
+        let mut left = Vec::with_capacity(met.len() + 2);
         let outcome = match (longest, quota) {
             (Some(seconds), _) => Err(Kind::KeyRate(seconds)),
             (None, Some(most)) if used.events >= most => Err(Kind::Quota(seconds_left(utc))),
             // The node's last, so that what a key may not does not count for others.
-            (None, _) => self.of_node(now),
+            (None, _) => self.of_node(now, &mut left),
         };
-        let mut left = Vec::with_capacity(met.len() + 1);
         for met in met {
             let bucket = used.bucket(met, now);
             if outcome.is_ok() {
@@ -308,11 +311,15 @@ impl Limiter {
         Taken { left, outcome: outcome.map_err(Fault::of) }
     }
 
-    fn of_node(&self, now: Duration) -> Result<(), Kind> {
+    /// The node's own rate, which is told of where it turns a request away: how much of it others leave is not for all.
+    fn of_node(&self, now: Duration, left: &mut Vec<Left>) -> Result<(), Kind> {
         let Some(rate) = *self.node.read().unwrap_or_else(PoisonError::into_inner) else { return Ok(()) };
         let mut whole = locked(&self.whole);
         let bucket = whole.get_or_insert_with(|| Bucket::full(rate, now));
-        bucket.fill(rate, now).map_err(Kind::NodeRate)?;
+        bucket.fill(rate, now).map_err(|seconds| {
+            left.push(bucket.left(NODE, rate));
+            Kind::NodeRate(seconds)
+        })?;
         bucket.take();
         Ok(())
     }
@@ -427,6 +434,12 @@ mod tests {
         assert_eq!(take(&limiter, "a", Method::Read, 0).unwrap_err(), Kind::KeyRate(1));
         assert!(take(&limiter, "b", Method::Read, 0).is_ok());
         assert_eq!(take(&limiter, "b", Method::Read, 0).unwrap_err(), Kind::NodeRate(1));
+        // Which limit it was is told, beside those that had room.
+        let turned_away = |key, plan| {
+            let at = (Duration::ZERO, UtcNanos(0));
+            headers(&limiter.request((key, plan), Method::Read, at).left, 0).unwrap().1
+        };
+        assert!(turned_away("nobody", "no-plan").contains("\"node\";r=0;t="));
         limiter.set_node(None);
         let left = take(&limiter, "b", Method::Read, 0).unwrap();
         assert_eq!(

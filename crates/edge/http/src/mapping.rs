@@ -63,6 +63,18 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// Holds places to the form of a JSON Pointer, in which `~` stands before `0` or `1` (RFC 6901 §3). What was saved
+    /// before anybody looked finds nothing there, as ever.
+    pub(crate) fn check_places(&self) -> Result<(), Fault> {
+        let is_broken =
+            |pointer: &str| pointer.split('~').skip(1).any(|after| !after.starts_with(['0', '1']));
+        match self.fields.iter().find(|(_, pointer)| is_broken(pointer)) {
+            Some((field, _)) => Err(Fault::of(Kind::Mapping(format!("`{field}` is no JSON Pointer")))
+                .at(&format!("/fields/{field}"))),
+            None => Ok(()),
+        }
+    }
+
     /// A client's document in the standard form.
     #[must_use]
     pub fn apply<'v>(&self, document: &Value<'v>) -> Value<'v> {

@@ -4,7 +4,7 @@
 //! Not here: which types a path reads (`events`, `door`, `deliveries`).
 
 use hyper::HeaderMap;
-use hyper::header::CONTENT_TYPE;
+use hyper::header::HeaderValue;
 
 use crate::fault::{Fault, Kind};
 
@@ -13,12 +13,18 @@ use crate::fault::{Fault, Kind};
 /// # Errors
 /// [`Kind::Header`], [`Kind::HeaderTwice`].
 pub(crate) fn told(headers: &HeaderMap) -> Result<&str, Fault> {
-    let mut values = headers.get_all(CONTENT_TYPE).iter();
-    let Some(value) = values.next() else { return Ok("") };
-    if values.next().is_some() {
-        return Err(Fault::of(Kind::HeaderTwice("content-type")));
-    }
+    let Some(value) = once(headers, "content-type")? else { return Ok("") };
     value.to_str().map_err(|_| Fault::of(Kind::Header("content-type")))
+}
+
+/// The value of a header that has one (RFC 9110 §5.3): of two, another program on the way may have taken the other.
+///
+/// # Errors
+/// [`Kind::HeaderTwice`].
+pub(crate) fn once<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<Option<&'h HeaderValue>, Fault> {
+    let mut values = headers.get_all(name).iter();
+    let value = values.next();
+    if values.next().is_some() { Err(Fault::of(Kind::HeaderTwice(name))) } else { Ok(value) }
 }
 
 /// The type without its parameters.
@@ -94,9 +100,9 @@ mod tests {
     fn a_content_type_that_comes_twice_is_none() {
         let mut headers = HeaderMap::new();
         assert_eq!(told(&headers).unwrap(), "");
-        headers.append(CONTENT_TYPE, "text/plain".parse().unwrap());
+        headers.append("content-type", "text/plain".parse().unwrap());
         assert_eq!(told(&headers).unwrap(), "text/plain");
-        headers.append(CONTENT_TYPE, "text/plain".parse().unwrap());
+        headers.append("content-type", "text/plain".parse().unwrap());
         assert_eq!(told(&headers).unwrap_err().kind, Kind::HeaderTwice("content-type"));
     }
 

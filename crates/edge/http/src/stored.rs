@@ -18,7 +18,7 @@ use crate::door::{Does, Door};
 use crate::fault::{Absent, Fault, Kind};
 use crate::json;
 use crate::keys::Role;
-use crate::media::is_json;
+use crate::media::{self, is_json};
 use crate::percent;
 use crate::ports::{Reveal, Stored};
 use crate::problem::Answer;
@@ -89,7 +89,7 @@ fn mode(query: &str) -> Result<Mode, Fault> {
 }
 
 fn reason(headers: &HeaderMap) -> Result<Option<String>, Fault> {
-    let Some(value) = headers.get(REASON) else { return Ok(None) };
+    let Some(value) = media::once(headers, REASON)? else { return Ok(None) };
     let bad = || Fault::of(Kind::Header(REASON));
     let reason = value.to_str().ok().and_then(percent::of_header).ok_or_else(bad)?;
     let reason = reason.trim();

@@ -121,6 +121,22 @@ fn a_mapping_is_saved_only_when_its_sample_becomes_an_event() {
     assert_eq!(got.body["errors"][0]["path"].as_str(), Some("/sum/total"));
     let got = post(&mut client, "/invoices/posting", &[], &sample.replace("\"no\"", "\"other\""));
     assert_eq!((got.status, got.body["errors"][0]["path"].as_str()), (422, Some("/no")), "{got:?}");
+    // What nobody would see the meaning of is refused: a member told twice, a list, a place that is none.
+    let of = |mapping: &str| format!(r#"{{"mapping":{mapping},"sample":{sample}}}"#);
+    for (body, code) in [
+        (of(&mapping.replacen("\"amount\"", "\"amount\":\"/no\",\"amount\"", 1)), "E0106"),
+        (format!("[{mapping},{sample}]"), "E0933"),
+        (of(&format!("[{mapping}]")), "E0933"),
+        (of(&mapping.replace("/uid", "/~2uid")), "E0933"),
+        (of(&mapping.replace("/uid", "/uid~")), "E0933"),
+    ] {
+        let got = client.call("PUT", "/v1/mappings/posting", &headers, body.as_bytes());
+        assert_eq!(got.body["code"].as_str(), Some(code), "{body}: {got:?}");
+        assert!((400..500).contains(&got.status));
+    }
+    let plain = [("content-type", "text/plain"), headers[1]];
+    assert_eq!(client.call("PUT", "/v1/mappings/posting", &plain, of(mapping).as_bytes()).status, 415);
+    assert_eq!(client.get("/v1/mappings/posting").body["fields"]["id"].as_str(), Some("/uid"));
     assert_eq!(client.call("DELETE", "/v1/mappings/posting", &headers, b"").status, 200);
     assert_eq!(client.get("/v1/mappings/posting").status, 404);
 }

@@ -452,6 +452,8 @@ fn a_pattern_is_tried_on_an_event() {
         (code(&got), got.body["errors"][0]["path"].as_str()),
         ((422, "E1103"), Some("/pattern/a/b/0"))
     );
+    let got = test(r#"{"pattern":{"a":[1]},"event":{"a":1,"a":2}}"#);
+    assert_eq!((got.status, got.body["code"].as_str()), (400, Some("E0106")), "{got:?}");
     let got = test(r#"{"pattern":{"a":[1]},"event":[]}"#);
     assert_eq!((code(&got), got.body["errors"][0]["path"].as_str()), ((422, "E1106"), Some("/event")));
 }

@@ -93,7 +93,7 @@ pub struct Comparison {
 /// How a retry compares with what was recorded first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The same event, value for value; the first entry's leaf hash.
+    /// The same event, in whichever mode it was told (`Event::is_same`); the first entry's leaf hash.
     Same(Hash),
     /// Another event.
     Other,

@@ -169,8 +169,8 @@ impl Reader {
         }
     }
 
-    /// Compares retries with what was recorded first under their identity, value for value; who sent them and when
-    /// does not count.
+    /// Compares retries with what was recorded first under their identity (`Event::is_same`); who sent them and when does
+    /// not count.
     ///
     /// # Errors
     /// [`ReadFault`] where one of the two cannot be read.
@@ -227,7 +227,7 @@ impl Reader {
             Ok(event.and_then(|event| event.into_event("").map(waag_model::event::Event::into_owned)))
         };
         let (was, is) = (event(&opened)?, event(&retried)?);
-        let same = was.is_some() && was == is;
+        let same = was.zip(is).is_some_and(|(was, is)| was.is_same(&is));
         Ok(if same { Verdict::Same(leaf_hash(first)) } else { Verdict::Other })
     }
 }

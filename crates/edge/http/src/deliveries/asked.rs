@@ -282,6 +282,13 @@ struct Trial<'a> {
 /// A pattern and an event to try it on, as their texts are.
 pub(crate) fn trial(body: &[u8]) -> Result<(&RawValue, &RawValue), Fault> {
     let Trial { pattern, event } = read(body)?;
+    // The door would refuse an event with two members of one name.
+    let refused = |refusal| {
+        let fault = Fault::from(refusal);
+        let path = format!("/event{}", fault.path);
+        fault.at(&path)
+    };
+    waag_cloudevents::read_value(event.get().as_bytes()).map_err(refused)?;
     Ok((pattern, event))
 }
 
