@@ -3,7 +3,7 @@
 //! The list in `deny.toml` is the only one; both checkers read it.
 //! What `cargo-deny` does beyond (sources, duplicates, licence texts) is not repeated here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Context as _;
 use toml::Value;
@@ -14,7 +14,8 @@ use crate::toml_file;
 /// What the project lets in.
 pub(crate) struct Policy {
     allowed: BTreeSet<String>,
-    banned: BTreeSet<String>,
+    /// With those that may depend on it all the same (`wrappers`).
+    banned: BTreeMap<String, BTreeSet<String>>,
 }
 
 impl Policy {
@@ -29,18 +30,23 @@ impl Policy {
         let banned = list(&["bans", "deny"])?;
         let name =
             |value: &Value| value.get("crate").or(Some(value)).and_then(Value::as_str).map(str::to_owned);
+        let with_wrappers = |value: &Value| {
+            let wrappers = value.get("wrappers").and_then(Value::as_array);
+            let wrappers = wrappers.into_iter().flatten().filter_map(Value::as_str).map(str::to_owned);
+            Some((name(value)?, wrappers.collect()))
+        };
         Ok(Self {
             allowed: allowed.iter().filter_map(name).collect(),
-            banned: banned.iter().filter_map(name).collect(),
+            banned: banned.iter().filter_map(with_wrappers).collect(),
         })
     }
 
     /// What is wrong with the packages, one line each.
     pub(crate) fn check(&self, packages: &Packages) -> Vec<String> {
         let mut wrong = Vec::new();
-        for package in packages.graph.values() {
+        for (id, package) in &packages.graph {
             let name = format!("{} {}", package.name, package.version);
-            if self.banned.contains(&package.name) {
+            if self.is_banned(id, &package.name, packages) {
                 wrong.push(format!("{name}: this crate is banned by deny.toml"));
             }
             match package.licence.as_deref() {
@@ -53,6 +59,13 @@ impl Policy {
             }
         }
         wrong
+    }
+
+    /// Whether a crate may not be there, or is linked into another than those that may have it.
+    fn is_banned(&self, id: &String, name: &str, packages: &Packages) -> bool {
+        let Some(wrappers) = self.banned.get(name) else { return false };
+        let mut above = packages.graph.values().filter(|package| package.linked.contains(id)).peekable();
+        above.peek().is_none() || above.any(|package| !wrappers.contains(&package.name))
     }
 
     /// Whether an SPDX expression can be met by allowed licences alone; nothing when it cannot be read.
@@ -108,7 +121,7 @@ mod tests {
     use crate::repository::{Packages, Resolved};
 
     const DENY: &str = "[licenses]\nallow = [\"MIT\", \"Apache-2.0\", \"ISC\", \"Apache-2.0 WITH LLVM-exception\"]\n\
-                        [bans]\ndeny = [{ crate = \"openssl\", reason = \"x\" }, \"native-tls\"]\n";
+                        [bans]\ndeny = [{ crate = \"openssl\", reason = \"x\" }, \"native-tls\", { crate = \"old\", wrappers = [\"kept\"] }]\n";
 
     #[test]
     fn expressions_are_weighed_as_spdx_says() {
@@ -150,6 +163,17 @@ mod tests {
         assert_eq!(check("a", None).len(), 1);
         assert_eq!(check("openssl", Some("Apache-2.0")).len(), 1);
         assert_eq!(check("native-tls", Some("MIT")).len(), 1);
+        let linked = |above: &[&str]| {
+            let of = |name: &str, linked: &[&str]| {
+                let (name, licence) = (name.to_owned(), Some("MIT".to_owned()));
+                let linked = linked.iter().map(|&id| id.to_owned()).collect();
+                (name.clone(), Resolved { name, licence, linked, ..Resolved::default() })
+            };
+            let above = above.iter().map(|name| of(name, &["old"]));
+            let graph = above.chain([of("old", &[])]).collect();
+            policy.check(&Packages { members: Vec::new(), graph }).len()
+        };
+        assert_eq!([linked(&["kept"]), linked(&["kept", "a"]), linked(&["a"]), linked(&[])], [0, 1, 1, 1]);
     }
 
     #[test]

@@ -182,6 +182,9 @@ fn figures_are_told_with_what_they_are_about() {
     let past = good(&mut client, "/v1/figures?days=31&until=2019-01-31", "InvoiceFigures");
     assert_eq!(past["period"], json!({"days": 31, "first": "2019-01-01", "last": "2019-01-31"}));
     assert_eq!((&past["figures"][0]["value"], &past["figures"][8]), (&json!(null), &figures["figures"][8]));
+    let newest = good(&mut client, "/v1/figures", "InvoiceFigures");
+    let to_come = good(&mut client, "/v1/figures?until=9999-12-31", "InvoiceFigures");
+    assert_eq!(to_come["period"], newest["period"], "days that are yet to come");
     refused(&mut client, "/v1/figures?until=2019-02-31", (400, "E0919"));
     refused(&mut client, "/v1/figures/times?until=2019-01-31", (400, "E0919"));
     let totals = good(&mut client, "/v1/figures/totals", "InvoiceTotals");

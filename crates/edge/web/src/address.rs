@@ -83,11 +83,8 @@ pub(crate) fn read(pairs: Vec<(String, String)>, today: UtcDay) -> Result<Asked,
                 let allowed = "`1h`, `24h`, `7d`, `30d` or `1y`";
                 range = Some(found.ok_or(WebError::Parameter { name: "range", allowed })?);
             }
-            "until" => {
-                let told = Some(day("until", value)?).filter(|day| *day <= today);
-                let allowed = "a date such as `2026-11-20`, today (UTC) at the latest";
-                until = Some(told.ok_or(WebError::Parameter { name: "until", allowed })?);
-            }
+            // A day that is yet to come has nothing to tell of.
+            "until" => until = Some(day("until", value)?.min(today)),
             "stage" => {
                 let allowed = "`ingestion`, `reconciliation`, `authorization` or `posting`";
                 asked.stage =
@@ -250,10 +247,11 @@ mod tests {
     }
 
     #[test]
-    fn a_last_day_is_one_that_has_come() {
+    fn a_last_day_that_is_yet_to_come_is_today() {
         let until = |day: &str| read_today(pairs(&[("until", day)]));
-        assert!(until("2026-11-20").is_ok() && until("2026-11-21").is_err());
-        assert_eq!(until("9999-12-31").unwrap_err().code(), until("x").unwrap_err().code());
+        let named = |day: &str| until(day).unwrap().period.name();
+        assert_eq!(named("2026-11-19"), "30 days until 2026-11-19");
+        assert_eq!([named("2026-11-20"), named("9999-12-31")], ["30 days until 2026-11-20"; 2]);
     }
 
     #[test]

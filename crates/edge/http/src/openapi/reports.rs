@@ -36,8 +36,8 @@ fn days() -> Value {
 }
 
 fn until() -> Value {
-    let text = "the last day, which rates and times are of; today where it is not named, and so it is for what is open, \
-                stuck or overdue";
+    let text = "the last day, which rates and times are of; today where it is not named or yet to come, and so it is \
+                for what is open, stuck or overdue";
     query("until", json!({"type": "string", "format": "date"}), text)
 }
 

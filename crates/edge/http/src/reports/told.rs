@@ -97,7 +97,7 @@ struct Vendors {
 /// The JSON of an answer.
 ///
 /// # Errors
-/// [`Unread::NoInvoice`], [`Kind::Query`] for a span that ends before it begins, or days that are yet to come; [`Unread::Time`] and
+/// [`Unread::NoInvoice`], [`Kind::Query`] for a span that ends before it begins; [`Unread::Time`] and
 /// [`Unread::Unreadable`] of the rows.
 pub(crate) fn answer(
     asked: &Asked,
@@ -123,11 +123,8 @@ pub(crate) fn answer(
             Ok(fresh.json(Life { invoice, next }))
         }
         Asked::Figures { days, until } => {
-            let last = until.unwrap_or(now.day());
-            // Days that nobody has lived yet would make a period of less than was asked for.
-            if last > now.day() {
-                return Err(Fault::of(Kind::Query("until")));
-            }
+            // Days that are yet to come would make a period of less than was asked for.
+            let last = until.map_or(now.day(), |until| until.min(now.day()));
             let figures = queries.key_figures_until(&queries.standing(now)?, last, *days)?;
             Ok(fresh.json(Figures { period: Period::of(*days, last), figures }))
         }
