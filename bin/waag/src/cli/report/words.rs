@@ -212,6 +212,31 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_short_mean_is_told_in_minutes_and_a_long_one_in_days() {
+        let text = |value: i64, seconds: i64| {
+            figure_text(&KeyFigure {
+                name: "days to pay",
+                definition: "",
+                value: Some(value),
+                seconds: Some(seconds),
+                unit: Unit::Days,
+                by_currency: Vec::new(),
+                of: 1,
+                note: None,
+            })
+        };
+        for (value, seconds, told) in [
+            (0, 45, "  45 s, of"),
+            (0, 360, "  6 min 0 s, of"),
+            (0, -61, "  -1 min 1 s, of"),
+            (10, SHORT_S, "  0.10 days, of"),
+            (0, 0, "  0.00 days, of"),
+        ] {
+            assert!(text(value, seconds).contains(told), "{}", text(value, seconds));
+        }
+    }
+
+    #[test]
     fn the_text_tells_every_count_once() {
         let by_stage = STAGES.into_iter().zip(11..).map(|(stage, count)| (stage.name().to_owned(), count));
         let report = Report {

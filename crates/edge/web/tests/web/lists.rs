@@ -503,3 +503,26 @@ async fn an_invoice_that_waits_for_its_next_stage_shows_the_deadline_of_that() {
     );
     assert!(html.contains("<span title=\"due_date\">Due date</span>") && !html.contains(">amount_minor<"));
 }
+
+#[tokio::test]
+async fn what_nobody_told_of_an_invoice_is_shown_as_that() {
+    let posting = |status| told("invoice.posting", &[("invoice_id", "INV-1"), ("status", status)]);
+    let approved = told("invoice.authorization", &[("invoice_id", "INV-2"), ("status", "approved")]);
+    let house = Telling::new(vec![posting("posted"), approved]);
+    let html = page(&house, "/invoice?id=INV-1").await;
+    assert!(html.contains("<dt>Approved</dt><dd>not told, implied by posting</dd>"), "{html}");
+    assert_eq!(html.matches("<li class=\"left-out\">").count(), 3, "{html}");
+    assert!(html.contains("left out, or not told") && !html.contains("not yet"), "{html}");
+    // No event of this house has a time.
+    assert!(html.contains("counts from 2026-11-19 14:30:00 UTC, when it was accepted"), "{html}");
+    let told = page(&house, "/invoice?id=INV-2").await;
+    assert!(told.contains("<dt>Approved</dt><dd>2026-11-19 14:30:00 UTC</dd>"), "{told}");
+    let records = file(&house, "/operations.csv?filter=open").await;
+    let at = records.first().unwrap().split(',').position(|name| name == "approved").unwrap();
+    let cell = |id: &str| {
+        let record = records.iter().find(|record| record.starts_with(&format!("{id},"))).unwrap();
+        record.split(',').nth(at).unwrap().to_owned()
+    };
+    assert_eq!(cell("INV-1"), "");
+    assert!(cell("INV-2").starts_with("2026-11-19T14:30:00"), "{}", cell("INV-2"));
+}

@@ -132,8 +132,8 @@ impl<S: Steps> Desk<S> {
         fallen
     }
 
-    /// Waits until nothing is under way, or nothing will be done any more, and lets go of who steps. Nobody is left at
-    /// hand meanwhile: `of_nobody` makes what is handed to a step here.
+    /// Waits until nothing is under way, or nothing will be done any more, and lets go of who steps. Steps here leave
+    /// nothing to this thread, which waits: `of_nobody` makes what has no room.
     pub(super) fn end(&self, of_nobody: impl Fn() -> S::AtHand) {
         let mut stepper = self.stepper();
         while let Some(running) = stepper.as_mut() {
