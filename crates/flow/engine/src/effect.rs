@@ -43,6 +43,8 @@ pub enum Input {
     },
     /// A piece of the identity index's background work is done.
     Maintained(Result<Done, IdentityError>),
+    /// What follows commits broke off (a panic): derived files and the identity index would fall behind unnoticed.
+    BrokeOff(Halt),
 }
 
 /// What the engine wants done.

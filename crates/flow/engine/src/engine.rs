@@ -238,9 +238,10 @@ impl Engine {
                     self.halt(Halt::identity(&error), effects);
                 }
             }
-            Input::KeysDurable(Err(halt)) | Input::Appended(Err(halt)) | Input::Guarded(Err(halt)) => {
-                self.halt(halt, effects);
-            }
+            Input::KeysDurable(Err(halt))
+            | Input::Appended(Err(halt))
+            | Input::Guarded(Err(halt))
+            | Input::BrokeOff(halt) => self.halt(halt, effects),
         }
         self.advance(now, effects);
     }
@@ -548,7 +549,8 @@ impl Engine {
             | Input::Compared(..)
             | Input::CompareFailed(..)
             | Input::Destroyed { .. }
-            | Input::Maintained(_) => {}
+            | Input::Maintained(_)
+            | Input::BrokeOff(_) => {}
         }
     }
 }

@@ -32,11 +32,12 @@ use support::{MemoryHashes, Rig, Sent, sent};
 
 /// A writer on threads over a ledger in memory, and a rig that still seals.
 fn started() -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, support::Ground) {
-    started_on(|ground| (ground.log.clone(), ground.guard.clone()))
+    started_on(Gate::default(), |ground| (ground.log.clone(), ground.guard.clone()))
 }
 
-/// The same with a log and a guard around those in memory.
+/// The same with a log and a guard around those in memory, and stored hashes that are made durable behind a gate.
 fn started_on(
+    syncs: Gate,
     around: impl FnOnce(&support::Ground) -> (Arc<dyn EventLog>, Arc<dyn Guard>),
 ) -> (Writer, Arc<Sealer<waag_domain::passthrough::Passthrough>>, support::Ground) {
     let Rig { ground, engine, sealer, reader, keyring, .. } = Rig::new();
@@ -46,7 +47,7 @@ fn started_on(
         log,
         guard,
         keyring,
-        hashes: Arc::new(SlowWhenMany(ground.hashes.clone())),
+        hashes: Arc::new(SlowWhenMany { hashes: ground.hashes.clone(), syncs }),
         reader,
         clock: ground.clock.clone(),
         // What is destroyed here has nothing to do with what was sealed.
@@ -57,28 +58,32 @@ fn started_on(
 }
 
 /// Stored hashes that take long over a large commit's, so that whoever does not wait for them is seen.
-struct SlowWhenMany(Arc<MemoryHashes>);
+struct SlowWhenMany {
+    hashes: Arc<MemoryHashes>,
+    syncs: Gate,
+}
 
 impl HashReader for SlowWhenMany {
     fn read_hashes(&self, indexes: &[u64]) -> Result<Vec<Hash>, HashReadError> {
-        self.0.read_hashes(indexes)
+        self.hashes.read_hashes(indexes)
     }
 }
 
 impl StoredHashes for SlowWhenMany {
     fn count(&self) -> u64 {
-        self.0.count()
+        self.hashes.count()
     }
 
     fn write(&self, first: u64, hashes: &[Hash]) -> Result<(), HashReadError> {
         if hashes.len() > 512 {
             thread::sleep(Duration::from_millis(5));
         }
-        self.0.write(first, hashes)
+        self.hashes.write(first, hashes)
     }
 
     fn sync(&self) -> Result<(), HashReadError> {
-        self.0.sync()
+        self.syncs.pass();
+        self.hashes.sync()
     }
 }
 
@@ -225,7 +230,7 @@ struct Noted {
 impl Noted {
     fn start() -> Self {
         let (notes, log, guard) = (Notes::default(), Gate::default(), Gate::default());
-        let (writer, sealer, ground) = started_on(|ground| {
+        let (writer, sealer, ground) = started_on(Gate::default(), |ground| {
             let inner = Arc::clone(&ground.log);
             let log = Noting { inner, notes: Arc::clone(&notes), gate: log.clone() };
             let inner = Arc::clone(&ground.guard);
@@ -408,6 +413,28 @@ fn a_panic_in_the_log_or_the_guard_halts_the_writer_and_everybody_is_told() {
         let writer = Arc::into_inner(noted.writer).unwrap();
         within("the end", move || drop(writer));
     }
+}
+
+#[test]
+fn a_panic_in_what_follows_commits_halts_the_writer_rather_than_let_the_index_fall_behind() {
+    let syncs = Gate::default();
+    let (writer, sealer, ground) =
+        started_on(syncs.clone(), |ground| (ground.log.clone(), ground.guard.clone()));
+    // The stored hashes are made durable before the first table of identities is written.
+    syncs.make_panic();
+    let told = within("the writer", move || {
+        for first in (0..60_000).step_by(2_000) {
+            let batch = seal(&sealer, &ground, &sent(first..first + 2_000), 0);
+            let told = writer.submit(batch).map_err(Rejection::from).and_then(|pending| pending.wait());
+            if told.is_err() {
+                return (first, told.map(drop), writer.status().halted);
+            }
+        }
+        (60_000, Ok(()), writer.status().halted)
+    });
+    let (first, Err(Rejection::Halted(told)), Some(halted)) = told else { panic!("{told:?}") };
+    assert_eq!((told.code, halted.code), ("E0604", "E0604"));
+    assert!(first >= 16_000, "a table is full first: {first}");
 }
 
 /// Who breaks off when told.

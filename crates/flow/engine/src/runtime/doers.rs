@@ -163,20 +163,23 @@ impl Doers {
                 })
             },
         )?;
-        let index = doer(only("waag-index"), 1, threads, |job: Job| Some(Input::Maintained(job.run())))?;
+        let index = doer(only("waag-index"), 1, threads, |job: Job| {
+            Some(caught(|| job.run()).map_or_else(Input::BrokeOff, Input::Maintained))
+        })?;
         let following = Arc::new(AtomicUsize::new(0));
         let (hashes, done) = (Arc::clone(&world.hashes), Arc::clone(&following));
         let follow = doer(only("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| {
-            match follow {
+            let followed = caught(|| match follow {
                 Follow::Frame(committed) => write_hashes(&*hashes, &committed),
                 Follow::Job(job) => {
                     // What the index covers need not be replayed, so the stored hashes must be durable that far.
                     drop(hashes.sync());
                     drop(index.send(job));
                 }
-            }
+            });
             done.fetch_sub(1, Ordering::AcqRel);
-            None
+            // Without this, the writer would wait for a job that is done by nobody when its tables are full.
+            followed.err().map(Input::BrokeOff)
         })?;
         Ok(Self { keys, log, guard, compare, follow, following, hashes: Arc::clone(&world.hashes) })
     }
