@@ -168,7 +168,7 @@ impl Doers {
         })?;
         let following = Arc::new(AtomicUsize::new(0));
         let (hashes, done) = (Arc::clone(&world.hashes), Arc::clone(&following));
-        let follow = doer(only("waag-follow"), FOLLOW_QUEUE_MAX, threads, move |follow| {
+        let follow = follower(desk, threads, move |follow| {
             let followed = caught(|| match follow {
                 Follow::Frame(committed) => write_hashes(&*hashes, &committed),
                 Follow::Job(job) => {
@@ -178,8 +178,7 @@ impl Doers {
                 }
             });
             done.fetch_sub(1, Ordering::AcqRel);
-            // Without this, the writer would wait for a job that is done by nobody when its tables are full.
-            followed.err().map(Input::BrokeOff)
+            followed.err()
         })?;
         Ok(Self { keys, log, guard, compare, follow, following, hashes: Arc::clone(&world.hashes) })
     }
@@ -223,6 +222,25 @@ impl Doers {
 /// Derived: a failure shows when a proof is asked for, and is mended at the next opening.
 fn write_hashes(hashes: &dyn StoredHashes, committed: &Committed) {
     drop(hashes.write(committed.tree.stored_first(), committed.tree.stored_hashes()));
+}
+
+/// The thread that does what follows commits; a failure of it is a panic.
+fn follower(
+    desk: &Arc<Desk>,
+    threads: &mut Vec<JoinHandle<()>>,
+    follow_one: impl FnMut(Follow) -> Option<Halt> + Send + 'static,
+) -> std::io::Result<SyncSender<Follow>> {
+    let (sender, work) = sync_channel(FOLLOW_QUEUE_MAX);
+    let desk = Arc::clone(desk);
+    threads.push(spawn("waag-follow", move || {
+        // Lets go of its queue before it tells: telling may step the writer, which must not wait for this very thread.
+        let broke_off = work.into_iter().find_map(follow_one);
+        // Untold, the writer would wait for a job that is done by nobody when its tables are full.
+        if let Some(halt) = broke_off {
+            desk.put(Message::Input(Input::BrokeOff(halt)), AtHand::of_nobody());
+        }
+    })?);
+    Ok(sender)
 }
 
 /// A thread's name, the desk it puts things down on, and what it does beside its own kind of effect.
