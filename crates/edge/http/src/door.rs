@@ -378,7 +378,11 @@ impl Door {
                 mailbox.post(sender, answer);
             }),
         };
-        pass.ledger.intake().offer(job).map_err(|_| Fault::of(Kind::QueueFull))?;
+        let gathering = pass.ledger.intake().offer(job).map_err(|_| Fault::of(Kind::QueueFull))?;
+        if let Some(gathering) = gathering {
+            // Not waited for: it is for all requests, and outlives this one.
+            drop(tokio::spawn(gathering.run()));
+        }
         answer.await.map_err(|_| Fault::of(Kind::Stopped))
     }
 

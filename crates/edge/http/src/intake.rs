@@ -13,6 +13,7 @@
 //! - `INTAKE-4`: every job that was taken is answered exactly once, also where the writer stops.
 //! - `INTAKE-5`: a receipt is checked against its checkpoint's root before it is handed out.
 
+mod gather;
 mod queue;
 mod seal;
 mod settle;
@@ -32,6 +33,7 @@ use waag_model::time::UtcNanos;
 use waag_stdx::clock::Clock;
 
 use crate::fault::Fault;
+pub use gather::Gathering;
 use queue::Queue;
 pub use settle::{ItemOutcome, Settled};
 
@@ -163,12 +165,13 @@ impl Intake {
         Ok(Self { queue, threads })
     }
 
-    /// Hands a request over; its answer comes on another thread.
+    /// Hands a request over; its answer comes on another thread. The first request after a crowd was seen comes back with
+    /// who is to gather from now on.
     ///
     /// # Errors
     /// [`QueueFull`] with the job (`INTAKE-1`).
-    pub fn offer(&self, job: Job) -> Result<(), QueueFull> {
-        self.queue.offer(job)
+    pub fn offer(&self, job: Job) -> Result<Option<Gathering>, QueueFull> {
+        Ok(self.queue.offer(job)?.then(|| Gathering::of(&self.queue)))
     }
 
     /// Requests and bytes that wait to be sealed.

@@ -74,8 +74,9 @@ impl Settling {
         // There is room for as many as can be under way. The settling thread ends after all sealing threads, and those
         // when nothing is under way.
         if let Err(unsent) = self.ended.send(Ended { outcome, jobs: self.jobs }) {
+            let requests = unsent.0.jobs.len();
             refuse(unsent.0.jobs, &Fault::of(Kind::Stopped));
-            self.queue.settled(false);
+            self.queue.settled(requests, false);
         }
     }
 }
@@ -147,7 +148,7 @@ impl Worker {
             self.queue.put_back(later);
         }
         if sealed.is_empty() {
-            return self.queue.settled(true);
+            return self.queue.settled(0, true);
         }
         let batch = builder.finish();
         let taker = thread::current().id();
@@ -157,8 +158,9 @@ impl Worker {
             settling.settle(Ok(None));
         } else if let Err(not_taken) = self.submit(batch, settling) {
             let (settling, fault) = *not_taken;
+            let requests = settling.jobs.len();
             refuse(settling.jobs, &fault);
-            self.queue.settled(true);
+            self.queue.settled(requests, true);
         }
     }
 

@@ -62,7 +62,7 @@ pub(super) fn run(ended: &Receiver<Ended>, queue: &Queue) {
 /// Answers a batch's requests; `takes_next` as in [`Queue::settled`].
 pub(super) fn settle(Ended { outcome, jobs }: Ended, queue: &Queue, takes_next: bool) {
     // After the answers: the sealing threads end when nothing is queued and nothing is under way (`INTAKE-4`).
-    let _settles = Settles { queue, takes_next };
+    let _settles = Settles { queue, requests: jobs.len(), takes_next };
     match outcome {
         Ok(receipt) => answer(jobs, receipt.as_ref()),
         Err(rejection) => reject(jobs, &rejection, queue),
@@ -72,12 +72,13 @@ pub(super) fn settle(Ended { outcome, jobs }: Ended, queue: &Queue, takes_next: 
 /// Counts a batch as settled however its answers end: one that panics must not keep the others' threads waiting.
 struct Settles<'q> {
     queue: &'q Queue,
+    requests: usize,
     takes_next: bool,
 }
 
 impl Drop for Settles<'_> {
     fn drop(&mut self) {
-        self.queue.settled(self.takes_next);
+        self.queue.settled(self.requests, self.takes_next);
     }
 }
 
