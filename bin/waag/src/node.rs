@@ -360,10 +360,14 @@ impl Node for OneTenant {
     }
 
     fn ready(&self) -> Result<(), String> {
-        match self.running.writer().halted {
-            None => Ok(()),
-            Some(halt) => Err(format!("the writer has stopped ({})", halt.code)),
+        if let Some(halt) = self.running.writer().halted {
+            return Err(format!("the writer has stopped ({})", halt.code));
         }
+        self.running.store.room.check().map_err(|error| error.to_string())
+    }
+
+    fn has_room(&self) -> bool {
+        !self.running.store.room.left().is_low
     }
 
     fn public_log(&self) -> Option<Arc<dyn PublishedLog>> {

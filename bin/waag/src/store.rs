@@ -34,6 +34,7 @@ pub mod place;
 pub mod proof;
 pub mod reader;
 pub mod restores;
+pub mod room;
 #[cfg(test)]
 mod sample;
 pub mod schemas;

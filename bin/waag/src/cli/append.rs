@@ -23,7 +23,7 @@ use super::input::{Input, RawLine, read_inputs};
 use super::output::{ErrorJson, Output, progress, tell};
 use super::pipeline::{Means, Portion, Problem, SealedChunk, check_all};
 use super::receipt::{Checked, RefusalJson, problem_of};
-use super::setting::Setting;
+use super::setting::{FreeSpace, Setting};
 use crate::store::beside::Desk;
 use crate::store::error::StoreError;
 use crate::store::options::Options;
@@ -79,6 +79,9 @@ pub(crate) struct Args {
     /// Size of a new segment file of the log, in bytes; a multiple of 4,096
     #[arg(long, value_name = "BYTES", default_value_t = waag_files::config::SEGMENT_BYTES)]
     segment_bytes: u64,
+
+    #[command(flatten)]
+    free: FreeSpace,
 }
 
 /// What became of all events.
@@ -113,7 +116,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     if args.proof && !output.is_json() {
         return Err(Failure::usage("--proof needs --json"));
     }
-    let mut options: Options = setting.options()?;
+    let mut options: Options = args.free.of(setting.options()?);
     options.log.segment_bytes = args.segment_bytes;
     let actor = setting.actor()?;
     let mut inputs = Input::of_arguments(&args.files);
@@ -259,7 +262,8 @@ impl Append<'_> {
     }
 
     fn hand_over(&mut self, chunk: SealedChunk) -> Result<(), Failure> {
-        let portions = match chunk.outcome {
+        let room = self.store.room.check().map_err(Failure::from);
+        let portions = match room.and(chunk.outcome) {
             Ok(portions) => portions,
             Err(failure) => {
                 // What was handed over before is still answered.

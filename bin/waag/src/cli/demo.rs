@@ -15,7 +15,7 @@ use waag_model::ids::{Actor, Position, TenantName};
 use super::failure::{CliError, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
-use super::setting::{DEFAULT_TENANT, Setting};
+use super::setting::{DEFAULT_TENANT, FreeSpace, Setting};
 use crate::demo::traffic::{Live, Plan, Traffic};
 use crate::demo::{reached, subscribers, unfinished};
 use crate::node::api_keys::{Asked, carry_out, load};
@@ -25,6 +25,7 @@ use crate::node::routing::TargetOptions;
 use crate::node::{NodeOptions, Running};
 use crate::store::error::StoreError;
 use crate::store::init::init;
+use crate::store::options::Options;
 use crate::store::place::Place;
 use crate::store::writer::OpenedStore;
 
@@ -36,6 +37,8 @@ const VIEWS_MS_MAX: u64 = 60_000;
 const SEED: u64 = 20_26;
 /// How often it is noted how far the firm is.
 const NOTE_EVERY: Duration = Duration::from_secs(1);
+/// How often it is looked whether to end, or to go on.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// Nanoseconds of a day.
 const DAY_NS: i64 = 86_400_000_000_000;
 
@@ -71,6 +74,9 @@ pub(crate) struct Args {
     /// New events a second, many times what the thirty days have, so that one sees them come; 0 for none
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(0..=20_000))]
     rate: u32,
+
+    #[command(flatten)]
+    free: FreeSpace,
 }
 
 pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result<Exit, Failure> {
@@ -78,7 +84,8 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let tenant = TenantName::new(DEFAULT_TENANT).map_err(|error| Failure::name("tenant", error))?;
     let place = Place::new(&args.folder.join("data"), None, tenant)?;
     let targets = TargetOptions { handlers: subscribers::handlers(), ..TargetOptions::default() };
-    let options = NodeOptions { targets, ..NodeOptions::default() };
+    let store = args.free.of(Options::default());
+    let options = NodeOptions { targets, store, ..NodeOptions::default() };
     let actor = Actor::new(ACTOR).map_err(|error| Failure::name("actor", error))?;
     let plan = history_to_make(args, &place, &options)?;
     let running = Arc::new(Running::start(&place, &options, &actor, &mut |_, _| {})?);
@@ -255,7 +262,7 @@ impl GoingOn<'_> {
         rate: u32,
         ending: &AtomicBool,
     ) -> Result<(), StoreError> {
-        let begun = store.clock.monotonic();
+        let mut begun = store.clock.monotonic();
         let gap = Duration::from_secs(1) / rate;
         let mut noted = begun;
         for number in 0_u64.. {
@@ -264,9 +271,15 @@ impl GoingOn<'_> {
                 if ending.load(Ordering::Acquire) {
                     return Ok(());
                 }
+                if store.room.left().is_low {
+                    // Not made up for later: it is traffic of the moment.
+                    std::thread::sleep(LOOK_EVERY);
+                    begun = begun.saturating_add(LOOK_EVERY);
+                    continue;
+                }
                 let passed = store.clock.monotonic().saturating_sub(begun);
                 let Some(left) = due.checked_sub(passed).filter(|left| !left.is_zero()) else { break };
-                std::thread::sleep(left.min(Duration::from_millis(100)));
+                std::thread::sleep(left.min(LOOK_EVERY));
             }
             let Some(sent) = self.live.next() else { return Ok(()) };
             feed.push(Given { event: sent.event, accepted: store.clock.now(), number })?;

@@ -17,7 +17,7 @@ use super::deliveries::table;
 use super::failure::{CliError, EventRefusal, Exit, Failure};
 use super::output::{Output, progress, tell};
 use super::serve::{tell_aside, wait_for_views};
-use super::setting::{Setting, not_started};
+use super::setting::{FreeSpace, Setting, not_started};
 use crate::node::feed::{Fed, Feed, Given};
 use crate::node::{NodeOptions, Running};
 use crate::store::init::init;
@@ -52,6 +52,9 @@ pub(crate) struct Args {
     /// The mapping, in TOML
     #[arg(long, value_name = "FILE")]
     mapping: PathBuf,
+
+    #[command(flatten)]
+    free: FreeSpace,
 }
 
 /// A log that is not a regular file.
@@ -99,7 +102,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     let (log, log_bytes) = open(&args.file)?;
     let hash = log.hash();
     let place = setting.place()?;
-    let options = NodeOptions { store: setting.options()?, ..NodeOptions::default() };
+    let options = NodeOptions { store: args.free.of(setting.options()?), ..NodeOptions::default() };
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {
         let made = init(&place, "waag", &options.store)?;

@@ -15,7 +15,7 @@ use super::failure::{Exit, Failure};
 use super::log::flags::Publication;
 use super::log::vkey_line;
 use super::output::{Output, progress, tell};
-use super::setting::{Setting, not_started};
+use super::setting::{FreeSpace, Setting, not_started};
 use crate::node::access_log::AccessLogOptions;
 use crate::node::api_keys::load;
 use crate::node::doors::{Doors, Where};
@@ -30,6 +30,7 @@ A store is made where there is none. Events come in through the first address, w
 the pages are at the second one, which is on loopback always.
 The log is published every second, with its tiles, below `/log/`; `--publish-log` lets anybody read it.
 Each request leaves a line in the access log: JSON Lines below the data folder, one file a day or more.
+With little free on the disk no more events are taken, until there is room again; nothing has to be started again.
 An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first, and deliveries
 under way are waited for, five seconds at most.
 
@@ -96,6 +97,9 @@ pub(crate) struct Args {
     /// whoever may open them on this machine may then do so
     #[arg(long)]
     pages_act: bool,
+
+    #[command(flatten)]
+    free: FreeSpace,
 
     #[command(flatten)]
     publication: Publication,
@@ -304,7 +308,7 @@ pub(crate) fn run(setting: &Setting, args: &Args, output: &mut Output) -> Result
     };
     let (publish, witness) = (args.publication.publish()?, args.publication.witness()?);
     let upkeep = args.schedule.options()?;
-    let store = setting.options()?;
+    let store = args.free.of(setting.options()?);
     let options = NodeOptions { store, targets, publish, witness, ..NodeOptions::default() };
     let actor = setting.actor()?;
     if !place.data.exists() && !place.state.exists() {

@@ -75,6 +75,21 @@ pub(crate) struct Setting {
     pub(crate) json: bool,
 }
 
+/// How much is to be free on the store's disks.
+#[derive(Clone, Copy, Debug, clap::Args)]
+pub(crate) struct FreeSpace {
+    /// Mebibytes that must be free where the store is: with less, no more events are taken until there is room; 0 for no bound
+    #[arg(long, value_name = "N", default_value_t = 256)]
+    disk_free_mib: u32,
+}
+
+impl FreeSpace {
+    /// A store's options with it.
+    pub(crate) fn of(self, options: Options) -> Options {
+        Options { free_bytes_min: u64::from(self.disk_free_mib).saturating_mul(1_024 * 1_024), ..options }
+    }
+}
+
 impl Setting {
     /// Refuses what says which store is meant, for a command that makes one and is told where by an option of its own.
     pub(crate) fn must_name_no_store(&self, named_by: &str) -> Result<(), Failure> {

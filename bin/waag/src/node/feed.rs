@@ -130,6 +130,7 @@ impl<'s> Feed<'s> {
     /// Seals as many of `rest` as one batch takes, from its beginning, and submits them; what is refused is told and left
     /// out of what is returned.
     fn submit(&mut self, rest: &mut Vec<Given>) -> Result<(Option<Pending>, Vec<Given>), StoreError> {
+        self.store.room.check()?;
         let mut builder = self.store.sealer.begin();
         let (mut taken, mut seen) = (Vec::new(), 0);
         for given in rest.iter() {

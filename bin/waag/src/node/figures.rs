@@ -90,7 +90,8 @@ impl NodeFigures {
     fn process(&self) -> Vec<Family> {
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-        let free = rustix::fs::statvfs(&self.running.store().place.data);
+        let store = self.running.store();
+        let free = rustix::fs::statvfs(&store.place.data);
         vec![
             gauge(
                 "process_resident_memory_bytes",
@@ -106,6 +107,11 @@ impl NodeFigures {
                 "waag_disk_free_bytes",
                 "Free bytes where the data folder is.",
                 free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            ),
+            gauge(
+                "waag_disk_low",
+                "1 where too little is free to take more events.",
+                store.room.left().is_low.into(),
             ),
         ]
     }

@@ -12,6 +12,7 @@ use waag_domain::project::Reads;
 use waag_engine::reader::ReadFault;
 use waag_engine::recover::verifier_keys;
 use waag_entry::plain::{Body, Common};
+use waag_http::fault::Kind;
 use waag_ledger::hash::leaf_hash;
 use waag_ledger::tlog_proof::TlogProof;
 use waag_model::ids::Position;
@@ -240,8 +241,9 @@ impl House for RunningHouse {
         let told = status.checkpoint.checkpoint();
         let reached = self.running.reached();
         let writer = match status.halted {
-            None => Writer::Writing,
             Some(halt) => Writer::Halted(halt.code, halt.reason.clone()),
+            None if store.room.left().is_low => Writer::NoRoom(Kind::NoRoom.code()),
+            None => Writer::Writing,
         };
         let free = rustix::fs::statvfs(&store.place.data);
         Health {

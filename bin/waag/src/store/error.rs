@@ -9,6 +9,7 @@ use waag_engine::effect::Rejection;
 use waag_engine::reader::ReadFault;
 use waag_engine::sealer::SealError;
 use waag_files::error::OpenError as LogOpenError;
+use waag_http::fault::Kind;
 use waag_keys::error::KeysError;
 use waag_keys::state::StateError;
 use waag_keys::vault::VaultError;
@@ -19,6 +20,7 @@ use waag_log::guard::GuardError;
 use waag_log::objects::ObjectError;
 use waag_model::ids::Position;
 
+use super::room::NoRoom;
 use crate::node::publishing::status::Stopped;
 
 /// Why a ledger may only be read.
@@ -100,6 +102,8 @@ pub enum StoreError {
     Empty,
     /// A file that has no place in a store.
     Foreign,
+    /// Too little is free on the disks of the store to take more events.
+    NoRoom(NoRoom),
     /// What the ledger recorded about itself could not be recorded.
     Unrecorded(&'static str),
     /// A name that no checkpoint can carry.
@@ -162,6 +166,7 @@ impl StoreError {
             Self::Promoting(_) => "E0818",
             Self::Empty => "E0814",
             Self::Foreign => "E0815",
+            Self::NoRoom(_) => Kind::NoRoom.code(),
             Self::Origin(error) => error.code(),
             Self::Log(error) => error.code(),
             Self::State(error) => error.code(),
@@ -201,6 +206,7 @@ impl StoreError {
             | Self::Empty
             | Self::Foreign
             | Self::Unrecorded(_) => return None,
+            Self::NoRoom(error) => error,
             Self::Origin(error) => error,
             Self::Log(error) => error,
             Self::State(error) => error,
@@ -289,7 +295,8 @@ impl fmt::Display for StoreError {
             Self::Empty => write!(f, "the ledger is empty: there is nothing to export"),
             Self::Foreign => write!(f, "no file of a store"),
             Self::Unrecorded(what) => write!(f, "the ledger has another event in the place of {what}"),
-            Self::Origin(_)
+            Self::NoRoom(_)
+            | Self::Origin(_)
             | Self::Log(_)
             | Self::State(_)
             | Self::Vault(_)

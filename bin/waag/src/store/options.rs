@@ -9,6 +9,8 @@ use waag_keys::keyring::Limits;
 use waag_stdx::clock::{Clock, SystemClock};
 use zeroize::Zeroizing;
 
+use super::room::FREE_BYTES_MIN;
+
 /// How fast the background reads acknowledged frames again, in bytes per second, where nothing else is asked for.
 pub const SCRUB_BYTES_PER_S: u64 = 4 * 1_024 * 1_024;
 
@@ -23,6 +25,8 @@ pub struct Options {
     pub keys: Limits,
     /// Bytes that the background reads again per second; 0 for none.
     pub scrub_bytes_per_s: u64,
+    /// Bytes that must be free on the store's disks for events to be taken; 0 for no bound.
+    pub free_bytes_min: u64,
     /// The vault's passphrase, where it has one.
     pub passphrase: Option<Zeroizing<Vec<u8>>>,
     /// The clock.
@@ -38,6 +42,7 @@ impl Default for Options {
             identity: IdentityLimits::default(),
             keys: Limits::default(),
             scrub_bytes_per_s: SCRUB_BYTES_PER_S,
+            free_bytes_min: FREE_BYTES_MIN,
             passphrase: None,
             clock: Arc::new(SystemClock::new()),
             promotes: false,

@@ -43,6 +43,7 @@ use super::place::{HASHES_FILE, Place};
 use super::proof::prove;
 use super::reader::open_keys;
 use super::restores::promote::predecessor;
+use super::room::Room;
 use super::schemas::Schemas;
 use super::upkeep::{ScrubStatus, Upkeep};
 use crate::cli::tell;
@@ -74,6 +75,8 @@ pub struct OpenedStore {
     pub guard: Inspection,
     /// The clock.
     pub clock: Arc<dyn Clock>,
+    /// What is free where it grows.
+    pub room: Room,
     schemas: Mutex<Schemas>,
     /// Held while a change is carried out that an event tells (`told_changes`).
     changing: Mutex<()>,
@@ -176,25 +179,25 @@ pub fn open_writer(
         told_halt: Box::new(tell_halt),
     };
     let writer = Writer::start(Engine::new(start), world).map_err(StoreError::Thread)?;
-    let closing = Closing { hashes: Arc::clone(&hashes), place: place.clone(), identity_is_damaged: false };
     Ok(OpenedStore {
         place: place.clone(),
         sealer,
         reader,
         log,
-        hashes,
+        hashes: Arc::clone(&hashes),
         keyring,
         vault,
         state,
         ledger,
         recovery,
         guard: inspection,
+        room: Room::new(place, options),
         clock,
         schemas: Mutex::new(schemas),
         changing: Mutex::new(()),
         writer: Arc::new(writer),
         upkeep,
-        closing,
+        closing: Closing { hashes, place: place.clone(), identity_is_damaged: false },
     })
 }
 

@@ -17,6 +17,7 @@ mod bridges;
 mod collectors;
 mod crash;
 mod demo;
+mod disk;
 mod doors;
 mod ending;
 mod evidence;

@@ -359,6 +359,9 @@ impl Door {
         shape: Shape,
         ids_made: Option<IdsMade>,
     ) -> Result<Answer, Fault> {
+        if !self.parts.node.has_room() {
+            return Err(Fault::of(Kind::NoRoom));
+        }
         let (sender, answer) = oneshot::channel();
         let (mailbox, limiter) = (Arc::clone(&self.mailbox), Arc::clone(&self.parts.limiter));
         let (key, accepted) = (Arc::clone(&pass.key), self.parts.clock.now());

@@ -66,6 +66,8 @@ pub enum Kind {
     Busy(&'static str),
     /// The door's own queue is full.
     QueueFull,
+    /// Too little is free on the disk that events go to.
+    NoRoom,
     /// The writer has stopped; whether the request was recorded is known after the store is opened again.
     Stopped,
     /// The environment failed with the code given here; a retry may go well.
@@ -286,6 +288,7 @@ impl Kind {
             Self::OtherTenant => "E0921",
             Self::Conflict => "E0922",
             Self::Erased => "E0923",
+            Self::NoRoom => "E0924",
             Self::Schema(_) => "E0930",
             Self::Time(_) => "E0931",
             Self::NotAnInvoice => "E0932",
@@ -357,6 +360,7 @@ impl Kind {
             Self::KeyRate(_) | Self::NodeRate(_) | Self::Quota(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy(_)
             | Self::QueueFull
+            | Self::NoRoom
             | Self::Stopped
             | Self::NotSealed(_)
             | Self::Unpublished(_)
@@ -379,6 +383,7 @@ impl Kind {
             Self::NotSealed(_)
             | Self::Unpublished(_)
             | Self::Stopped
+            | Self::NoRoom
             | Self::NoTenant
             | Self::NoRouter
             | Self::Router(Outcome::Failed, ..) => Some(10),
@@ -454,6 +459,7 @@ impl fmt::Display for Kind {
             Self::NoEvent => write!(f, "the request has no event"),
             Self::Busy(_) => write!(f, "too much is waiting to be written"),
             Self::QueueFull => write!(f, "too many requests are waiting"),
+            Self::NoRoom => write!(f, "too little is free on the node's disk to take more events"),
             Self::Stopped => write!(f, "the writer has stopped"),
             Self::NotSealed(code) => write!(f, "the events could not be sealed, proven or read ({code})"),
             Self::NoTenant => write!(f, "the tenant of this API key has no ledger here"),

@@ -29,6 +29,11 @@ pub trait Node: Send + Sync {
     /// The reason.
     fn ready(&self) -> Result<(), String>;
 
+    /// Whether there is room on disk for more events; asked for every request that brings some.
+    fn has_room(&self) -> bool {
+        true
+    }
+
     /// The log that everybody may read without a key; none where there is none.
     fn public_log(&self) -> Option<Arc<dyn PublishedLog>> {
         None

@@ -176,6 +176,8 @@ pub enum Writer {
     Writing,
     /// This node only reads.
     ReadingOnly,
+    /// It takes no more events until there is room on the disk; the code that says so.
+    NoRoom(&'static str),
     /// It stopped, with a code and a reason.
     Halted(&'static str, String),
 }
@@ -232,7 +234,7 @@ impl Health {
     #[must_use]
     pub fn halts(&self) -> Halts {
         let writer = match &self.writer {
-            Writer::Halted(code, _) => Some(*code),
+            Writer::Halted(code, _) | Writer::NoRoom(code) => Some(*code),
             Writer::Writing | Writer::ReadingOnly => None,
         };
         Halts { writer, shown: self.shown_halted }

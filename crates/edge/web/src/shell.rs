@@ -102,7 +102,7 @@ impl Shell {
             Writer::Writing if self.health.shown_halted.is_some() => crate::model::Grade::Bad,
             Writer::Writing => crate::model::Grade::Good,
             Writer::ReadingOnly => crate::model::Grade::Note,
-            Writer::Halted(..) => crate::model::Grade::Bad,
+            Writer::NoRoom(_) | Writer::Halted(..) => crate::model::Grade::Bad,
         }
     }
 
@@ -113,6 +113,7 @@ impl Shell {
                 None => "Recording".to_owned(),
             },
             Writer::ReadingOnly => "Reading only".to_owned(),
+            Writer::NoRoom(code) => format!("Paused, disk nearly full ({code})"),
             Writer::Halted(code, _) => format!("Halted ({code})"),
         }
     }

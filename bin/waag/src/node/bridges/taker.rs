@@ -298,6 +298,8 @@ impl Taker {
 
 impl Take for Taker {
     fn take(&self, messages: Vec<Incoming>, cursor: &Cursor) -> Result<(), TakeError> {
+        // What is not taken stays with the broker.
+        self.store.room.check().map_err(|error| failed(&error))?;
         let mut gate = self.open_gate()?;
         let mut counts = gate.kept.counts.clone();
         let (mut passed, mut rest, mut tries) = (Vec::new(), messages.as_slice(), 0_u32);

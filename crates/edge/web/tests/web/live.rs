@@ -58,11 +58,16 @@ fn needs_chromium_an_open_page_hears_of_what_has_stopped() {
         browser.until(&says(place, "Recording, not shown (E0690)"));
     }
     // Of the writer nobody tells; the page's line asks.
+    house.halted.store(false, Ordering::Relaxed);
+    house.full.store(true, Ordering::Relaxed);
+    for place in ["node", "main"] {
+        browser.until(&says(place, "Paused, disk nearly full (E0924)"));
+    }
     house.stopped.store(true, Ordering::Relaxed);
     for place in ["node", "main"] {
         browser.until(&says(place, "Halted (E0602)"));
     }
-    house.halted.store(false, Ordering::Relaxed);
+    house.full.store(false, Ordering::Relaxed);
     house.stopped.store(false, Ordering::Relaxed);
     browser.until("!/E0|Halted/.test(document.getElementById('node').innerText)");
     assert_eq!(

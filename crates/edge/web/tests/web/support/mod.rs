@@ -53,6 +53,7 @@ pub(crate) struct Sample {
     pub(crate) halted: AtomicBool,
     /// Whether the writer has stopped.
     pub(crate) stopped: AtomicBool,
+    pub(crate) full: AtomicBool,
     /// Whether nothing was recorded so far.
     pub(crate) empty: bool,
 }
@@ -65,8 +66,19 @@ impl Sample {
         let progress = watch::Sender::new(Progress { projected, newest });
         let deliveries = Arc::new(SampleDeliveries::new(empty));
         let evidence = Arc::new(SampleEvidence::new(empty));
-        let [tampered, failing, halted, stopped] = [(); 4].map(|()| AtomicBool::new(false));
-        Arc::new(Self { ledger, deliveries, evidence, progress, tampered, failing, halted, stopped, empty })
+        let [tampered, failing, halted, stopped, full] = [(); 5].map(|()| AtomicBool::new(false));
+        Arc::new(Self {
+            ledger,
+            deliveries,
+            evidence,
+            progress,
+            tampered,
+            failing,
+            halted,
+            stopped,
+            full,
+            empty,
+        })
     }
 }
 
@@ -99,6 +111,8 @@ impl House for Sample {
             progress: *self.progress.borrow(),
             writer: if self.stopped.load(Ordering::Relaxed) {
                 Writer::Halted("E0602", "the disk is full".to_owned())
+            } else if self.full.load(Ordering::Relaxed) {
+                Writer::NoRoom("E0924")
             } else {
                 Writer::Writing
             },
