@@ -72,7 +72,7 @@ Example:
   waag report vendors --most 20";
 
 const TIMES_HELP: &str = "\
-How long visits took that ended on the last days, today among them (UTC); percentiles within 1 %.
+How long visits took whose end was recorded on the last days, today among them (UTC); percentiles within 1 %.
 
 Example:
   waag report times --days 30";

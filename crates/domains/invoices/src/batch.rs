@@ -162,7 +162,7 @@ impl<'f> Batch<'f> {
             prints: Vec::new(),
         };
         for event in &chunk.events {
-            batch.take(event, chunk.reference(event));
+            batch.take(event);
         }
         batch.finish(rows)
     }
@@ -199,14 +199,15 @@ fn slots<'f>(ids: &'f [Box<str>], rows: &dyn Rows, names: &mut Names) -> Result<
 
 impl<'f> Batch<'f> {
     /// One fact.
-    fn take(&mut self, event: &'f Told, reference: &str) {
+    fn take(&mut self, event: &'f Told) {
         self.count("events", true);
         if event.said.odd != 0 {
             self.odd.push(event);
         }
         let slot = event.invoice.and_then(|at| Some((at, self.slots.get_mut(at)?)));
         let Some((at, slot)) = slot else {
-            let stage = event.said.stage.unwrap_or_default();
+            // Of no stage that is known, it is in no stage's figures.
+            let Some(stage) = event.said.stage else { return };
             let segment = self.segments.number(stage, event.region, event.said.currency, &mut self.names);
             let change = Change { counts: [1, 0, i64::from(event.said.exception)], sums: [0] };
             if event.said.clock.is_dated() {
@@ -230,11 +231,11 @@ impl<'f> Batch<'f> {
         } else {
             self.segments.number(invoice.stage, region, currency, &mut self.names)
         };
-        if event.said.clock.is_dated() {
+        if event.said.clock.is_dated() && event.said.stage.is_some() {
             self.figures_of(at, event, segment, outcome);
         }
         self.mark(outcome);
-        self.print(at, event, reference);
+        self.print(at, event);
     }
 
     /// Counts a fact by its time: what it did to its invoice.
@@ -277,7 +278,7 @@ impl<'f> Batch<'f> {
     }
 
     /// Makes the prints by which duplicates are found, once for each invoice and kind.
-    fn print(&mut self, at: usize, event: &Told, reference: &str) {
+    fn print(&mut self, at: usize, event: &Told) {
         let Some(Slot { invoice, .. }) = self.slots.get_mut(at) else { return };
         let (Some(amount), Some(currency)) = (invoice.amount, invoice.currency) else { return };
         if invoice.vendor.is_none() {
@@ -286,15 +287,10 @@ impl<'f> Batch<'f> {
         let (vendor, code) = (self.names.text(invoice.vendor), currency.code().as_bytes());
         let found_on =
             if event.said.clock.is_dated() { event.said.at.div_euclid(24 * HOUR_NS) } else { DAY_NONE };
-        let mut print = |flags: u16, day: i64, alike: &'static str, more: &str| {
-            if invoice.has(flags) {
-                return;
-            }
-            invoice.flags |= flags;
-            let amount = amount.to_le_bytes();
+        let amount = amount.to_le_bytes();
+        let mut print = |day: i64, alike: &'static str, more: &[u8]| {
             // The texts end with a byte that UTF-8 does not have, so that no two lists of them are alike.
-            let said =
-                [alike.as_bytes(), &[0xFF], vendor.as_bytes(), &[0xFF], &amount, code, more.as_bytes()];
+            let said = [alike.as_bytes(), &[0xFF], vendor.as_bytes(), &[0xFF], &amount, code, more];
             let print = fnv(said.into_iter().flatten()).cast_signed();
             self.prints.push(Print {
                 slot: at,
@@ -306,11 +302,13 @@ impl<'f> Batch<'f> {
                 currency,
             });
         };
-        if !reference.is_empty() {
-            print(flag::PRINTED_REFERENCE, DAY_NONE, "reference", reference);
+        if let Some(reference) = invoice.reference.take() {
+            print(DAY_NONE, "reference", &reference.to_le_bytes());
+            invoice.flags |= flag::PRINTED_REFERENCE;
         }
-        if let Some(day) = event.said.dated {
-            print(flag::PRINTED_DATE, i64::from(day), "date", "");
+        if let Some(day) = invoice.dated.take().or(invoice.due).filter(|_| !invoice.has(flag::PRINTED_DATE)) {
+            print(i64::from(day), "date", &[]);
+            invoice.flags |= flag::PRINTED_DATE;
         }
     }
 

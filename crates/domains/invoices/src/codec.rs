@@ -11,9 +11,9 @@ use crate::names::{Name, Names};
 use crate::state::{Begin, CONDITIONS, Invoice, Item, Span};
 
 /// The form's version.
-const FORM: u8 = 2;
+const FORM: u8 = 3;
 /// Bits before those that tell of spans what is unusual.
-const PRESENT_BITS: u32 = 15;
+const PRESENT_BITS: u32 = 17;
 /// Bits of each span: how its begin is known and what its times rest on.
 const SPAN_BITS: u32 = 6;
 /// Items that are read without asking for more memory: most invoices have no more.
@@ -167,7 +167,13 @@ pub(crate) fn pack(invoice: &Invoice, names: &Names, pack: &mut Pack) -> Box<[u8
     pack.byte(invoice.stage.number() | u8::try_from(condition).unwrap_or(0) << 2);
     pack.unsigned(u64::from(invoice.flags));
     let times = times(invoice);
-    let told = [invoice.amount.is_some(), invoice.due.is_some(), invoice.currency.is_some()];
+    let told = [
+        invoice.amount.is_some(),
+        invoice.due.is_some(),
+        invoice.currency.is_some(),
+        invoice.dated.is_some(),
+        invoice.reference.is_some(),
+    ];
     let present = times.iter().map(Option::is_some).chain(told);
     let present = present.enumerate().fold(0, |mask, (at, is)| mask | u64::from(is) << at);
     let known = invoice.spans.iter().rev().fold(0, |known, span| known << SPAN_BITS | known_bits(span));
@@ -185,6 +191,12 @@ pub(crate) fn pack(invoice: &Invoice, names: &Names, pack: &mut Pack) -> Box<[u8
     }
     if let Some(currency) = &invoice.currency {
         currency.code().bytes().for_each(|byte| pack.byte(byte));
+    }
+    if let Some(dated) = invoice.dated {
+        pack.signed(i64::from(dated));
+    }
+    if let Some(reference) = invoice.reference {
+        pack.unsigned(reference);
     }
     for name in [invoice.vendor, invoice.vendor_class, invoice.region] {
         pack.text(names.text(name));
@@ -231,6 +243,12 @@ pub(crate) fn unpack(bytes: &[u8], names: &mut Names) -> Option<Invoice> {
     if bit(present, 14) {
         let code = [unpack.byte()?, unpack.byte()?, unpack.byte()?];
         invoice.currency = Some(Currency::of(std::str::from_utf8(&code).ok()?)?);
+    }
+    if bit(present, 15) {
+        invoice.dated = Some(i32::try_from(unpack.signed()?).ok()?);
+    }
+    if bit(present, 16) {
+        invoice.reference = Some(unpack.unsigned()?);
     }
     let mut name = || -> Option<Name> { Some(names.of(unpack.text()?)) };
     (invoice.vendor, invoice.vendor_class, invoice.region) = (name()?, name()?, name()?);
@@ -321,12 +339,14 @@ mod tests {
         let mut invoice = Invoice {
             stage: Stage::Posting,
             condition: Condition::Rejected,
-            flags: 0xFFF,
+            flags: 0x3FFF,
             latest: Some(i64::MIN),
             closed: Some(i64::MAX),
             amount: Some(-1),
             currency: Currency::of("EUR"),
             due: Some(-7),
+            dated: Some(i32::MIN),
+            reference: Some(u64::MAX),
             vendor: names.of("Hansa Papier GmbH"),
             region: names.of("eu"),
             loops: 3,

@@ -260,6 +260,18 @@ impl Clock {
     }
 }
 
+/// What an event says of the vendor's invoice having come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Receipt {
+    /// Nothing.
+    #[default]
+    None,
+    /// It is being taken in, so it must have.
+    Implied,
+    /// That it has.
+    Told,
+}
+
 /// What an event says beside names.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Said {
@@ -268,6 +280,7 @@ pub(crate) struct Said {
     /// None for an unknown stage.
     pub(crate) stage: Option<Stage>,
     pub(crate) action: Action,
+    pub(crate) receipt: Receipt,
     /// The event's time where it is usable; else the time of acceptance.
     pub(crate) at: i64,
     /// What `at` rests on.
@@ -276,7 +289,7 @@ pub(crate) struct Said {
     pub(crate) amount: Option<i64>,
     pub(crate) currency: Option<Currency>,
     pub(crate) due: Option<i32>,
-    /// The invoice's date; its due date where it has none.
+    /// The invoice's date.
     pub(crate) dated: Option<i32>,
     pub(crate) exception: bool,
     /// Whether a person acted; none where the event does not say.
@@ -343,18 +356,20 @@ pub(crate) fn read<'a>(fact: &Fact<'a>, config: &Config) -> Option<Reading<'a>> 
         "auto" | "automatic" => Some(false),
         _ => None,
     };
+    let (action, receipt) = effect(status, text("activity"), stage, config, &mut odd);
     let said = Said {
         position: fact.position.0,
         accepted: fact.accepted.0,
         stage,
-        action: action(status, text("activity"), stage, config, &mut odd),
+        action,
+        receipt,
         at,
         clock,
         odd,
         amount,
         currency,
         due,
-        dated: dated.or(due),
+        dated,
         exception: data.and_then(|data| data.get("exception")).is_some_and(tells_exception),
         manual,
     };
@@ -381,31 +396,42 @@ fn id_of<'a>(data: &'a Object<'_>) -> Option<Cow<'a, str>> {
     match data.get("invoice_id")? {
         Value::Text(text) => Some(Cow::Borrowed(text.as_ref())),
         Value::Integer(number) => Some(Cow::Owned(number.to_string())),
-        Value::Null
-        | Value::Bool(_)
-        | Value::Decimal(_)
-        | Value::Array(_)
-        | Value::Object(_)
-        | Value::Withheld(_) => None,
+        Value::Decimal(number) => Some(Cow::Owned(whole(*number)?.to_string())),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) | Value::Withheld(_) => None,
     }
 }
 
-/// The action: an activity of another system's log says more than its status, an unknown word is an entry. Where no
-/// activity is told, taking an invoice in is receiving it.
-fn action(status: &str, activity: &str, stage: Option<Stage>, config: &Config, odd: &mut u16) -> Action {
+/// The action, and whether the vendor's invoice has come: an activity of another system's log says more than its status,
+/// an unknown word is an entry. Where no activity is told, taking an invoice in, however that goes, is having received it.
+fn effect(
+    status: &str,
+    activity: &str,
+    stage: Option<Stage>,
+    config: &Config,
+    odd: &mut u16,
+) -> (Action, Receipt) {
     let is = |activities: &[String]| !activity.is_empty() && activities.iter().any(|known| known == activity);
+    let is_received = is(&config.received_activities);
+    let taken_in = activity.is_empty() && stage == Some(Stage::Ingestion);
+    let receipt = |action| {
+        if is_received || action == Action::Receive {
+            Receipt::Told
+        } else if taken_in {
+            Receipt::Implied
+        } else {
+            Receipt::None
+        }
+    };
     if is(&config.cleared_activities) {
-        return Action::Pay;
+        return (Action::Pay, receipt(Action::Pay));
     }
     let action = action_of(status).unwrap_or_else(|| {
         *odd |= Oddity::UnknownStatus.bit();
         Action::Enter
     });
-    let taken_in = activity.is_empty() && stage == Some(Stage::Ingestion);
-    if action == Action::Enter && (taken_in || is(&config.received_activities)) {
-        return Action::Receive;
-    }
-    action
+    let receipt = receipt(action);
+    let shown = if action == Action::Enter && receipt != Receipt::None { Action::Receive } else { action };
+    (shown, receipt)
 }
 
 /// What an import could not read in another system's log: it says so in the event, beside the text as it stood there.
@@ -451,6 +477,16 @@ fn time_of(fact: &Fact<'_>, config: &Config, odd: &mut u16) -> (i64, Clock) {
     (time.0, Clock::Told)
 }
 
+/// The whole number that a decimal is (`5.0`, `1e3`), as JSON Schema has it; none where it is none.
+fn whole(number: Decimal) -> Option<i128> {
+    let ten = |exponent: u32| 10_i128.checked_pow(exponent);
+    if number.exponent >= 0 {
+        return number.significand.checked_mul(ten(number.exponent.unsigned_abs())?);
+    }
+    let part = ten(number.exponent.unsigned_abs())?;
+    (number.significand % part == 0).then(|| number.significand / part)
+}
+
 /// Amount and currency: `amount_minor`, or an exact `amount` in major units where the currency is known.
 fn money_of(data: Option<&Object<'_>>, odd: &mut u16) -> (Option<i64>, Option<Currency>) {
     let Some(data) = data else { return (None, None) };
@@ -459,6 +495,7 @@ fn money_of(data: Option<&Object<'_>>, odd: &mut u16) -> (Option<i64>, Option<Cu
     let major = |value: Decimal| Money::from_major(value, currency?).map(|money| money.minor);
     let minor = match data.get("amount_minor") {
         Some(Value::Integer(minor)) => Some(*minor),
+        Some(Value::Decimal(minor)) => whole(*minor),
         Some(_) => None,
         None => match data.get("amount") {
             Some(Value::Integer(whole)) => major(Decimal { significand: *whole, exponent: 0 }),

@@ -161,6 +161,7 @@ fn counted(invoices: i64) -> String {
 
 const NONE_PAID: &str = "no invoice was paid in the period";
 const NONE_PRICED: &str = "no invoice has an amount and a currency";
+const NONE_COMPARED: &str = "no invoice has an amount and a currency to be compared by";
 
 impl Queries<'_> {
     /// The ten key figures of the `period_days` days that end with the day of `standing`.
@@ -199,7 +200,7 @@ impl Queries<'_> {
         let end = i64::from(last.0) + 1;
         let period = self.period(end - period_days.clamp(1, PERIOD_DAYS_MAX), end)?;
         let count = |at| period.count(at);
-        let paid = count(kpi::PAID);
+        let (paid, received) = (count(kpi::PAID), count(kpi::RECEIVED));
         Ok(vec![
             rate(
                 "touchless rate",
@@ -210,7 +211,7 @@ impl Queries<'_> {
             ),
             rate(
                 "on-time payment rate",
-                "Share of the invoices paid in the period with a due date that were paid on that day or before.",
+                "Share of the invoices paid in the period with a due date that were paid on that day of UTC or before.",
                 (count(kpi::ON_TIME), count(kpi::DUE_KNOWN)),
                 "no paid invoice of the period has a due date",
             ),
@@ -243,8 +244,8 @@ impl Queries<'_> {
                 "duplicate rate",
                 "Possible duplicates found in the period (same vendor, amount and currency, and the same reference or \
                  date), as a share of the invoices received in it.",
-                (count(kpi::DUPLICATES), count(kpi::RECEIVED)),
-                "no invoice was received in the period",
+                (count(kpi::DUPLICATES), if self.is_priced()? { received } else { 0 }),
+                if received > 0 { NONE_COMPARED } else { "no invoice was received in the period" },
             ),
         ])
     }
@@ -279,14 +280,15 @@ impl Queries<'_> {
         let notes: Vec<String> =
             missing.map(|(what, count)| format!("without {what}: {} open", counted(*count))).collect();
         let says = if !notes.is_empty() {
-            // Nought is an answer where there is one with a value and a date to ask.
-            (undated < open, Some(notes.join("; ")))
+            // Nought is an answer where all of those that might be overdue have a value.
+            (undated < open && unpriced == 0, Some(notes.join("; ")))
         } else if self.is_priced()? {
             (true, None)
         } else {
             (false, Some(NONE_PRICED.to_owned()))
         };
-        let definition = "Value of the open invoices whose due date is past.";
+        let definition =
+            "Value of the open invoices whose due date is past, credits taken off; days are those of UTC.";
         Ok(money("overdue payables", definition, &self.overdue(today)?, says))
     }
 

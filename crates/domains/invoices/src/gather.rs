@@ -1,7 +1,7 @@
 //! Facts of one day of commit time, read and made small, before any row is looked at.
 //!
 //! Place in the way of an event: the first half of `project`, done ahead of the second (`batch`, `write`) and on another
-//! thread. An event takes 160 bytes here at most, beside its reference; what it says of names is a number of the chunk.
+//! thread. An event takes 160 bytes here at most; what it says of names is a number of the chunk.
 //! Not here: what an event says (`event`), what follows from it (`state`).
 
 use std::collections::HashMap;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 use waag_domain::project::{Fact, Gathered, Gathering, Rows, RowsError};
 
 use crate::batch::Batch;
-use crate::config::Config;
+use crate::config::{Config, fnv};
 use crate::event::{Said, read};
 use crate::learn;
 use crate::names::{Name, Names};
@@ -26,8 +26,8 @@ pub(crate) struct Told {
     pub(crate) vendor: Name,
     pub(crate) vendor_class: Name,
     pub(crate) region: Name,
-    /// The vendor's own number of the invoice; from here to there in the chunk's references.
-    reference: (usize, usize),
+    /// A hash of the vendor's own number of the invoice, where it tells one.
+    pub(crate) reference: Option<u64>,
 }
 
 /// Facts of one day of commit time.
@@ -38,14 +38,6 @@ pub(crate) struct Chunk {
     /// The invoices they are about, in order, each once.
     pub(crate) invoices: Vec<Box<str>>,
     pub(crate) names: Names,
-    references: String,
-}
-
-impl Chunk {
-    /// The vendor's own number that an event tells; empty where it tells none.
-    pub(crate) fn reference(&self, event: &Told) -> &str {
-        self.references.get(event.reference.0..event.reference.1).unwrap_or("")
-    }
 }
 
 /// A chunk that still grows: its invoices in the order in which they came.
@@ -56,23 +48,18 @@ struct Growing {
 
 impl Growing {
     fn new(day: i64) -> Self {
-        let (events, invoices, references) = (Vec::new(), Vec::new(), String::new());
-        Self {
-            chunk: Chunk { day, events, invoices, names: Names::new(), references },
-            places: HashMap::new(),
-        }
+        let (events, invoices) = (Vec::new(), Vec::new());
+        Self { chunk: Chunk { day, events, invoices, names: Names::new() }, places: HashMap::new() }
     }
 
     fn take(&mut self, fact: &Fact<'_>, config: &Config) {
         let Some(event) = read(fact, config) else { return };
-        let Chunk { events, names, references, .. } = &mut self.chunk;
+        let Chunk { events, names, .. } = &mut self.chunk;
         let count = self.places.len();
         let invoice = event.invoice.map(|id| match self.places.get(id.as_ref()) {
             Some(place) => *place,
             None => *self.places.entry(id.into()).or_insert(count),
         });
-        let start = references.len();
-        references.push_str(event.reference);
         let kind = if event.said.odd == 0 { "" } else { fact.kind };
         events.push(Told {
             said: event.said,
@@ -81,7 +68,7 @@ impl Growing {
             vendor: names.of(event.vendor),
             vendor_class: names.of(event.vendor_class),
             region: names.of(event.region),
-            reference: (start, references.len()),
+            reference: (!event.reference.is_empty()).then(|| fnv(event.reference.as_bytes())),
         });
     }
 

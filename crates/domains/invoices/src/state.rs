@@ -10,7 +10,7 @@ use waag_model::money::Currency;
 
 use crate::classes::Classes;
 use crate::config::Config;
-use crate::event::{Action, Clock, STAGES, Stage};
+use crate::event::{Action, Clock, Receipt, STAGES, Stage};
 use crate::gather::Told;
 use crate::learn::Cohorts;
 use crate::moves::{Move, Place};
@@ -80,6 +80,10 @@ pub(crate) mod flag {
     pub(crate) const APPROVED_UNDATED: u16 = 1_024;
     /// The same of its close.
     pub(crate) const CLOSED_UNDATED: u16 = 2_048;
+    /// An event told of the receipt; without it, one is implied by its being taken in.
+    pub(crate) const RECEIPT_TOLD: u16 = 4_096;
+    /// Its amount is that of a payment, since none was known before.
+    pub(crate) const AMOUNT_PAID: u16 = 8_192;
 }
 
 /// Bits of [`Item::marks`].
@@ -154,6 +158,10 @@ pub(crate) struct Invoice {
     pub(crate) amount: Option<i64>,
     pub(crate) currency: Option<Currency>,
     pub(crate) due: Option<i32>,
+    /// The date of the vendor's invoice, while it is to be compared with others by it.
+    pub(crate) dated: Option<i32>,
+    /// A hash of the vendor's own number, while it is to be compared with others by it.
+    pub(crate) reference: Option<u64>,
     pub(crate) vendor: Name,
     pub(crate) vendor_class: Name,
     pub(crate) region: Name,
@@ -223,17 +231,22 @@ impl Invoice {
             | mark(!timed, mark::TIME_ASSUMED)
             | mark(event.said.odd != 0, mark::ODD);
         self.merge(event, disordered);
+        let was_closed = self.condition.is_closed();
         if let Some(stage) = event.said.stage {
+            let was_approved = self.has(flag::APPROVED);
             self.note(event, &mut outcome);
-            let was_closed = self.condition.is_closed();
             self.step(stage, event, disordered, &mut outcome);
-            // Closing and opening again move an invoice whenever they are told.
-            if !disordered || was_closed || self.condition.is_closed() {
+            // Closing, opening again and approving change what an invoice waits for whenever they are told.
+            let is_approved = self.has(flag::APPROVED) && !was_approved;
+            if !disordered || is_approved || was_closed || self.condition.is_closed() {
                 self.deadline = rules.deadline(self, names);
             }
-        }
-        if timed {
-            self.latest = self.latest.max(Some(event.said.at));
+            if timed {
+                self.latest = self.latest.max(Some(event.said.at));
+            }
+        } else {
+            // Of no stage that is known, it says nothing of where the invoice is.
+            outcome.marks |= mark(was_closed, mark::AFTER_CLOSE);
         }
         self.events = self.events.saturating_add(1);
         self.history.push(Item {
@@ -262,10 +275,20 @@ impl Invoice {
             }
         }
         // What was paid may be less than the invoice is worth: a discount, or a fee.
-        let is_payment = event.said.action == Action::Pay && self.amount.is_some();
-        put(&mut self.amount, event.said.amount, disordered || is_payment);
-        put(&mut self.currency, event.said.currency, disordered || is_payment);
+        let is_payment = event.said.action == Action::Pay;
+        let is_better = !is_payment && event.said.amount.is_some() && self.has(flag::AMOUNT_PAID);
+        let is_worse = (disordered || (is_payment && self.amount.is_some())) && !is_better;
+        let pays_first = is_payment && event.said.amount.is_some() && self.amount.is_none();
+        put(&mut self.amount, event.said.amount, is_worse);
+        put(&mut self.currency, event.said.currency, is_worse);
+        self.set(flag::AMOUNT_PAID, pays_first || (self.has(flag::AMOUNT_PAID) && !is_better));
         put(&mut self.due, event.said.due, disordered);
+        if !self.has(flag::PRINTED_DATE) {
+            put(&mut self.dated, event.said.dated, disordered);
+        }
+        if !self.has(flag::PRINTED_REFERENCE) {
+            put(&mut self.reference, event.reference, disordered);
+        }
         let name = |old: &mut Name, new: Name| {
             if !new.is_none() && (!disordered || old.is_none()) {
                 *old = new;
@@ -291,8 +314,18 @@ impl Invoice {
         let is_dated = event.said.clock.is_dated();
         let was = self.flags;
         let is_first = |known, undated| was & known == 0 || (is_dated && was & undated != 0);
-        if event.said.action == Action::Receive && is_first(flag::RECEIVED, flag::RECEIVED_UNDATED) {
+        // A receipt that is told counts more than one that is only implied, unless nobody knows when it was.
+        let is_received = match event.said.receipt {
+            Receipt::None => false,
+            Receipt::Implied => is_first(flag::RECEIVED, flag::RECEIVED_UNDATED),
+            Receipt::Told => {
+                is_first(flag::RECEIVED, flag::RECEIVED_UNDATED)
+                    || (is_dated && was & flag::RECEIPT_TOLD == 0)
+            }
+        };
+        if is_received {
             self.flags |= flag::RECEIVED;
+            self.set(flag::RECEIPT_TOLD, event.said.receipt == Receipt::Told);
             self.set(flag::RECEIVED_UNDATED, !is_dated);
             self.received = Some(event.said.at);
         }
@@ -371,14 +404,15 @@ impl Invoice {
             }
         } else if span.visits == 1 && span.clock == Clock::Told && clock == Clock::Told {
             let is_after = span.entered.is_some_and(|entered| entered <= at);
-            if ends && is_elsewhere && is_after && span.left.is_none() {
+            // That the invoice went elsewhere says only that the stage was done by then.
+            if ends && is_elsewhere && is_after && span.left.is_none_or(|left| at < left) {
                 (span.left, span.left_clock) = (Some(at), clock);
                 return;
             }
             let tells_begin = !is_end(event.said.action) && span.left.is_none_or(|left| at <= left);
             if span.begin != Begin::Told && tells_begin {
                 (span.entered, span.begin) = (Some(at), Begin::Told);
-            } else {
+            } else if !is_end(event.said.action) {
                 span.entered = span.entered.map(|entered| entered.min(at));
             }
         }
@@ -466,7 +500,7 @@ fn ends_visit(stage: Stage, action: Action) -> bool {
 
 impl Rules<'_> {
     /// The hour after which the invoice is stuck: the earlier of its service level and what its cohort learned, rounded
-    /// up to the hour, or the end of the due date for an approved one's payment.
+    /// up to the hour, or the end of an approved one's due date.
     fn deadline(&self, invoice: &Invoice, names: &Names) -> Option<i64> {
         if invoice.condition.is_closed() {
             return None;
@@ -476,8 +510,8 @@ impl Rules<'_> {
             Some(left) => (invoice.stage.next(), left),
             None => (invoice.stage, span.entered?),
         };
-        if let Some(due) = invoice.due.filter(|_| self.config.payment_by_due_date && stage == Stage::Posting)
-        {
+        let is_to_be_paid = self.config.payment_by_due_date && invoice.has(flag::APPROVED);
+        if let Some(due) = invoice.due.filter(|_| is_to_be_paid) {
             return Some((i64::from(due) + 1) * 24);
         }
         let currency = invoice.currency.as_ref().map_or("", Currency::code);

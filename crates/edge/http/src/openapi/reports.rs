@@ -188,7 +188,7 @@ pub(super) fn paths() -> Map<String, Value> {
     let times = read(
         "readTimes",
         "How long each stage takes, by region and vendor class",
-        "Of visits that ended on the days asked for; percentiles within 1 %.",
+        "Of visits whose end was recorded on the days asked for, which may be later than it was; percentiles within 1 %.",
         json!([days()]),
         "InvoiceTimes",
     );
