@@ -92,13 +92,18 @@ impl Period {
     }
 }
 
-/// A quotient in hundredths times `scale`, rounded half up; none of nothing.
+/// A quotient times `scale`, rounded half up; none of nothing.
 fn quotient(part: i128, whole: i128, scale: i128) -> Option<i64> {
+    i64::try_from(wide_quotient(part, whole, scale)?).ok()
+}
+
+/// The same of sums of money, which may be beyond 64 bits.
+fn wide_quotient(part: i128, whole: i128, scale: i128) -> Option<i128> {
     if whole <= 0 {
         return None;
     }
     let scaled = part.checked_mul(scale)?.checked_mul(2)?.checked_add(whole)?;
-    i64::try_from(scaled.div_euclid(whole.checked_mul(2)?)).ok()
+    Some(scaled.div_euclid(whole.checked_mul(2)?))
 }
 
 fn rate(
@@ -321,7 +326,7 @@ impl Queries<'_> {
         let of_currency = |sum: &Sum| {
             let received = received.get(&sum.currency).filter(|received| received.days >= DPO_DAYS_MIN)?;
             let part = sum.minor.checked_mul(i128::from(received.days))?;
-            let value = i128::from(quotient(part, received.value, 100)?);
+            let value = wide_quotient(part, received.value, 100)?;
             Some(InCurrency { currency: sum.currency.clone(), value, of: sum.invoices })
         };
         let by_currency: Vec<InCurrency> = leading(&sums).filter_map(of_currency).collect();

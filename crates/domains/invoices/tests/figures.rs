@@ -217,6 +217,12 @@ fn sums_beyond_64_bits_are_exact_wherever_they_are_told() {
         assert_eq!((figure.by_currency[0].value, figure.note), (sum, None), "{name}");
     }
     assert_eq!(figure(&rows, "days payable outstanding").by_currency[0].value, 3_000);
+    // A month's receipts of the smallest unit, and all that 64 bits hold unpaid from before.
+    let long_ago = told("old", "ingestion", -100 * 24).priced(i64::MAX);
+    let paid = told("new", "ingestion", 1).priced(1);
+    let rows = project(&[long_ago, paid, told("new", "posting", 2).with("status", "paid")]);
+    let payable = figure(&rows, "days payable outstanding");
+    assert_eq!(payable.by_currency[0].value, i128::from(i64::MAX) * 90 * 100);
 }
 
 #[test]
