@@ -17,7 +17,7 @@ use waag_model::value::Value;
 use waag_stdx::entropy::SystemEntropy;
 
 use crate::store::error::StoreError;
-use crate::store::told_changes::{self, Change};
+use crate::store::told_changes::{self, Change, Record};
 use crate::store::writer::OpenedStore;
 
 use super::desk::{StateDesk, record_name};
@@ -235,5 +235,5 @@ fn told<'a>(by: &'a Actor, kind: &'static str, record: &KeyRecord) -> Change<'a>
         let names = record.subscriptions.iter().map(|name| text(name)).collect();
         data.push(("subscriptions", Value::Array(names)));
     }
-    Change { by, kind, data, record: record_name(Shelf::Keys, &record.id) }
+    Change { by, kind, data, record: Record::Door(record_name(Shelf::Keys, &record.id)) }
 }

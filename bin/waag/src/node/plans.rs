@@ -26,7 +26,7 @@ use waag_stdx::clock::Clock;
 
 use crate::store::error::StoreError;
 use crate::store::own::Members;
-use crate::store::told_changes::{self, Change};
+use crate::store::told_changes::{self, Change, Record};
 use crate::store::writer::OpenedStore;
 
 use super::desk::{StateDesk, record_name};
@@ -264,7 +264,7 @@ fn change<T>(
     make: impl FnOnce() -> Result<T, PlansError>,
 ) -> Result<T, PlansError> {
     let by = Actor::new(by).map_err(PlansError::Name)?;
-    let change = Change { by: &by, kind, data, record: record_name(shelf, name) };
+    let change = Change { by: &by, kind, data, record: Record::Door(record_name(shelf, name)) };
     told_changes::carry_out(store, change, make)
 }
 

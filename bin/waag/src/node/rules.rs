@@ -16,7 +16,7 @@ use waag_model::ids::Actor;
 use waag_model::value::Value;
 
 use crate::store::error::StoreError;
-use crate::store::told_changes::{self, BESIDE_BYTES_MAX, Change};
+use crate::store::told_changes::{self, BESIDE_BYTES_MAX, Change, Record};
 use crate::store::writer::OpenedStore;
 
 /// The record's name.
@@ -104,7 +104,7 @@ pub fn set(store: &OpenedStore, by: &Actor, rules: Option<&Config>) -> Result<()
         ("rules", word(told.clone())),
         ("origin", word(if rules.is_some() { "set" } else { "the program's own" }.to_owned())),
     ];
-    let change = Change { by, kind: "waag.invoice-rules.set", data, record: RULES.to_vec() };
+    let change = Change { by, kind: "waag.invoice-rules.set", data, record: Record::Door(RULES.to_vec()) };
     let kept = rules.map(|_| told.as_bytes());
     told_changes::carry_out(store, change, || {
         store.keyring.keep_door_record(RULES, kept).map_err(RulesError::Keys)

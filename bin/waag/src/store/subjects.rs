@@ -32,6 +32,7 @@ use waag_model::value::{Object, Value};
 
 use super::error::StoreError;
 use super::own::{Members, own_event};
+use super::told_changes::{Change, Record, carry_out_at};
 use super::writer::OpenedStore;
 use reason::names;
 use told::{Row, Standing};
@@ -306,13 +307,17 @@ pub fn restrict(
         None => asked,
     };
     let until = restriction.until;
-    store.keyring.restrict(person, &restriction)?;
     let data = vec![
         ("person", text(tag_text(person))),
         ("reason", text(order.reason.trim())),
         ("until", until.map_or(Value::Null, |day| text(day.to_string()))),
     ];
-    let position = record(store, RESTRICTED, None, data, order.by)?;
+    // It holds before it is told: while the writer stands still, too.
+    let record = Record::Restriction(person);
+    let change = Change { by: order.by, kind: RESTRICTED, data, record };
+    let ((), position) = carry_out_at(store, change, || -> Result<(), StoreError> {
+        Ok(store.keyring.restrict(person, &restriction)?)
+    })?;
     let is_known = !keys_of(&store.keyring, person)?.is_empty();
     Ok(told::Restricted {
         person: tag_text(person),

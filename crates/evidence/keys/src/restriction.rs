@@ -59,7 +59,9 @@ impl Restriction {
         self.until.is_none_or(|until| day <= until)
     }
 
-    fn encode(&self) -> Vec<u8> {
+    /// Its stored form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
         write::array(&mut out, 6);
         write::uint(&mut out, VERSION);

@@ -1,5 +1,7 @@
 //! A change and its event hold together whenever the change is broken off.
 
+use waag_keys::restriction::{Cause, Restriction};
+
 use super::*;
 use crate::store::sample::{Sample, said};
 
@@ -14,7 +16,7 @@ const CASES: [Case; 4] =
 
 fn change(by: &Actor) -> Change<'_> {
     let data = vec![("what", Value::Text("x".into()))];
-    Change { by, kind: KIND, data, record: RECORD.to_vec() }
+    Change { by, kind: KIND, data, record: Record::Door(RECORD.to_vec()) }
 }
 
 fn set(store: &OpenedStore, to: Option<&[u8]>) -> Result<(), StoreError> {
@@ -95,12 +97,57 @@ fn what_an_earlier_change_left_is_settled_before_the_next_one_changes_the_same_r
 }
 
 #[test]
+fn what_cannot_be_settled_keeps_only_changes_of_the_same_record_back() {
+    let world = Sample::new();
+    let store = settled(&world);
+    let left = Intent { told: vec![0xFF], ..Intent::new(&store.keyring, change(&world.by)).unwrap() };
+    left.keep(&store.keyring).unwrap();
+    set(&store, Some(b"left")).unwrap();
+    carry_out(&store, change(&world.by), || set(&store, Some(b"next"))).unwrap_err();
+    assert_eq!(store.keyring.door_record(RECORD).unwrap().as_deref(), Some(&b"left"[..]));
+    let other = Change { record: Record::Door(b"plan/y".to_vec()), ..change(&world.by) };
+    carry_out(&store, other, || Ok::<_, StoreError>(store.keyring.keep_door_record(b"plan/y", Some(b"1"))?))
+        .unwrap();
+    assert_eq!(said(&store, KIND).len(), 1);
+    assert_eq!(pending(&store.keyring).unwrap(), [left]);
+}
+
+#[test]
+fn a_restriction_that_was_broken_off_is_told_once_if_it_was_made() {
+    let person = Tag([5; 16]);
+    for step in 0..3 {
+        let world = Sample::new();
+        let store = settled(&world);
+        let change = Change { record: Record::Restriction(person), ..change(&world.by) };
+        let intent = Intent::new(&store.keyring, change).unwrap();
+        intent.keep(&store.keyring).unwrap();
+        if step >= 1 {
+            let restriction = Restriction {
+                since: store.clock.now(),
+                until: None,
+                reason: "case 31".to_owned(),
+                actor: "anna".to_owned(),
+                cause: Cause::Request,
+            };
+            store.keyring.restrict(person, &restriction).unwrap();
+        }
+        if step == 2 {
+            intent.tell(&store).unwrap();
+        }
+        drop(store);
+        let store = settled(&world);
+        assert_eq!(store.keyring.asked_restriction(person).unwrap().is_some(), step >= 1);
+        assert_eq!(said(&store, KIND).len(), usize::from(step >= 1), "{step}");
+    }
+}
+
+#[test]
 fn an_intent_is_read_back_and_nothing_else_is() {
     let intent = Intent {
         id: [7; 16],
         kind: KIND.to_owned(),
         told: vec![1, 2],
-        record: RECORD.to_vec(),
+        record: Record::Door(RECORD.to_vec()),
         before: Some([9; 32]),
     };
     let bytes = intent.encode();
@@ -108,6 +155,8 @@ fn an_intent_is_read_back_and_nothing_else_is() {
     for at in 0..bytes.len() {
         assert!(Intent::decode(&bytes[..at]).is_err(), "{at}");
     }
-    let first = Intent { before: None, ..intent };
+    let first = Intent { before: None, ..intent.clone() };
     assert_eq!(Intent::decode(&first.encode()).unwrap(), first);
+    let of_person = Intent { record: Record::Restriction(Tag([3; 16])), ..intent };
+    assert_eq!(Intent::decode(&of_person.encode()).unwrap(), of_person);
 }
