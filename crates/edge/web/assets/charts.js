@@ -4,6 +4,8 @@
   const HEIGHT = 240;
   // Between two marks of the upright axis: whole events, of which there is no half.
   const STEPS = [1, 2, 5, ...Array.from({ length: 14 }, (_, i) => [1, 2, 2.5, 5].map((n) => n * 10 ** (i + 1))).flat()];
+  // Lines differ by their dashes as well as by their colours.
+  const DASHES = [[], [8, 3], [3, 3], [10, 3, 2, 3], [14, 4], [2, 4]];
   const drawn = new Map();
   const style = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
   const number = new Intl.NumberFormat("en");
@@ -27,6 +29,14 @@
     return words.map((word, i) => word === words[i - 1] ? "" : word);
   }
 
+  // A line's piece of the legend: its colour and its dashes, as the line has them.
+  function mark(line) {
+    const colour = style(`--s${line % 6 + 1}`);
+    let at = 0;
+    const parts = DASHES[line % 6].map((length, i) => `${i % 2 ? "transparent" : colour} ${at}px ${at += length}px`);
+    return parts.length === 0 ? colour : `repeating-linear-gradient(to right, ${parts.join(", ")})`;
+  }
+
   function draw(host) {
     const chart = JSON.parse(host.dataset.chart);
     const old = drawn.get(host);
@@ -35,7 +45,6 @@
     // What the node has drawn stays where no script runs.
     host.replaceChildren();
     const axis = { stroke: style("--quiet"), grid: { stroke: style("--line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
-    const dashes = [[], [8, 3], [3, 3], [10, 3, 2, 3], [14, 4], [2, 4]];
     const plot = new uPlot({
       width: host.clientWidth, height: HEIGHT, padding: [8, 24, 0, 0],
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1e3), "Etc/UTC"),
@@ -45,10 +54,11 @@
         { ...axis, size: 32, values: (_, at) => ticks(at, chart.step) },
         { ...axis, size: 64, incrs: STEPS, values: (_, at) => at.map((value) => number.format(value)) },
       ],
+      legend: { markers: { width: 0, fill: (_, i) => mark(i - 1) } },
       series: [
         { label: "UTC", value: (_, at) => at == null ? "–" : new Date(at * 1000).toISOString().slice(0, 16).replace("T", " ") },
         ...chart.lines.map((line, i) => ({
-          label: line.name, stroke: style(`--s${i % 6 + 1}`), width: 1.75, dash: dashes[i % 6], points: { show: false },
+          label: line.name, stroke: style(`--s${i % 6 + 1}`), width: 1.75, dash: DASHES[i % 6], points: { show: false },
           value: (_, value) => value == null ? "–" : number.format(value),
         })),
       ],

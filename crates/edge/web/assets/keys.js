@@ -20,6 +20,13 @@
     all[next].querySelector("a, summary, button")?.focus({ preventScroll: true });
   }
 
+  // Where no event is chosen, the newest one of those shown is, and that is the last.
+  function verify() {
+    const chosen = ".timeline > li[data-chosen]";
+    if (!document.querySelector(chosen) && document.querySelector(".timeline > li .verify")) choose(-1);
+    document.querySelector(`${chosen} .verify`)?.click();
+  }
+
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
     if (event.target.closest("input, select, textarea")) {
@@ -38,7 +45,7 @@
       case "g": waiting = Date.now(); break;
       case "j": choose(1); break;
       case "k": choose(-1); break;
-      case "v": document.querySelector(".timeline > li[data-chosen] .verify")?.click(); break;
+      case "v": verify(); break;
       case "p": document.getElementById("pause")?.click(); break;
       case "?": location.assign("/help"); break;
     }

@@ -65,7 +65,7 @@ pub struct Asked {
 /// Reads the parameters of an address, asked for today.
 pub(crate) fn read(pairs: Vec<(String, String)>, today: UtcDay) -> Result<Asked, WebError> {
     let mut asked = Asked::default();
-    let (mut range, mut until) = (None, None);
+    let (mut range, mut until, mut shown) = (None, None, None);
     for (name, value) in pairs {
         // An id is what its producer told, spaces at its ends included, and so is what comes behind it in a list.
         let is_exact = matches!(name.as_str(), "id" | "after");
@@ -78,11 +78,8 @@ pub(crate) fn read(pairs: Vec<(String, String)>, today: UtcDay) -> Result<Asked,
         let told = value.as_str();
         let value = told.trim();
         match name.as_str() {
-            "range" => {
-                let found = Range::ALL.into_iter().find(|range| range.word() == value);
-                let allowed = "`1h`, `24h`, `7d`, `30d` or `1y`";
-                range = Some(found.ok_or(WebError::Parameter { name: "range", allowed })?);
-            }
+            "range" => range = Some(range_of("range", value)?),
+            "shown" => shown = Some(range_of("shown", value)?),
             // A day that is yet to come has nothing to tell of.
             "until" => until = Some(day("until", value)?.min(today)),
             "stage" => {
@@ -106,8 +103,17 @@ pub(crate) fn read(pairs: Vec<(String, String)>, today: UtcDay) -> Result<Asked,
             _ => {}
         }
     }
+    // The form of the last day tells the hours that it stands beside: until today they stay as they are.
+    if let (None, Some(hours)) = (range, shown.filter(|_| until.is_none_or(|day| day == today))) {
+        (range, until) = (Some(hours), until.filter(|_| hours.days() > 1));
+    }
     asked.period = Period::of(range, until)?;
     Ok(asked)
+}
+
+fn range_of(name: &'static str, value: &str) -> Result<Range, WebError> {
+    let found = Range::ALL.into_iter().find(|range| range.word() == value);
+    found.ok_or(WebError::Parameter { name, allowed: "`1h`, `24h`, `7d`, `30d` or `1y`" })
 }
 
 fn day(name: &'static str, value: &str) -> Result<UtcDay, WebError> {
@@ -209,6 +215,14 @@ impl Asked {
 
     pub(crate) fn is_stage(&self, stage: &Stage) -> bool {
         self.stage == Some(*stage)
+    }
+
+    /// What narrows a list beside the named filter, in words; empty where nothing does.
+    pub(crate) fn narrowing(&self) -> String {
+        let stage = self.stage.map(|stage| stage.name().to_owned());
+        let choices = [("stage", &stage), ("region", &self.region), ("currency", &self.currency)];
+        let told = choices.iter().filter_map(|(name, value)| Some(format!("{name} {}", value.as_deref()?)));
+        told.collect::<Vec<_>>().join(", ")
     }
 
     /// Whether the list is narrowed beside the named filter.

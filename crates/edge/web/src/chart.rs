@@ -74,10 +74,10 @@ pub(crate) fn still(series: &Series) -> Html {
     let first = format::time(series.start).0;
     let step = series.step_s.saturating_mul(1_000_000_000);
     Html(format!(
-        "<div class=\"still\" aria-hidden=\"true\"><p>Highest {}, from {first} by {}</p>\
+        "<div class=\"still\" aria-hidden=\"true\"><p>Begins {first}, one step is {}; the highest is {}</p>\
          <svg viewBox=\"0 0 {width} {height}\" preserveAspectRatio=\"none\">{drawn}</svg><ul>{names}</ul></div>",
-        format::count(most),
-        format::duration(step)
+        format::duration(step),
+        format::count(most)
     ))
 }
 

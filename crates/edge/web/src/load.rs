@@ -359,7 +359,7 @@ impl Figures for Loaded {
     fn invoice(&self, id: &str, before: Option<u64>, now: UtcNanos) -> Result<Found, WebError> {
         let queries = self.queries();
         if let Some(life) = queries.newest_of(id, now, HISTORY_EVENTS_MAX, before)? {
-            return Ok(Found::Invoice(Box::new(life::invoice(&life, before.is_some()))));
+            return Ok(Found::Invoice(Box::new(life::invoice(&life, before.is_some(), now.day()))));
         }
         let begin = queries.beginning_with(id, now, FOUND_MAX)?;
         Ok(Found::Beginning(begin.iter().map(|state| row(state, now)).collect()))

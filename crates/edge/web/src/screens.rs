@@ -1,5 +1,7 @@
 //! The pages themselves: what each template is given, and the small choices of words that templates make.
 
+mod operations;
+
 use std::collections::BTreeMap;
 
 use askama::Template;
@@ -90,69 +92,6 @@ pub(crate) struct OperationsScreen {
     pub(crate) view: Operations,
     /// Rows whose events were not read for want of time.
     pub(crate) unread: u64,
-}
-
-impl OperationsScreen {
-    /// How many rows come before those behind this page; none where nobody told how many came before it.
-    pub(crate) fn seen(&self) -> Option<u64> {
-        let before = match (&self.asked.after, self.asked.seen) {
-            (None, _) => 0,
-            (Some(_), 0) => return None,
-            (Some(_), seen) => seen,
-        };
-        Some(before.saturating_add(self.shown()))
-    }
-
-    fn shown(&self) -> u64 {
-        u64::try_from(self.view.rows.len()).unwrap_or(u64::MAX)
-    }
-
-    /// Which rows of the list these are: `1–50 of 321`.
-    pub(crate) fn place(&self) -> String {
-        let shown = self.shown();
-        let match_word = if self.asked.narrowed() { " that match" } else { "" };
-        // Between two pages a list may have become shorter than the address remembers.
-        let total = match self.view.total {
-            Some(total) => Some(total.max(self.seen().unwrap_or(shown))),
-            None if self.view.next.is_none() => self.seen(),
-            None => None,
-        };
-        let of = total.map_or(String::new(), |total| format!(" of {}", format::count(total)));
-        match self.seen() {
-            Some(last) => {
-                let first = last.saturating_sub(shown).saturating_add(1);
-                format!("{}–{}{of}{match_word}", format::count(first), format::count(last))
-            }
-            None => format!("{}{of}{match_word}", format::count(shown)),
-        }
-    }
-
-    /// The filter that is on: the one asked, or the first.
-    pub(crate) fn filter(&self) -> &str {
-        if self.asked.filter.is_empty() {
-            self.view.filters.first().map_or("", |filter| filter.word)
-        } else {
-            &self.asked.filter
-        }
-    }
-
-    /// The lists with a tab: all open invoices are a list that other pages lead to, and have one only while they are shown.
-    pub(crate) fn tabs(&self) -> impl Iterator<Item = &crate::model::Filter> {
-        self.view.filters.iter().filter(|filter| filter.word != "open" || self.filter() == "open")
-    }
-
-    pub(crate) fn filter_meaning(&self) -> &'static str {
-        self.view
-            .filters
-            .iter()
-            .find(|filter| filter.word == self.filter())
-            .map_or("", |filter| filter.meaning)
-    }
-
-    /// The slowest p99, which the latency bars are measured by.
-    pub(crate) fn slowest(&self) -> i64 {
-        self.view.speeds.iter().filter_map(|speed| speed.latency).map(|one| one.p99_ns).max().unwrap_or(0)
-    }
 }
 
 /// One invoice.

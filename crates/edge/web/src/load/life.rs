@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 
 use waag_invoices::event::{STAGES, Stage};
 use waag_invoices::life::{InvoiceState, Lifecycle, Step};
-use waag_model::time::UtcNanos;
+use waag_invoices::when;
+use waag_model::time::{UtcDay, UtcNanos};
 
 use super::list::{condition, told, value};
 use crate::format;
@@ -29,13 +30,29 @@ fn facts(life: &Lifecycle) -> Vec<(String, String)> {
         ("Due date", state.due_date.clone()),
         ("Deadline", deadline(state)),
         ("Received", time(state.received)),
-        ("Approved", approval(state)),
-        ("Closed", time(state.closed)),
+        ("Approved", approval(state).or_else(|| yet_to_come(is_before_approval(state)))),
+        ("Closed", time(state.closed).or_else(|| yet_to_come(!state.condition.is_closed()))),
         ("Touch", touch),
     ];
     rows.into_iter()
         .map(|(name, text)| (name.to_owned(), text.unwrap_or_else(|| "not told".to_owned())))
         .collect()
+}
+
+/// What is told of a step that an open invoice has not come to.
+fn yet_to_come(is_ahead: bool) -> Option<String> {
+    is_ahead.then(|| "not yet".to_owned())
+}
+
+fn is_before_approval(state: &InvoiceState) -> bool {
+    !state.condition.is_closed() && state.stage < Stage::Posting
+}
+
+/// Whether it has come or is approved, is not closed, and its due date is before today.
+fn is_overdue(state: &InvoiceState, today: UtcDay) -> bool {
+    let is_owed = state.received.is_some() || state.approved.is_some();
+    let due = state.due_date.as_deref().and_then(when::day);
+    is_owed && !state.condition.is_closed() && due.is_some_and(|due| due < today.0)
 }
 
 /// When the payment was approved; one that only the posting implies has no time of its own.
@@ -63,11 +80,14 @@ fn awaited(state: &InvoiceState) -> Stage {
     if is_done { state.stage.next() } else { state.stage }
 }
 
-fn marks(life: &Lifecycle, is_earlier: bool) -> Vec<(Grade, String)> {
+fn marks(life: &Lifecycle, is_earlier: bool, today: UtcDay) -> Vec<(Grade, String)> {
     let state = &life.state;
     let mut marks = Vec::new();
     if state.stuck {
         marks.push((Grade::Bad, "stuck".to_owned()));
+    }
+    if is_overdue(state, today) {
+        marks.push((Grade::Bad, "overdue".to_owned()));
     }
     if state.duplicate {
         marks.push((Grade::Warning, "possible duplicate".to_owned()));
@@ -132,14 +152,14 @@ fn passages(state: &InvoiceState) -> Vec<Passage> {
 }
 
 /// An invoice's page, with its newest events or with earlier ones.
-pub(super) fn invoice(life: &Lifecycle, is_earlier: bool) -> Invoice {
+pub(super) fn invoice(life: &Lifecycle, is_earlier: bool, today: UtcDay) -> Invoice {
     let (grade, word) = condition(&life.state);
     let closed = life.state.condition.is_closed();
     Invoice {
         id: life.state.id.clone(),
         status: if closed { word.to_owned() } else { format!("{}, {word}", life.state.stage.name()) },
         grade,
-        marks: marks(life, is_earlier),
+        marks: marks(life, is_earlier, today),
         value: value(&life.state),
         facts: facts(life),
         passages: passages(&life.state),

@@ -12,5 +12,7 @@ mod lists;
 mod live;
 mod pages;
 mod readme;
+mod said;
+mod sight;
 mod support;
 mod vendored;

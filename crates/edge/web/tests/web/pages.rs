@@ -338,7 +338,7 @@ async fn a_history_that_ended_is_led_to_and_shown_until_its_last_day() {
             "30 days until 2026-11-03",
             "<input type=\"date\" name=\"until\" max=\"2026-11-20\" value=\"2026-11-03\">",
             "2026-11-02",
-            "Highest 2, from",
+            "</time>, one step is 1 d; the highest is 2<",
             "until=2026-10-04",
         ] {
             assert!(html.contains(part), "{link} lacks {part}: {html}");
