@@ -961,8 +961,8 @@ def keys_of(arguments):
     keys = []
     for argument in arguments:
         lines = [argument]
-        if "+" not in argument:
-            with open(argument, encoding="utf-8") as file:
+        if argument.startswith("@") or "+" not in argument:
+            with open(argument.removeprefix("@"), encoding="utf-8") as file:
                 lines = [line.strip() for line in file if line.strip() and not line.startswith("#")]
         keys.extend(Key(line) for line in lines)
     return keys
@@ -972,7 +972,7 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description="Checks a Waag evidence pack, without Waag.")
     parser.add_argument("pack", help="the pack, or - for standard input")
     parser.add_argument("--key", action="append", default=[], metavar="VKEY",
-                        help="the ledger's public key, or a file with one on each line; not one out of the pack")
+                        help="the ledger's public key, or a file (also as @FILE) with one on each line; not one out of the pack")
     parser.add_argument("--witness", action="append", default=[], metavar="VKEY", help="a witness's public key, or a file")
     parser.add_argument("--events", action="store_true", help="print what the disclosed parts say, as JSON lines")
     options = parser.parse_args(arguments)

@@ -40,7 +40,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use waag_engine::runtime::Status;
-use waag_http::fault::Fault;
+use waag_http::fault::{Fault, Kind};
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::ports::{InvoiceView, Ledger, LedgerStatus, Node, Reveal, Stored};
 use waag_http::tlog::{PublishedLog, Witnessing};
@@ -359,11 +359,11 @@ impl Node for OneTenant {
         (*tenant == self.tenant).then(|| Arc::clone(&self.running) as Arc<dyn Ledger>)
     }
 
-    fn ready(&self) -> Result<(), String> {
-        if let Some(halt) = self.running.writer().halted {
-            return Err(format!("the writer has stopped ({})", halt.code));
+    fn ready(&self) -> Result<(), Kind> {
+        if self.running.writer().halted.is_some() {
+            return Err(Kind::Stopped);
         }
-        self.running.store.room.check().map_err(|error| error.to_string())
+        if self.has_room() { Ok(()) } else { Err(Kind::NoRoom) }
     }
 
     fn has_room(&self) -> bool {

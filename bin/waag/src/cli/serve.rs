@@ -32,7 +32,8 @@ The log is published every second, with its tiles, below `/log/`; `--publish-log
 Each request leaves a line in the access log: JSON Lines below the data folder, one file a day or more.
 With little free on the disk no more events are taken, until there is room again; nothing has to be started again.
 An address beyond loopback needs TLS. SIGTERM and ctrl-c end it in order: what was taken is answered first, and deliveries
-under way are waited for, five seconds at most.
+under way are waited for, five seconds at most. SIGHUP has the certificate read again at once, and is of no effect
+without one.
 
 Example:
   waag serve

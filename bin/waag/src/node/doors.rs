@@ -3,6 +3,7 @@
 //! Not here: what is behind them (`node`), what they answer (`edge/http`, `edge/web`).
 
 use std::fmt;
+use std::io::IsTerminal;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -293,8 +294,8 @@ impl Doors {
     }
 
     /// Serves until the process is told to end (ctrl-c, SIGTERM) or a door fails, then closes them in order: requests under
-    /// way are answered, new ones are not taken. SIGHUP has the certificate read again; without TLS it is an end too, since
-    /// it says that the terminal is gone.
+    /// way are answered, new ones are not taken. SIGHUP has the certificate read again; without TLS it says nothing, except
+    /// where the node runs in a terminal: that the terminal is gone, which is an end too.
     ///
     /// # Errors
     /// [`DoorsError`] of the door that failed.
@@ -419,6 +420,8 @@ struct Signals {
     interrupt: Signal,
     terminate: Signal,
     hang_up: Signal,
+    /// Whether a person started it and sees what it says; asked before the terminal can be gone.
+    in_terminal: bool,
 }
 
 impl Signals {
@@ -428,6 +431,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             terminate: signal(SignalKind::terminate())?,
             hang_up: signal(SignalKind::hangup())?,
+            in_terminal: std::io::stdin().is_terminal() || std::io::stderr().is_terminal(),
         })
     }
 
@@ -438,7 +442,13 @@ impl Signals {
                 _ = self.interrupt.recv() => return,
                 _ = self.terminate.recv() => return,
                 _ = self.hang_up.recv() => {
-                    let Some(tls) = tls.map(Arc::clone) else { return };
+                    let Some(tls) = tls.map(Arc::clone) else {
+                        if self.in_terminal {
+                            return;
+                        }
+                        tell("note: SIGHUP is of no effect without TLS");
+                        continue;
+                    };
                     // Files are read, so not on a thread that serves connections. What cannot be used leaves the
                     // certificate in place that is in use.
                     drop(tokio::task::spawn_blocking(move || drop(tls.reload())).await);

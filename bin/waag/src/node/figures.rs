@@ -90,8 +90,7 @@ impl NodeFigures {
     fn process(&self) -> Vec<Family> {
         let pages = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
         let resident = pages.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);
-        let store = self.running.store();
-        let free = rustix::fs::statvfs(&store.place.data);
+        let left = self.running.store().room.left();
         vec![
             gauge(
                 "process_resident_memory_bytes",
@@ -105,14 +104,10 @@ impl NodeFigures {
             ),
             gauge(
                 "waag_disk_free_bytes",
-                "Free bytes where the data folder is.",
-                free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+                "Free bytes where the store is, of the fuller disk where data and state have two.",
+                left.free.unwrap_or(0),
             ),
-            gauge(
-                "waag_disk_low",
-                "1 where too little is free to take more events.",
-                store.room.left().is_low.into(),
-            ),
+            gauge("waag_disk_low", "1 where too little is free to take more events.", left.is_low.into()),
         ]
     }
 }

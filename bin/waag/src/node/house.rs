@@ -240,12 +240,12 @@ impl House for RunningHouse {
         let status = store.status();
         let told = status.checkpoint.checkpoint();
         let reached = self.running.reached();
+        let left = store.room.left();
         let writer = match status.halted {
             Some(halt) => Writer::Halted(halt.code, halt.reason.clone()),
-            None if store.room.left().is_low => Writer::NoRoom(Kind::NoRoom.code()),
+            None if left.is_low => Writer::NoRoom(Kind::NoRoom.code()),
             None => Writer::Writing,
         };
-        let free = rustix::fs::statvfs(&store.place.data);
         Health {
             version: env!("CARGO_PKG_VERSION"),
             origin: told.origin.clone(),
@@ -256,7 +256,7 @@ impl House for RunningHouse {
                 Activity::Halted { code, .. } => Some(code),
                 Activity::Following | Activity::Stopped => None,
             },
-            disk_free_bytes: free.map_or(0, |disk| disk.f_bavail.saturating_mul(disk.f_frsize)),
+            disk_free_bytes: left.free.unwrap_or(0),
             store_bytes: self.stored_bytes(),
             uptime: store.clock.monotonic().saturating_sub(self.started),
             checkpoint: (told.size > 0).then(|| LastCheckpoint {

@@ -37,6 +37,7 @@ use waag_ledger::policy::{Policy, PolicyError};
 use waag_model::time::UtcNanos;
 use waag_witness::WitnessError;
 
+use crate::cli::tell;
 use crate::store::writer::OpenedStore;
 
 use record::{COSIGNED, Kept, LATEST, NOTE_BYTES_MAX, forget_witness, keep_witness};
@@ -383,6 +384,7 @@ impl Shared {
     }
 
     fn stop(&self, stopped: Stopped) {
+        tell(&format!("warning: {}: {}; nothing more is published", stopped.code, stopped.reason));
         self.state().stopped = Some(stopped);
     }
 

@@ -4,6 +4,7 @@
 //! was published → stored hashes and identity index, made whole → schemas → the engine's threads. Order of closing: the engine, after everything under way
 //! is done → upkeep → stored hashes synced → log, guard, state.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use waag_domain::passthrough::Passthrough;
@@ -21,6 +22,7 @@ use waag_files::log::FilesLog;
 use waag_files::objects::FileObjects;
 use waag_files::recover::Recovery;
 use waag_files::vault::FileVault;
+use waag_keys::error::KeysError;
 use waag_keys::keyring::Keyring;
 use waag_keys::ledger::LedgerKeys;
 use waag_keys::state::State;
@@ -77,6 +79,8 @@ pub struct OpenedStore {
     pub clock: Arc<dyn Clock>,
     /// What is free where it grows.
     pub room: Room,
+    /// It was told that the keyring takes no more changes.
+    told_poisoned: AtomicBool,
     schemas: Mutex<Schemas>,
     /// Held while a change is carried out that an event tells (`told_changes`).
     changing: Mutex<()>,
@@ -193,6 +197,7 @@ pub fn open_writer(
         guard: inspection,
         room: Room::new(place, options),
         clock,
+        told_poisoned: AtomicBool::new(false),
         schemas: Mutex::new(schemas),
         changing: Mutex::new(()),
         writer: Arc::new(writer),
@@ -326,10 +331,19 @@ pub(crate) fn remove_identity(files: &dyn Files, place: &Place) -> Result<(), St
 }
 
 impl OpenedStore {
-    /// What the writer tells of itself.
+    /// What the writer tells of itself. Where a commit of the state failed elsewhere nothing is sealed any more, so that the
+    /// writer has nothing to write: that is told as its halt, here once and by everybody who asks.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.writer.status()
+        let status = self.writer.status();
+        if status.halted.is_some() || !self.keyring.is_poisoned() {
+            return status;
+        }
+        let halt = Halt { code: KeysError::Poisoned.code(), reason: KeysError::Poisoned.to_string() };
+        if !self.told_poisoned.swap(true, Ordering::AcqRel) {
+            tell_halt(&halt);
+        }
+        Status { halted: Some(halt), ..status }
     }
 
     /// What the background has read again.
@@ -381,4 +395,22 @@ fn tell_halt(halt: &Halt) {
         "error: the ledger takes nothing more until this process is started again: {}: {}",
         halt.code, halt.reason
     ));
+}
+
+#[cfg(test)]
+mod tests {
+    use waag_keys::state::RECORD_VALUE_BYTES_MAX;
+
+    use crate::store::sample::Sample;
+
+    #[test]
+    fn a_commit_of_the_state_that_failed_anywhere_is_told_as_the_writers_halt() {
+        let world = Sample::new();
+        let store = world.open();
+        assert_eq!(store.status().halted, None);
+        store.keyring.keep_door_record(b"x", Some(&vec![0; RECORD_VALUE_BYTES_MAX + 1])).unwrap_err();
+        assert_eq!(store.status().halted.map(|halt| halt.code), Some("E0541"));
+        drop(store);
+        assert_eq!(world.open().status().halted, None);
+    }
 }

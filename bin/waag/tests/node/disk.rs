@@ -31,7 +31,7 @@ fn with_too_little_room_no_events_are_taken_and_all_else_goes_on() {
     assert_eq!(code(&refused), (503, "E0924".to_owned()), "{refused:?}");
     assert!(refused.head.contains("\r\nretry-after: 10\r\n"), "{refused:?}");
     assert_eq!(node.ledger(&key)["entries"], before);
-    assert_eq!(code(&get(&node, "/readyz", &key)), (503, "E0916".to_owned()));
+    assert_eq!(code(&get(&node, "/readyz", &key)), (503, "E0924".to_owned()));
     for path in ["/healthz", "/v1/ledger", "/v1/events/0", "/v1/report/invoices"] {
         assert_ne!(get(&node, path, &key).status / 100, 5, "{path}");
     }

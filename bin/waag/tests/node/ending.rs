@@ -18,6 +18,19 @@ const SLOW: Duration = Duration::from_millis(1_500);
 /// How often a path was asked, and how often its answer could be written.
 type Counts = BTreeMap<String, (u32, u32)>;
 
+/// Without a certificate there is nothing to read again, and without a terminal none that could be gone.
+#[test]
+fn a_node_without_tls_and_without_a_terminal_stays_when_it_is_hung_up() {
+    let folder = Folder::with_store();
+    let key = key(&folder, &[]);
+    let node = Node::serve(&folder);
+    node.process.signal(rustix::process::Signal::HUP);
+    let said = || std::fs::read_to_string(folder.path("serve.err")).unwrap();
+    within("what it says", PATIENCE, || said().contains("SIGHUP").then_some(()));
+    assert_eq!(node.post(&key, ONE, &invoice("1", "ingestion", "INV-1")).status, 200);
+    assert!(node.terminate().success());
+}
+
 /// Answers `/slow` late, `/never` not at all the first time, and `/gone…` that it is gone.
 struct Receiver {
     at: SocketAddr,

@@ -237,7 +237,7 @@ impl Door {
             Route::Ledger => self.ledger(request.headers(), learned),
             Route::Health => Ok(Answer::json(StatusCode::OK, b"{\"status\":\"alive\"}".to_vec())),
             Route::Ready => {
-                self.parts.node.ready().map_err(|_| Fault::of(Kind::NotReady))?;
+                self.parts.node.ready().map_err(Fault::of)?;
                 Ok(Answer::json(StatusCode::OK, b"{\"status\":\"ready\"}".to_vec()))
             }
             Route::Metrics => {

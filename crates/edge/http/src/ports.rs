@@ -14,7 +14,7 @@ use waag_model::ids::{Actor, TenantName};
 use waag_model::time::UtcNanos;
 use waag_router::router::Router;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Kind};
 use crate::intake::Intake;
 use crate::tlog::{PublishedLog, Witnessing};
 
@@ -23,11 +23,11 @@ pub trait Node: Send + Sync {
     /// The ledger of a tenant; `None` where this node has none of that name.
     fn ledger(&self, tenant: &TenantName) -> Option<Arc<dyn Ledger>>;
 
-    /// Whether the node can take events; otherwise why not, in a sentence without secrets.
+    /// Whether the node can take events.
     ///
     /// # Errors
-    /// The reason.
-    fn ready(&self) -> Result<(), String>;
+    /// Why not, as a request that brings some is told it.
+    fn ready(&self) -> Result<(), Kind>;
 
     /// Whether there is room on disk for more events; asked for every request that brings some.
     fn has_room(&self) -> bool {

@@ -525,8 +525,14 @@ impl Keyring {
         self.commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a commit has failed, after which nothing is sealed until the keyring is opened again.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Acquire)
+    }
+
     pub(crate) fn refuse_poisoned(&self) -> Result<(), KeysError> {
-        if self.poisoned.load(Ordering::Acquire) { Err(KeysError::Poisoned) } else { Ok(()) }
+        if self.is_poisoned() { Err(KeysError::Poisoned) } else { Ok(()) }
     }
 
     fn pending(&self) -> MutexGuard<'_, Pending> {

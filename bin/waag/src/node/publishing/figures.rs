@@ -27,7 +27,7 @@ impl Figures for PublicationFigures {
             ),
             gauge(
                 "waag_publish_stopped",
-                "1 where nothing is published any more: the ledger is not the one that was published.",
+                "1 where nothing is published any more, until the node is started again; its log says why.",
                 status.stopped.is_some().into(),
             ),
         ];

@@ -33,7 +33,7 @@ use waag_files::objects::FileObjects;
 use waag_files::vault::FileVault;
 use waag_http::deliveries::RouterFigures;
 use waag_http::door::{Door, DoorLimits, DoorParts};
-use waag_http::fault::Fault;
+use waag_http::fault::{Fault, Kind};
 use waag_http::intake::{Intake, IntakeLimits, Means};
 use waag_http::keys::{Keys, NewKey, Role};
 use waag_http::limit::{Limiter, Plan, Rate};
@@ -94,7 +94,7 @@ impl Node for TestNode {
         (tenant.as_str() == "default").then(|| Arc::clone(&self.0) as Arc<dyn Ledger>)
     }
 
-    fn ready(&self) -> Result<(), String> {
+    fn ready(&self) -> Result<(), Kind> {
         Ok(())
     }
 
