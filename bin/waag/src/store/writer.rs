@@ -140,7 +140,6 @@ pub fn open_writer(
     progress: Progress<'_>,
 ) -> Result<OpenedStore, StoreError> {
     let parts = open_parts(place, options)?;
-    check_published(&parts)?;
     let start = recovered(place, options, &parts, progress)?;
     let Parts {
         sqlite,
@@ -277,13 +276,15 @@ fn check_published(parts: &Parts) -> Result<(), StoreError> {
     history::check(&*parts.log, size, &kept).map_err(StoreError::Published)
 }
 
-/// What the engine goes on from; a damaged identity index is removed once, since it is made again from the log.
+/// What the engine goes on from, where the ledger is the one that was published; a damaged identity index is removed once,
+/// since it is made again from the log.
 fn recovered(
     place: &Place,
     options: &Options,
     parts: &Parts,
     progress: Progress<'_>,
 ) -> Result<Start, StoreError> {
+    check_published(parts)?;
     let store = recover::Store {
         ledger: &parts.ledger,
         keyring: &parts.keyring,
