@@ -380,7 +380,7 @@ fn rest<T>(all: &[T], line: impl Fn(&T) -> Html, text: impl Fn(&T) -> String) ->
 fn duration_in((currency, nanos): &(String, i64)) -> Html {
     Html(format!(
         "<span class=\"money\">{} <span class=\"iso\">{}</span></span>",
-        duration(nanos),
+        if *nanos == 0 { "0 d".to_owned() } else { duration(nanos) },
         escaped(currency)
     ))
 }

@@ -50,6 +50,9 @@ pub const QUEUED_BYTES_MAX: usize = 32 * 1_024 * 1_024;
 const UNGUARDED_FRAMES_MAX: usize = 1;
 /// Bytes of a frame that are not body: header, trailer, padding to a block, with room to spare.
 const FRAME_OVERHEAD_BYTES: usize = 8_192;
+/// A clock that tells this time or a later one is wrong: a year before nanoseconds since 1970 end in 64 bits (2262-04-11).
+/// Commit times only grow, so that a frame of such a time would be the last one for ever.
+const CLOCK_END: UtcNanos = UtcNanos(i64::MAX - 365 * 86_400 * 1_000_000_000);
 
 /// What the engine goes on from: an opened store.
 #[derive(Debug)]
@@ -376,6 +379,10 @@ impl Engine {
 
     /// Closes the forming frame: tree, header, bytes; and sends it to the log.
     fn form(&mut self, now: UtcNanos, effects: &mut Vec<Effect>) {
+        if now >= CLOCK_END {
+            let reason = "the clock tells a time beyond those that can be recorded (2261)".to_owned();
+            return self.halt(Halt { code: "E0606", reason }, effects);
+        }
         let Forming { body, leaves, batches, .. } = std::mem::take(&mut self.forming);
         let first = self.start.frontier.size();
         let tree = RangeTree::append(&mut self.start.frontier, &leaves);

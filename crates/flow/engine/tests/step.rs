@@ -48,6 +48,19 @@ fn engine_1_a_frame_waits_for_every_key_of_its_entries() {
 }
 
 #[test]
+fn a_clock_beyond_what_can_be_recorded_halts_before_anything_is_appended() {
+    let mut rig = Rig::new();
+    let end = i64::MAX - 365 * 86_400 * 1_000_000_000;
+    rig.ground.clock.jump(end - rig.ground.clock.now().0 - 1);
+    rig.record(&sent(0..1));
+    rig.ground.clock.jump(1);
+    let refused = rig.submit(&sent(1..2));
+    assert!(rig.take_append().is_none());
+    assert_eq!(rig.take_reply(refused).unwrap().unwrap_err().code(), "E0606");
+    assert_eq!(rig.engine.halted().map(|halt| halt.code), Some("E0606"));
+}
+
+#[test]
 fn engine_2_an_acknowledgement_waits_for_the_guard_over_its_checkpoint() {
     let mut rig = Rig::new();
     rig.record(&sent(0..1));
