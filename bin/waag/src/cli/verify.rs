@@ -181,7 +181,8 @@ fn text(report: &Report, answer: &Answer<'_>) -> String {
     if answer.residue.frames > 0 {
         let frames = counted(answer.residue.frames, "whole frame", "whole frames");
         text.push_str(&format!(
-            "{beyond}: {frames}: perhaps never acknowledged, or the guard was taken back; compare with the newest receipt\n"
+            "{beyond}: {frames}: perhaps never acknowledged, or the guard was taken back; compare with the newest \
+             receipt (beside a running writer: what it is writing now)\n"
         ));
     }
     for note in &answer.derived {
